@@ -1,0 +1,55 @@
+"""The way of a bid: from the log of each shard to committed windows and published results.
+
+Everything is handed in, so that the same route runs on a live stream, on a log file and in a test
+without any server. Items are `(shard, value)` pairs; what a value is stands beside each step.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import FixedPartitionedSource
+from bytewax.operators import KeyedStream
+from bytewax.outputs import Sink
+
+from operators.allocate import Allocate
+from operators.cut_windows import CutWindows
+from operators.decode import decode
+from operators.join_prices import JoinPrices
+from operators.per_shard import BuildStep, PerShard, V, W
+from state.log import RawBatch
+from state.settlement import ClosedWindow
+from state.shard import ShardState
+
+
+def build(
+    *,
+    source: FixedPartitionedSource[tuple[str, RawBatch], Any],
+    shards: Mapping[int, ShardState],
+    window_ms: int,
+    commit: BuildStep[ClosedWindow, ClosedWindow],
+    publish: Sink[tuple[str, ClosedWindow]],
+) -> Dataflow:
+    """The dataflow over `shards`, which were claimed before and say where each goes on.
+
+    `commit` builds the step that writes a shard's windows to the ledger and passes them on once
+    they are there; `publish` sees nothing else.
+    """
+    flow = Dataflow("allocation")
+    raw = op.input("nats_in", flow, source)  # RawBatch
+    cut = _step("cut_windows", raw, lambda shard: _cutter(shards[shard], window_ms))  # WindowSlice
+    decoded = op.map_value("decode", cut, decode)  # EventSlice
+    priced = _step("join_prices", decoded, lambda s: JoinPrices(shards[s].board))  # PricedSlice
+    closed = _step("allocate", priced, lambda s: Allocate(shards[s].books))  # ClosedWindow
+    committed = _step("commit", closed, commit)  # ClosedWindow
+    op.output("publish", committed, publish)
+    return flow
+
+
+def _step(step_id: str, up: KeyedStream[V], build_step: BuildStep[V, W]) -> KeyedStream[W]:
+    return op.stateful_batch(step_id, up, lambda _resume: PerShard(build_step))
+
+
+def _cutter(shard: ShardState, window_ms: int) -> CutWindows:
+    return CutWindows(window_ms, shard.position.stream_time_ns)

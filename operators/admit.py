@@ -1,0 +1,183 @@
+"""Judge commands: who may do what, and what a bid holds, in the order of precedence of the rules.
+
+Promise: the first rule that fails gives the reason (`RejectionReason` is in that order), a refused
+command changes nothing but the memory of its id, and an admitted bid holds its maximum cost, so no
+credit is promised twice. The rules' numbers are those of SEMANTICS §4.
+"""
+
+from dataclasses import replace
+from functools import singledispatch
+
+from walras_schemas import (
+    INT64_MAX,
+    TREASURY,
+    BidStatus,
+    BidWithdrawn,
+    CreditsGranted,
+    CreditsTransferred,
+    MarketOpened,
+    PriceQuoted,
+    RejectionReason,
+    SupplyChanged,
+)
+
+from state.board import Board
+from state.book import Bid, MarketBook, bid_key
+from state.log import BidPlaced, Event, OperatorCommand
+from state.market import ListedResource, Listing, Quote, Terms
+from state.seen import SeenIds
+
+VICKREY = "vickrey"
+
+
+def judge_operator(
+    board: Board, event: Event, command: OperatorCommand, *, window_id: int
+) -> RejectionReason | None:
+    """Judge an operator's command and apply it to the board; None when it was applied.
+
+    A grant passes here by rules 1 to 4; the credits themselves move in `allocate`.
+    """
+    listing = board.listings.get(event.market)
+    if listing is None and not isinstance(command, MarketOpened):
+        return RejectionReason.UNKNOWN_MARKET
+    key = bid_key(event.market, TREASURY, command.event_id.lower())
+    reason = board.seen.judge(key, time_ns=event.time_ns)
+    if reason is not None or isinstance(command, CreditsGranted):
+        return reason
+    changed = _relist(command, listing, event, window_id)
+    if changed is None:
+        return RejectionReason.UNKNOWN_RESOURCE
+    board.listings[event.market] = changed
+    return None
+
+
+@singledispatch
+def _relist(
+    command: OperatorCommand, listing: Listing | None, event: Event, window_id: int
+) -> Listing | None:
+    """The market's listing after the command; None when it names a resource not listed."""
+    raise AssertionError(f"{command!r} changes no listing")
+
+
+@_relist.register
+def _(
+    command: MarketOpened, listing: Listing | None, event: Event, _window_id: int
+) -> Listing | None:
+    return Listing(
+        market=event.market,
+        opened_at=listing.opened_at if listing else (event.seq, event.ord),
+        rule=command.rule,
+        stale_after_windows=command.stale_after_windows,
+        resources={
+            name: ListedResource(
+                supply=rules.supply,
+                initial_price_micros=rules.initial_price_micros,
+                reserve_micros=rules.reserve_micros,
+                reserve_ratio_ppm=rules.reserve_ratio_ppm,
+            )
+            for name, rules in command.resources.items()
+        },
+        quotes=listing.quotes if listing else {},
+    )
+
+
+@_relist.register
+def _(
+    command: SupplyChanged, listing: Listing | None, _event: Event, _window_id: int
+) -> Listing | None:
+    if listing is None or command.resource not in listing.resources:
+        return None
+    changed = replace(listing.resources[command.resource], supply=command.supply)
+    return replace(listing, resources={**listing.resources, command.resource: changed})
+
+
+@_relist.register
+def _(command: PriceQuoted, listing: Listing | None, event: Event, window_id: int) -> Listing | None:
+    if listing is None or event.resource is None or event.resource not in listing.resources:
+        return None
+    quote = Quote(price_micros=command.price_micros, window_id=window_id)
+    return replace(listing, quotes={**listing.quotes, event.resource: quote})
+
+
+def judge_sender(
+    terms: Terms | None, seen: SeenIds, event: Event, key: str
+) -> RejectionReason | None:
+    """Rules 2 to 4, which every agent's command passes first."""
+    if terms is None or (event.seq, event.ord) < terms.opened_at:
+        return RejectionReason.UNKNOWN_MARKET
+    return seen.judge(key, time_ns=event.time_ns)
+
+
+def admit_bid(terms: Terms, book: MarketBook, key: str, bid: Bid) -> None:
+    """Rules 5 to 11 for a bid that passed `judge_sender`: hold its limit, or say why not."""
+    bid.reason = _refusal(terms, book, bid)
+    if bid.reason is None:
+        bid.status = BidStatus.LOST
+        book.accounts[bid.agent].held_micros += bid.limit_micros
+        book.open_bids[key] = bid
+
+
+def _refusal(terms: Terms, book: MarketBook, bid: Bid) -> RejectionReason | None:
+    account = book.accounts.get(bid.agent)
+    if account is None:
+        return RejectionReason.UNKNOWN_AGENT
+    resources, demand = terms.resources, bid.demand
+    if not all(name in resources for name in demand):
+        return RejectionReason.UNKNOWN_RESOURCE
+    if terms.rule == VICKREY and (bid.bundle is not None or bid.min_quantity != 1):
+        return RejectionReason.UNSUPPORTED_BY_RULE
+    if any(quantity > resources[name].supply for name, quantity in demand.items()):
+        return RejectionReason.EXCEEDS_SUPPLY
+    hold = bid.limit_micros
+    if hold < sum(resources[name].reserve_micros * units for name, units in demand.items()):
+        return RejectionReason.BELOW_RESERVE
+    if hold > INT64_MAX:
+        return RejectionReason.AMOUNT_OVERFLOW
+    if account.free_micros < hold:
+        return RejectionReason.INSUFFICIENT_BALANCE
+    return None
+
+
+def new_bid(event: Event, command: BidPlaced) -> Bid:
+    """The bid of a command, not yet judged."""
+    whole = command.bundle is not None
+    return Bid(
+        seq=event.seq,
+        ord=event.ord,
+        time_ns=event.time_ns,
+        market=event.market,
+        agent=event.sender,
+        event_id=command.event_id.lower(),
+        resource=command.resource,
+        quantity=1 if whole else command.quantity,
+        unit_price_micros=command.limit_micros if whole else command.unit_price_micros,
+        min_quantity=1 if whole else command.min_quantity or 1,
+        bundle=command.bundle,
+        status=BidStatus.REJECTED,
+    )
+
+
+def withdraw(book: MarketBook, event: Event, command: BidWithdrawn) -> RejectionReason | None:
+    """Release what an open bid of the sender's own holds."""
+    key = bid_key(event.market, event.sender, command.bid_event_id.lower())
+    bid = book.open_bids.pop(key, None)
+    if bid is None:
+        return RejectionReason.NOT_OPEN
+    bid.status = BidStatus.WITHDRAWN
+    book.accounts[bid.agent].held_micros -= bid.limit_micros
+    return None
+
+
+def transfer(book: MarketBook, event: Event, command: CreditsTransferred) -> RejectionReason | None:
+    """Move credits at once; the recipient becomes known by it."""
+    sender = book.accounts.get(event.sender)
+    if sender is None:
+        return RejectionReason.UNKNOWN_AGENT
+    if command.to_agent_id == event.sender:
+        return RejectionReason.SELF_TRANSFER
+    if sender.free_micros < command.amount_micros:
+        return RejectionReason.INSUFFICIENT_BALANCE
+    book.move(
+        debit=event.sender, credit=command.to_agent_id, amount_micros=command.amount_micros
+    )
+    return None

@@ -1,0 +1,206 @@
+"""Run the allocation windows of a shard: validate balances, hold, clear, settle.
+
+This is the stateful heart of the flow. It is three pure modules under one step, because judging a
+bid needs the settlement of the window before it: `admit` (may this bid stand, and what does it
+hold), `clear` (who wins what at which price) and `settle` (payments, prices, digest).
+
+Promise: what comes out of a closed window is complete, and depends on the log alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from walras_schemas import (
+    TREASURY,
+    BidWithdrawn,
+    CreditsGranted,
+    CreditsTransferred,
+    RejectionReason,
+)
+
+from operators.admit import admit_bid, judge_sender, new_bid, transfer, withdraw
+from operators.settle import balances_of, digest_of, settle_market
+from state.book import Bid, Books, MarketBook, bid_key
+from state.log import (
+    BidPlaced,
+    Event,
+    EventSlice,
+    Judged,
+    Malformed,
+    OperatorCommand,
+    PricedSlice,
+)
+from state.market import Terms
+from state.settlement import (
+    BalanceRow,
+    ClosedWindow,
+    CommandRow,
+    DeadLetter,
+    IdleWindow,
+    PriceRow,
+    Settlement,
+)
+
+
+@dataclass(slots=True)
+class OpenWindow:
+    """The rows that the open window has gathered so far, in (seq, ord) order."""
+
+    first_seq: int
+    bids: list[Bid] = field(default_factory=list)
+    commands: list[CommandRow] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+    @property
+    def is_idle(self) -> bool:
+        """True while nothing but ticks was seen."""
+        return not (self.bids or self.commands or self.dead_letters)
+
+
+@dataclass(slots=True)
+class Allocate:
+    """The step: remembers the agents' books and the open window."""
+
+    books: Books
+    _open: OpenWindow | None = None
+
+    def __call__(self, priced: PricedSlice) -> Iterator[ClosedWindow]:
+        """Judge the slice's commands; yield the window when the slice closes it."""
+        window = self._open = self._open or OpenWindow(first_seq=priced.slice.first_seq)
+        for event in priced.slice.events:
+            self._apply(event, window, priced.terms.get(event.market))
+        if priced.slice.closes:
+            self._open = None
+            yield _idle(window, priced.slice) if window.is_idle else self._close(window, priced)
+
+    def _apply(self, event: Event, window: OpenWindow, terms: Terms | None) -> None:
+        book = self.books.markets.get(event.market)
+        if book is not None and event.sender in book.accounts:
+            book.active.add(event.sender)
+        match event.command:
+            case BidPlaced() as command:
+                window.bids.append(self._place(event, command, terms))
+            case BidWithdrawn() as command:
+                reason = self._judge(event, command, terms)
+                if reason is None:
+                    reason = withdraw(self._book(event.market), event, command)
+                window.commands.append(_row(event, command, reason))
+            case CreditsTransferred() as command:
+                reason = self._judge(event, command, terms)
+                if reason is None:
+                    reason = transfer(self._book(event.market), event, command)
+                moved = (command.amount_micros, command.to_agent_id)
+                window.commands.append(_row(event, command, reason, *moved))
+            case Judged(command, reason):
+                window.commands.append(self._record(event, command, reason))
+            case Malformed() as letter:
+                window.dead_letters.append(_dead_letter(event, letter))
+            case command:
+                raise AssertionError(f"join_prices left {command!r} unjudged")
+
+    def _place(self, event: Event, command: BidPlaced, terms: Terms | None) -> Bid:
+        bid = new_bid(event, command)
+        key = bid_key(bid.market, bid.agent, bid.event_id)
+        bid.reason = judge_sender(terms, self.books.seen, event, key)
+        if bid.reason is None:
+            assert terms is not None
+            admit_bid(terms, self._book(event.market), key, bid)
+        return bid
+
+    def _judge(
+        self, event: Event, command: BidWithdrawn | CreditsTransferred, terms: Terms | None
+    ) -> RejectionReason | None:
+        key = bid_key(event.market, event.sender, command.event_id.lower())
+        return judge_sender(terms, self.books.seen, event, key)
+
+    def _record(
+        self, event: Event, command: OperatorCommand, reason: RejectionReason | None
+    ) -> CommandRow:
+        """The row of an operator's command; an applied grant moves its credits here."""
+        if not isinstance(command, CreditsGranted):
+            return _row(event, command, reason)
+        agent, amount = command.agent_id, command.amount_micros
+        if reason is None:
+            self._book(event.market).move(debit=TREASURY, credit=agent, amount_micros=amount)
+        return _row(event, command, reason, amount, agent)
+
+    def _book(self, market: str) -> MarketBook:
+        return self.books.markets.setdefault(market, MarketBook())
+
+    def _close(self, window: OpenWindow, priced: PricedSlice) -> Settlement:
+        closing = priced.slice
+        prices: list[PriceRow] = []
+        balances: list[BalanceRow] = []
+        for market in sorted(priced.terms):
+            book = self._book(market)
+            prices += settle_market(
+                market, priced.terms[market], book, window_id=closing.window_id
+            )
+            balances += balances_of(market, book)
+        prev_digest = self.books.digest
+        self.books.digest = digest_of(
+            prev_digest,
+            window_id=closing.window_id,
+            bids=window.bids,
+            commands=window.commands,
+            dead_letters=window.dead_letters,
+            prices=prices,
+            balances=balances,
+        )
+        return Settlement(
+            shard=closing.shard,
+            window_id=closing.window_id,
+            first_seq=window.first_seq,
+            next_seq=closing.next_seq,
+            stream_time_ns=closing.stream_time_ns,
+            prev_digest=prev_digest,
+            digest=self.books.digest,
+            bids=window.bids,
+            commands=window.commands,
+            dead_letters=window.dead_letters,
+            prices=prices,
+            balances=balances,
+            listings=priced.listings,
+        )
+
+
+def _idle(window: OpenWindow, closing: EventSlice) -> IdleWindow:
+    return IdleWindow(
+        shard=closing.shard,
+        window_id=closing.window_id,
+        first_seq=window.first_seq,
+        next_seq=closing.next_seq,
+        stream_time_ns=closing.stream_time_ns,
+    )
+
+
+def _row(
+    event: Event,
+    command: BidWithdrawn | CreditsTransferred | OperatorCommand,
+    reason: RejectionReason | None,
+    amount_micros: int | None = None,
+    recipient: str | None = None,
+) -> CommandRow:
+    return CommandRow(
+        seq=event.seq,
+        ord=event.ord,
+        time_ns=event.time_ns,
+        market=event.market,
+        sender=event.sender,
+        event_id=command.event_id.lower(),
+        type=command.type,
+        reason=reason,
+        amount_micros=amount_micros,
+        recipient=recipient,
+    )
+
+
+def _dead_letter(event: Event, letter: Malformed) -> DeadLetter:
+    return DeadLetter(
+        seq=event.seq,
+        ord=event.ord,
+        time_ns=event.time_ns,
+        subject=letter.subject,
+        error=letter.error,
+        payload=letter.payload,
+    )

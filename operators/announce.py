@@ -1,0 +1,114 @@
+"""Tell the results of a committed window: one message to each agent, one to each market.
+
+Promise: the same settlement always gives the same messages under the same ids, so that publishing
+them again after a crash tells nobody anything twice.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+from walras_schemas import TREASURY, BidStatus, CommandStatus, subjects
+
+from state.book import Bid
+from state.settlement import Announcement, CommandRow, PriceRow, Settlement
+
+_json = msgspec.json.Encoder()
+
+
+def announce(settlement: Settlement, *, window_ms: int) -> list[Announcement]:
+    """All results of a window: the agents' first, then the markets' prices and the digest."""
+    return [*_agents(settlement), *_markets(settlement, window_ms)]
+
+
+def _agents(settlement: Settlement) -> Iterator[Announcement]:
+    balances = {(row.market, row.agent): row.balance_micros for row in settlement.balances}
+    outcomes: dict[tuple[str, str], list[dict[str, object]]] = {}
+    for bid in settlement.bids:
+        outcomes.setdefault((bid.market, bid.agent), []).append(_bid_outcome(bid))
+    for row in settlement.commands:
+        if row.sender != TREASURY:
+            outcomes.setdefault((row.market, row.sender), []).append(_command_outcome(row))
+    for (market, agent), listed in sorted(outcomes.items()):
+        yield _announcement(
+            subjects.result(market, agent),
+            f"{settlement.shard}:{settlement.window_id}:{market}:{agent}",
+            {
+                "type": "agent_result",
+                "version": 1,
+                "market": market,
+                "agent_id": agent,
+                "shard": settlement.shard,
+                "window_id": settlement.window_id,
+                "balance_micros": balances.get((market, agent), 0),
+                "outcomes": sorted(listed, key=_place),
+            },
+        )
+
+
+def _markets(settlement: Settlement, window_ms: int) -> Iterator[Announcement]:
+    by_market: dict[str, list[dict[str, object]]] = {}
+    for row in settlement.prices:
+        by_market.setdefault(row.market, []).append(_price(row))
+    for market, prices in by_market.items():
+        yield _announcement(
+            subjects.window(market),
+            f"{settlement.shard}:{settlement.window_id}:{market}",
+            {
+                "type": "market_window",
+                "version": 1,
+                "market": market,
+                "shard": settlement.shard,
+                "window_id": settlement.window_id,
+                "window_ms": window_ms,
+                "digest": settlement.digest.hex(),
+                "prices": prices,
+            },
+        )
+
+
+def _announcement(subject: str, msg_id: str, message: dict[str, object]) -> Announcement:
+    return Announcement(subject=subject, msg_id=msg_id, payload=_json.encode(message))
+
+
+def _place(outcome: dict[str, object]) -> tuple[object, object]:
+    return outcome["seq"], outcome["ord"]
+
+
+def _bid_outcome(bid: Bid) -> dict[str, object]:
+    outcome: dict[str, object] = {
+        "event_id": bid.event_id,
+        "seq": bid.seq,
+        "ord": bid.ord,
+        "status": bid.status,
+        "won": bid.allocation,
+        "paid_micros": bid.paid_micros,
+    }
+    if bid.status is BidStatus.REJECTED:
+        outcome["reason"] = bid.reason
+    return outcome
+
+
+def _command_outcome(row: CommandRow) -> dict[str, object]:
+    status = CommandStatus.APPLIED if row.reason is None else CommandStatus.REJECTED
+    outcome: dict[str, object] = {
+        "event_id": row.event_id,
+        "seq": row.seq,
+        "ord": row.ord,
+        "type": row.type,
+        "status": status,
+    }
+    if row.reason is not None:
+        outcome["reason"] = row.reason
+    return outcome
+
+
+def _price(row: PriceRow) -> dict[str, object]:
+    return {
+        "resource": row.resource,
+        "reference_micros": row.reference_micros,
+        "clearing_micros": row.clearing_micros,
+        "supply": row.supply,
+        "demanded": row.demanded,
+        "sold": row.sold,
+        "stale": row.stale,
+    }

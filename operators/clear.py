@@ -1,0 +1,232 @@
+"""Clear one market's window: who wins what, and what each winner pays (SEMANTICS §6).
+
+Promise: a pure function of the terms in force and the admitted bids. All comparisons are exact:
+densities are compared as integers, prices are integers or fractions of integers. What is won never
+exceeds the supply, nobody pays above its limit or below the reserve.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from state.book import Bid
+from state.market import Terms
+
+Level = Fraction
+"""The price level λ: the price of one unit of weight."""
+NOTHING: Level = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """The outcome of one market's window, besides what it wrote on the bids themselves."""
+
+    level: Level | None
+    """λ under the uniform rules, None where winners pay different prices."""
+    sold: dict[str, int]
+
+
+@dataclass(slots=True)
+class Ranked:
+    """A bid in the order of the auction, with its exact density as a sortable integer."""
+
+    bid: Bid
+    density: int
+    value: int
+    weight: int
+
+    @property
+    def exact_density(self) -> Fraction:
+        """What the bid offers for one unit of weight."""
+        return Fraction(self.value, self.weight)
+
+    @property
+    def lost_a_unit(self) -> bool:
+        """True when the bid did not get all that it asked for."""
+        return self.bid.won < self.bid.quantity
+
+
+PaymentRule = Callable[[Terms, Sequence[Ranked]], Level | None]
+"""Write `paid_micros` on the winners of a ranked book and give the price level, if there is one."""
+
+
+def clear(terms: Terms, bids: Iterable[Bid]) -> Clearing:
+    """Allocate the supply to `bids`, given in (seq, ord) order, and price what was won."""
+    ranked = rank(terms, bids)
+    sold = allocate_supply(terms, ranked)
+    return Clearing(level=PAYMENT_RULES[terms.rule](terms, ranked), sold=sold)
+
+
+def rank(terms: Terms, bids: Iterable[Bid]) -> list[Ranked]:
+    """Bids by density, highest first, and in the order given where densities are equal.
+
+    A density is a fraction v/W. Two different ones are at least 1/(W·W') apart, so that scaling by
+    a power of two above the square of the largest weight and rounding down keeps every order and
+    every tie: fractions are compared exactly, at the price of integers.
+    """
+    weighed = [(bid, *_value_and_weight(terms, bid)) for bid in bids]
+    scale = 2 * max((weight for _, _, weight in weighed), default=1).bit_length()
+    ranked = [Ranked(bid, (value << scale) // weight, value, weight) for bid, value, weight in weighed]
+    ranked.sort(key=_density, reverse=True)
+    return ranked
+
+
+def _density(ranked: Ranked) -> int:
+    return ranked.density
+
+
+def _value_and_weight(terms: Terms, bid: Bid) -> tuple[int, int]:
+    """What the bid offers, and what it asks for in units of reference value.
+
+    A unit bid's quantity cancels out: it is left out to keep the integers short.
+    """
+    if bid.bundle is None:
+        assert bid.resource is not None
+        return bid.unit_price_micros, terms.resources[bid.resource].reference_micros
+    return bid.unit_price_micros, weight_of(terms, bid.bundle.items())
+
+
+def weight_of(terms: Terms, units: Iterable[tuple[str, int]]) -> int:
+    """Units of several resources as one number, each weighed by its reference price."""
+    return sum(terms.resources[name].reference_micros * count for name, count in units)
+
+
+def reserve_of(terms: Terms, units: Iterable[tuple[str, int]]) -> int:
+    """The least that these units may be sold for, in micros."""
+    return sum(terms.resources[name].reserve_micros * count for name, count in units)
+
+
+def allocate_supply(terms: Terms, ranked: Iterable[Ranked]) -> dict[str, int]:
+    """Go through the bids in order and give each what fits; the units sold by resource.
+
+    A bundle is won whole or not at all, a unit bid in part if the part reaches its `min_quantity`.
+    Who does not fit does not stop those behind it.
+    """
+    left = {name: resource.supply for name, resource in terms.resources.items()}
+    for entry in ranked:
+        bid = entry.bid
+        if bid.bundle is not None:
+            bid.won = int(all(units <= left[name] for name, units in bid.bundle.items()))
+        else:
+            assert bid.resource is not None
+            fits = min(bid.quantity, left[bid.resource])
+            bid.won = fits if fits >= bid.min_quantity else 0
+        for name, units in bid.allocation.items():
+            left[name] -= units
+    return {name: terms.resources[name].supply - remains for name, remains in left.items()}
+
+
+def pay_uniform(terms: Terms, ranked: Sequence[Ranked]) -> Level:
+    """Every winner pays the level of the highest bid that lost a unit at or below the winners.
+
+    The uniform-price auction at the highest rejected bid, carried over to several resources by
+    density. Source: V. Krishna, Auction Theory, 2nd ed. (2010), ch. 12. Individually rational and
+    never below the reserve; truthful for bidders who want one unit, while those who want more may
+    gain by asking for less (demand reduction).
+    """
+    lowest = _lowest_winner(ranked)
+    if lowest is None:
+        return NOTHING
+    rejected = (r for r in ranked if r.density <= lowest.density and r.lost_a_unit)
+    marginal = next(rejected, None)
+    return _charge_level(terms, ranked, marginal.exact_density if marginal else NOTHING)
+
+
+def pay_uniform_lab(terms: Terms, ranked: Sequence[Ranked]) -> Level:
+    """Every winner pays the level of the lowest winning bid (lowest accepted bid).
+
+    Source: the allowance auctions of emissions trading, e.g. California Code of Regulations,
+    title 17, § 95911 (single round, sealed bid, uniform price at the lowest accepted bid).
+    Individually rational and never below the reserve; the marginal winner sets its own price, so it
+    is truthful only for bidders who are sure not to be marginal.
+    """
+    lowest = _lowest_winner(ranked)
+    return _charge_level(terms, ranked, lowest.exact_density if lowest else NOTHING)
+
+
+def pay_as_bid(terms: Terms, ranked: Sequence[Ranked]) -> None:
+    """Every winner pays what it offered for what it won (the discriminatory auction).
+
+    Source: V. Krishna, Auction Theory, 2nd ed. (2010), ch. 12; used for treasury bills since the
+    1970s. Individually rational; not truthful: bidders shade their bids towards the clearing price.
+    """
+    for entry in ranked:
+        bid = entry.bid
+        bid.paid_micros = bid.won * bid.unit_price_micros
+
+
+def pay_vickrey(terms: Terms, ranked: Sequence[Ranked]) -> None:
+    """An agent pays for its k units the k highest values that others lost because of it.
+
+    Source: W. Vickrey, Counterspeculation, auctions, and competitive sealed tenders, Journal of
+    Finance 16 (1961), in the multi-unit form of Krishna, ch. 12. Individually rational; truthful
+    for divisible bids with falling values, where bidders value units privately.
+    """
+    for resource, rules in terms.resources.items():
+        book = [entry.bid for entry in ranked if entry.bid.resource == resource]
+        losing = [(bid, bid.quantity - bid.won) for bid in book if bid.won < bid.quantity]
+        winners: dict[str, list[Bid]] = {}
+        for bid in book:
+            if bid.won:
+                winners.setdefault(bid.agent, []).append(bid)
+        for agent, won in winners.items():
+            others = ((bid.unit_price_micros, lost) for bid, lost in losing if bid.agent != agent)
+            units = sum(bid.won for bid in won)
+            _split(won, _displaced_value(others, units, reserve=rules.reserve_micros))
+
+
+PAYMENT_RULES: dict[str, PaymentRule] = {
+    "uniform": pay_uniform,
+    "uniform_lab": pay_uniform_lab,
+    "pay_as_bid": pay_as_bid,
+    "vickrey": pay_vickrey,
+}
+
+
+def _lowest_winner(ranked: Sequence[Ranked]) -> Ranked | None:
+    return next((entry for entry in reversed(ranked) if entry.bid.won), None)
+
+
+def _charge_level(terms: Terms, ranked: Iterable[Ranked], level: Level) -> Level:
+    for entry in ranked:
+        units = entry.bid.allocation.items()
+        if units:
+            priced = ceil_div(level.numerator * weight_of(terms, units), level.denominator)
+            entry.bid.paid_micros = max(priced, reserve_of(terms, units))
+    return level
+
+
+def _displaced_value(losing: Iterable[tuple[int, int]], units: int, *, reserve: int) -> int:
+    """The value of the best `units` losing units, given as (price, units) with the best first.
+
+    Each is floored at the reserve; where fewer lost, the seller's own valuation, the reserve, counts.
+    """
+    value, left = 0, units
+    for price, lost in losing:
+        taken = min(lost, left)
+        value += taken * max(price, reserve)
+        left -= taken
+        if not left:
+            break
+    return value + left * reserve
+
+
+def _split(won: Sequence[Bid], total: int) -> None:
+    """Split an agent's payment over its bids by units won, by largest remainder, then order."""
+    units = sum(bid.won for bid in won)
+    for bid in won:
+        bid.paid_micros = total * bid.won // units
+    rest = total - sum(bid.paid_micros for bid in won)
+    by_remainder = sorted(won, key=lambda bid: (-(total * bid.won % units), bid.seq, bid.ord))
+    for bid in by_remainder[:rest]:
+        bid.paid_micros += 1
+
+
+def ceil_div(numerator: int, denominator: int) -> int:
+    """The quotient rounded up, exactly."""
+    return -(-numerator // denominator)
+
+
+def round_half_up(value: Fraction) -> int:
+    """The nearest integer; halves go up."""
+    return (2 * value.numerator + value.denominator) // (2 * value.denominator)

@@ -1,0 +1,187 @@
+"""Settle a closed window: statuses, payments, prices, and the digest over all of it.
+
+Promise: credits only move from an agent to the house, as much as the bids say was paid; every hold
+ends with the window; equal logs give equal digests. The digest is over JSON lines of the window's
+rows, so that anyone can compute it again from the ledger (docs/ledger.md).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from fractions import Fraction
+from hashlib import sha256
+
+import msgspec
+from walras_schemas import HOUSE, BidStatus
+
+from operators.clear import Clearing, clear, round_half_up
+from state.book import Bid, MarketBook
+from state.market import Terms
+from state.settlement import BalanceRow, CommandRow, DeadLetter, PriceRow
+
+_json = msgspec.json.Encoder()
+
+
+def settle_market(
+    market: str, terms: Terms, book: MarketBook, *, window_id: int
+) -> list[PriceRow]:
+    """Clear a market's open bids, move the payments, end the holds; its prices by resource name."""
+    bids = list(book.open_bids.values())
+    clearing = clear(terms, bids)
+    for bid in bids:
+        _conclude(bid, book)
+    demanded = _demanded(bids)
+    clearing_micros = _clearing_prices(terms, clearing, bids)
+    book.open_bids.clear()
+    return [
+        PriceRow(
+            market=market,
+            resource=name,
+            reference_micros=resource.reference_micros,
+            clearing_micros=clearing_micros.get(name),
+            supply=resource.supply,
+            demanded=demanded.get(name, 0),
+            sold=clearing.sold[name],
+            stale=window_id >= resource.stale_from,
+        )
+        for name, resource in sorted(terms.resources.items())
+    ]
+
+
+def _conclude(bid: Bid, book: MarketBook) -> None:
+    """Give an open bid its status, end its hold and move what it pays."""
+    if bid.won:
+        bid.status = BidStatus.WON if bid.won == bid.quantity else BidStatus.PARTIALLY_WON
+    limit = bid.limit_micros
+    assert bid.paid_micros <= limit, "a payment above the limit was never held"
+    book.accounts[bid.agent].held_micros -= limit
+    if bid.paid_micros:
+        book.move(debit=bid.agent, credit=HOUSE, amount_micros=bid.paid_micros)
+
+
+def _demanded(bids: Iterable[Bid]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for bid in bids:
+        for resource, units in bid.demand.items():
+            totals[resource] = totals.get(resource, 0) + units
+    return totals
+
+
+def _clearing_prices(terms: Terms, clearing: Clearing, bids: Sequence[Bid]) -> dict[str, int]:
+    """Micros a unit of each resource that was sold, rounded half up."""
+    sold = {name: units for name, units in clearing.sold.items() if units}
+    if clearing.level is None:
+        paid = _paid_for(terms, bids)
+        return {name: round_half_up(paid[name] / units) for name, units in sold.items()}
+    return {
+        name: round_half_up(max(clearing.level * rules.reference_micros, rules.reserve_micros))
+        for name in sold
+        for rules in (terms.resources[name],)
+    }
+
+
+def _paid_for(terms: Terms, bids: Iterable[Bid]) -> Mapping[str, Fraction]:
+    """What was paid for each resource; a bundle's payment is split by reference value."""
+    paid: dict[str, Fraction] = {}
+    for bid in bids:
+        weights = {
+            name: terms.resources[name].reference_micros * units
+            for name, units in bid.allocation.items()
+        }
+        total = sum(weights.values())
+        for name, weight in weights.items():
+            paid[name] = paid.get(name, Fraction()) + Fraction(bid.paid_micros * weight, total)
+    return paid
+
+
+def balances_of(market: str, book: MarketBook) -> list[BalanceRow]:
+    """The accounts that were active in the window, by name; forgets that they were."""
+    rows = [
+        BalanceRow(market=market, agent=agent, balance_micros=book.accounts[agent].balance_micros)
+        for agent in sorted(book.active)
+    ]
+    book.active.clear()
+    return rows
+
+
+def digest_of(  # noqa: PLR0913  # one argument for each kind of row that the digest covers
+    prev_digest: bytes,
+    *,
+    window_id: int,
+    bids: Iterable[Bid],
+    commands: Iterable[CommandRow],
+    dead_letters: Iterable[DeadLetter],
+    prices: Iterable[PriceRow],
+    balances: Iterable[BalanceRow],
+) -> bytes:
+    """sha256 over the digest before and the window's rows, one JSON array a line.
+
+    The text of a dead letter's error is left out: it may change with the decoder, its place and
+    payload may not.
+    """
+    running = sha256(prev_digest)
+    running.update(_lines([("window", window_id)]))
+    running.update(_lines(map(_bid_line, bids)))
+    running.update(_lines(map(_command_line, commands)))
+    running.update(_lines(map(_dead_letter_line, dead_letters)))
+    running.update(_lines(map(_price_line, prices)))
+    running.update(_lines(("balance", b.market, b.agent, str(b.balance_micros)) for b in balances))
+    return running.digest()
+
+
+def _lines(rows: Iterable[tuple[object, ...]]) -> bytes:
+    return b"".join(_json.encode(row) + b"\n" for row in rows)
+
+
+def _bid_line(bid: Bid) -> tuple[object, ...]:
+    return (
+        "bid",
+        bid.seq,
+        bid.ord,
+        bid.time_ns,
+        bid.market,
+        bid.agent,
+        bid.event_id,
+        bid.resource,
+        bid.quantity,
+        bid.unit_price_micros,
+        bid.min_quantity,
+        None if bid.bundle is None else sorted(bid.bundle.items()),
+        bid.status,
+        bid.reason,
+        bid.won,
+        bid.paid_micros,
+    )
+
+
+def _command_line(row: CommandRow) -> tuple[object, ...]:
+    return (
+        "command",
+        row.seq,
+        row.ord,
+        row.time_ns,
+        row.market,
+        row.sender,
+        row.event_id,
+        row.type,
+        row.reason,
+        row.amount_micros,
+        row.recipient,
+    )
+
+
+def _dead_letter_line(letter: DeadLetter) -> tuple[object, ...]:
+    payload = sha256(letter.payload).hexdigest()
+    return ("dead_letter", letter.seq, letter.ord, letter.time_ns, letter.subject, payload)
+
+
+def _price_line(row: PriceRow) -> tuple[object, ...]:
+    return (
+        "price",
+        row.market,
+        row.resource,
+        row.reference_micros,
+        row.clearing_micros,
+        row.supply,
+        row.demanded,
+        row.sold,
+        row.stale,
+    )

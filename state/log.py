@@ -1,0 +1,145 @@
+"""The log on its way through the flow: raw batches, the slices of a window, typed events.
+
+Promise: a batch is contiguous (its i-th message has sequence `first_seq + i`), and everything here
+is a value: no step changes what another step may still read. Sequences are stream sequences; where
+one is stored, "next to read" or "last read" stands beside it. Times are nanoseconds since the epoch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, NamedTuple
+
+import msgspec
+from walras_schemas import (
+    AMOUNT_MAX,
+    BUNDLE_MAX,
+    QUANTITY_MAX,
+    BidWithdrawn,
+    CreditsGranted,
+    CreditsTransferred,
+    MarketOpened,
+    PriceQuoted,
+    RejectionReason,
+    SupplyChanged,
+)
+
+from state.market import Listing, Terms
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """Messages of one shard as they lie in its stream; the columns have one entry a message."""
+
+    shard: int
+    first_seq: int
+    timestamps_ns: list[int]
+    subjects: list[str]
+    payloads: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSlice:
+    """The part of a batch that belongs to one window, with the stream's own (clamped) times."""
+
+    shard: int
+    window_id: int
+    first_seq: int
+    times_ns: list[int]
+    subjects: list[str]
+    payloads: list[bytes]
+    stream_time_ns: int
+    """t(m) of the last message read so far."""
+    closes: bool
+    """True when the window is complete after this slice."""
+
+    @property
+    def next_seq(self) -> int:
+        """Sequence of the message after this slice: the next to read."""
+        return self.first_seq + len(self.times_ns)
+
+
+Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAX)]
+Bundle = Annotated[dict[str, Quantity], msgspec.Meta(min_length=1, max_length=BUNDLE_MAX)]
+
+
+class BidPlaced(
+    msgspec.Struct, gc=False, tag_field="type", tag="bid_placed", forbid_unknown_fields=True
+):
+    """A bid as the wire gives it; `None` where the sender gave no such field.
+
+    The registry's `walras_schemas.BidPlaced` is the authority on what is valid; this is the same
+    message in the shape that decodes fastest. `operators/decode.py` keeps the two in step.
+    """
+
+    event_id: str
+    resource: str = None  # type: ignore[assignment]  # absent is None, an explicit null is refused
+    quantity: Quantity = None  # type: ignore[assignment]
+    unit_price_micros: Amount = None  # type: ignore[assignment]
+    min_quantity: Quantity = None  # type: ignore[assignment]
+    bundle: Bundle = None  # type: ignore[assignment]
+    limit_micros: Amount = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """What could not be decoded: it becomes a dead letter, in its place in the order."""
+
+    subject: str
+    error: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An operator's command with its outcome; `reason` is None when it was applied."""
+
+    command: "OperatorCommand"
+    reason: RejectionReason | None
+
+
+OperatorCommand = CreditsGranted | MarketOpened | SupplyChanged | PriceQuoted
+AgentCommand = BidPlaced | BidWithdrawn | CreditsTransferred
+
+
+class Event(NamedTuple):
+    """One command in its place: `(seq, ord)` orders everything in a shard."""
+
+    seq: int
+    ord: int
+    time_ns: int
+    market: str
+    sender: str
+    """The agent, or `treasury` for an operator's command."""
+    resource: str | None
+    """The resource that the subject names (price quotes only)."""
+    command: AgentCommand | OperatorCommand | Judged | Malformed
+
+
+@dataclass(frozen=True, slots=True)
+class EventSlice:
+    """A window's slice, decoded; `first_seq` and `next_seq` (next to read) span its messages."""
+
+    shard: int
+    window_id: int
+    first_seq: int
+    next_seq: int
+    stream_time_ns: int
+    closes: bool
+    events: list[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class PricedSlice:
+    """A window's slice with the market terms in force and the operators' commands judged."""
+
+    slice: EventSlice
+    terms: Mapping[str, Terms]
+    """Market to the terms in force for this window."""
+    listings: tuple[Listing, ...] = field(default=())
+    """On the closing slice: the latest listing of each market that changed in this window."""
+
+    @property
+    def shard(self) -> int:
+        """The shard of the slice."""
+        return self.slice.shard

@@ -1,0 +1,64 @@
+"""One well-formed message of every kind, and how the registry answers to a text."""
+
+import json
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from walras_schemas import Command
+
+EVENT_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
+BID_EVENT_ID = "01890a5d-ac96-7ab2-80e2-4536629c90de"
+COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
+
+# The commands as the semantics show them, word for word but for the ids they shorten.
+SHOWN = {
+    "unit bid": (
+        '{"type": "bid_placed", "event_id": "0199...", "resource": "tokens", "quantity": 500,'
+        ' "unit_price_micros": 1500, "min_quantity": 1}'
+    ),
+    "bundle": (
+        '{"type": "bid_placed", "event_id": "0199...",'
+        ' "bundle": {"tokens": 500, "cpu_ms": 2000}, "limit_micros": 145000000}'
+    ),
+    "withdrawal": '{"type": "bid_withdrawn", "event_id": "0199...", "bid_event_id": "0199..."}',
+    "transfer": (
+        '{"type": "credits_transferred", "event_id": "0199...", "to_agent_id": "a2",'
+        ' "amount_micros": 50000000, "purpose": "service"}'
+    ),
+    "grant": (
+        '{"type": "credits_granted", "event_id": "0199...", "agent_id": "a1",'
+        ' "amount_micros": 1000000000}'
+    ),
+    "market": (
+        '{"type": "market_opened", "event_id": "0199...", "rule": "uniform",'
+        ' "stale_after_windows": 60,\n "resources": {"tokens": {"supply": 100000,'
+        ' "initial_price_micros": 1000, "reserve_micros": 0, "reserve_ratio_ppm": 0}}}'
+    ),
+    "supply": (
+        '{"type": "supply_changed", "event_id": "0199...", "resource": "tokens", "supply": 50000}'
+    ),
+    "price": '{"type": "price_quoted", "event_id": "0199...", "price_micros": 1200}',
+}
+WIRE = {name: text.replace("0199...", EVENT_ID) for name, text in SHOWN.items()}
+
+
+def example(name: str, /, **changes: object) -> dict[str, Any]:
+    """An example as plain JSON, with some of its fields changed or added."""
+    message: dict[str, Any] = json.loads(WIRE[name])
+    return message | changes
+
+
+def without(name: str, *fields: str) -> dict[str, Any]:
+    """An example as plain JSON, with some of its fields left out."""
+    return {field: value for field, value in example(name).items() if field not in fields}
+
+
+def refusals(message: object) -> list[tuple[str, str]]:
+    """Where and why the registry refuses a message, given as its text or as plain JSON."""
+    text = message if isinstance(message, str | bytes) else json.dumps(message)
+    try:
+        COMMAND.validate_json(text)
+    except ValidationError as refused:
+        return [(".".join(map(str, e["loc"][1:])), e["type"]) for e in refused.errors()]
+    return []

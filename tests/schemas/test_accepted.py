@@ -1,0 +1,160 @@
+"""What the registry accepts: the examples of the semantics, every edge, every optional field."""
+
+import json
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from tests.schemas.examples import COMMAND, EVENT_ID, WIRE, example, refusals, without
+from walras_schemas import (
+    AMOUNT_MAX,
+    BUNDLE_MAX,
+    COMMANDS,
+    INT64_MAX,
+    QUANTITY_MAX,
+    CreditsGranted,
+    MarketOpened,
+    ResourceRules,
+)
+
+
+@pytest.mark.parametrize("name", WIRE)
+def test_the_examples_of_the_semantics_read_as_they_are_written(name: str) -> None:
+    """A registry stricter than the published page would turn honest commands into dead letters."""
+    read = COMMAND.validate_json(WIRE[name])
+    assert json.loads(WIRE[name]) | {"version": 1} == read.model_dump()
+
+
+@pytest.mark.parametrize("name", WIRE)
+def test_what_is_built_here_can_be_read_there(name: str) -> None:
+    """An agent that sends its own model's JSON must not be malformed: absent is never null."""
+    built = COMMAND.validate_json(WIRE[name])
+    assert built == COMMAND.validate_json(built.model_dump_json())
+
+
+@pytest.mark.parametrize("name", WIRE)
+def test_each_command_is_read_by_the_model_of_its_type(name: str) -> None:
+    """A type bound to another command's model would move other credits than were meant."""
+    assert COMMANDS[example(name)["type"]] is type(COMMAND.validate_json(WIRE[name]))
+
+
+EDGES = [
+    ("unit bid", "quantity", 1, QUANTITY_MAX),
+    ("unit bid", "unit_price_micros", 1, AMOUNT_MAX),
+    ("unit bid", "min_quantity", 1, 500),
+    ("bundle", "bundle", {"tokens": 1}, {f"r{n}": QUANTITY_MAX for n in range(BUNDLE_MAX)}),
+    ("bundle", "limit_micros", 1, AMOUNT_MAX),
+    ("transfer", "amount_micros", 1, AMOUNT_MAX),
+    ("transfer", "purpose", "", "ü" * 200),
+    ("grant", "amount_micros", 1, AMOUNT_MAX),
+    ("market", "stale_after_windows", 0, INT64_MAX),
+    ("supply", "supply", 0, QUANTITY_MAX),
+    ("price", "price_micros", 1, AMOUNT_MAX),
+]
+
+
+@pytest.mark.parametrize(("name", "field", "low", "high"), EDGES)
+def test_both_edges_of_a_range_belong_to_it(
+    name: str, field: str, low: object, high: object
+) -> None:
+    """An edge off by one refuses the smallest bid, or the largest."""
+    accepted = [
+        COMMAND.validate_python(example(name, **{field: edge})).model_dump()[field]
+        for edge in (low, high)
+    ]
+    assert [low, high] == accepted
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ({"supply": 0, "initial_price_micros": 1}, (0, 1, 0, 0)),
+        (
+            {
+                "supply": QUANTITY_MAX,
+                "initial_price_micros": AMOUNT_MAX,
+                "reserve_micros": AMOUNT_MAX,
+                "reserve_ratio_ppm": 10**9,
+            },
+            (QUANTITY_MAX, AMOUNT_MAX, AMOUNT_MAX, 10**9),
+        ),
+    ],
+)
+def test_the_rules_of_a_resource_reach_from_nothing_to_the_limits(
+    rules: dict[str, int], expected: tuple[int, ...]
+) -> None:
+    """A supply of zero closes a resource, and a reserve may be zero: neither is an error."""
+    market = COMMAND.validate_python(example("market", resources={"tokens": rules}))
+    assert isinstance(market, MarketOpened)
+    assert expected == tuple(market.resources["tokens"].model_dump().values())
+
+
+def test_left_out_fields_take_their_defaults() -> None:
+    """A default that drifts from the semantics would clear a market by another rule."""
+    market = COMMAND.validate_python(without("market", "rule", "stale_after_windows"))
+    assert isinstance(market, MarketOpened)
+    expected = {"version": 1, "rule": "uniform", "stale_after_windows": 60}
+    expected |= {"timestamp": None, "scenario_id": None}
+    assert expected == {field: getattr(market, field) for field in expected}
+
+
+@pytest.mark.parametrize("rule", ["uniform", "uniform_lab", "pay_as_bid", "vickrey"])
+def test_a_market_may_choose_each_of_the_four_rules(rule: str) -> None:
+    """A rule missing in the registry could never be opened."""
+    assert not refusals(example("market", rule=rule))
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        "2026-01-31T23:59:59Z",
+        "2026-01-31t00:00:00z",
+        "2026-01-31T23:59:60Z",
+        "2026-01-31T12:00:00.123456789+05:30",
+        "2026-01-31T12:00:00.1-23:59",
+    ],
+)
+def test_a_sender_may_write_its_time_in_any_form_of_the_rfc(timestamp: str) -> None:
+    """The time is only informational: refusing a legal form would lose a bid for nothing."""
+    assert not refusals(example("price", timestamp=timestamp, scenario_id="s-1", version=1))
+
+
+@pytest.mark.parametrize("name", ["0", "a-_9", "z" * 64])
+def test_the_shortest_and_longest_names_are_names(name: str) -> None:
+    """A length off by one would shut an agent out under its own name."""
+    assert not refusals(example("grant", agent_id=name))
+
+
+@pytest.mark.parametrize("name", ["treasury", "house"])
+def test_only_agents_may_not_carry_a_reserved_name(name: str) -> None:
+    """The reserved names are accounts: a resource of that name is nobody's money."""
+    assert not refusals(example("supply", resource=name))
+
+
+def test_an_event_id_stays_as_it_was_written() -> None:
+    """An id that the registry rewrote would not be the id its sender waits for."""
+    read = COMMAND.validate_python(example("price", event_id=EVENT_ID.upper()))
+    expected = EVENT_ID.upper()
+    assert expected == read.event_id
+
+
+def test_in_python_the_type_may_be_left_out() -> None:
+    """An agent names the model already; the wire still gets the type."""
+    built = CreditsGranted(event_id=EVENT_ID, agent_id="a1", amount_micros=1)
+    expected = {"version": 1, "type": "credits_granted"}
+    expected |= {"event_id": EVENT_ID, "agent_id": "a1", "amount_micros": 1}
+    assert expected == json.loads(built.model_dump_json())
+
+
+@pytest.mark.parametrize(
+    ("built", "field"),
+    [
+        (COMMAND.validate_json(WIRE["unit bid"]), "quantity"),
+        (COMMAND.validate_json(WIRE["market"]), "rule"),
+        (ResourceRules(supply=1, initial_price_micros=1), "supply"),
+    ],
+)
+def test_a_command_cannot_be_changed(built: BaseModel, field: str) -> None:
+    """What was judged must stay what was sent."""
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(built, field, 1)

@@ -1,0 +1,174 @@
+"""The JSON Schemas: current on disk, and as strict as the models they come from."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from walras_schemas import COMMANDS, EVENT_ID_PATTERN, NAME_PATTERN, RESULTS, TIMESTAMP_PATTERN
+from walras_schemas.export import render_schemas
+
+ROOT = Path(__file__).parents[2]
+NAME = {"type": "string", "pattern": NAME_PATTERN}
+AGENT = NAME | {"not": {"enum": ["house", "treasury"]}}
+EVENT_ID = {"type": "string", "pattern": EVENT_ID_PATTERN}
+AMOUNT = {"type": "integer", "minimum": 1, "maximum": 10**15}
+QUANTITY = {"type": "integer", "minimum": 1, "maximum": 10**12}
+SUPPLY = {"type": "integer", "minimum": 0, "maximum": 10**12}
+RULES = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["supply", "initial_price_micros"],
+    "properties": {
+        "supply": SUPPLY,
+        "initial_price_micros": AMOUNT,
+        "reserve_micros": AMOUNT | {"minimum": 0, "default": 0},
+        "reserve_ratio_ppm": {"type": "integer", "minimum": 0, "maximum": 10**9, "default": 0},
+    },
+}
+COMMON = {
+    "version": {"type": "integer", "const": 1, "minimum": 1, "maximum": 1, "default": 1},
+    "event_id": EVENT_ID,
+    "timestamp": {"type": "string", "pattern": TIMESTAMP_PATTERN},
+    "scenario_id": NAME,
+}
+OWN: dict[str, dict[str, Any]] = {
+    "bid_placed": {
+        "resource": NAME,
+        "quantity": QUANTITY,
+        "unit_price_micros": AMOUNT,
+        "min_quantity": QUANTITY,
+        "bundle": {
+            "type": "object",
+            "minProperties": 1,
+            "maxProperties": 16,
+            "propertyNames": NAME,
+            "additionalProperties": QUANTITY,
+        },
+        "limit_micros": AMOUNT,
+    },
+    "bid_withdrawn": {"bid_event_id": EVENT_ID},
+    "credits_transferred": {
+        "to_agent_id": AGENT,
+        "amount_micros": AMOUNT,
+        "purpose": {"type": "string", "maxLength": 200},
+    },
+    "credits_granted": {"agent_id": AGENT, "amount_micros": AMOUNT},
+    "market_opened": {
+        "rule": {
+            "type": "string",
+            "enum": ["uniform", "uniform_lab", "pay_as_bid", "vickrey"],
+            "default": "uniform",
+        },
+        "stale_after_windows": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 2**63 - 1,
+            "default": 60,
+        },
+        "resources": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": NAME,
+            "additionalProperties": RULES,
+        },
+    },
+    "supply_changed": {"resource": NAME, "supply": SUPPLY},
+    "price_quoted": {"price_micros": AMOUNT},
+}
+REQUIRED = {
+    "bid_placed": set(),
+    "bid_withdrawn": {"bid_event_id"},
+    "credits_transferred": {"to_agent_id", "amount_micros"},
+    "credits_granted": {"agent_id", "amount_micros"},
+    "market_opened": {"resources"},
+    "supply_changed": {"resource", "supply"},
+    "price_quoted": {"price_micros"},
+}
+
+
+def bare(schema: Any) -> Any:
+    """A schema with what only people read taken out, and its definitions put in their place."""
+    return _bare(schema, schema.get("$defs", {}))
+
+
+def _bare(schema: Any, defs: dict[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_bare(part, defs) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _bare(defs[schema["$ref"].removeprefix("#/$defs/")], defs)
+    kept = {key: part for key, part in schema.items() if not _is_prose(key, part)}
+    return {key: _bare(part, defs) for key, part in kept.items() if key != "$defs"}
+
+
+def _is_prose(key: str, part: Any) -> bool:
+    return key in ("title", "description") and isinstance(part, str)
+
+
+def test_the_schemas_on_disk_are_current() -> None:
+    """A stale file would let a program in another language send what the market refuses."""
+    found = {
+        path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("schemas/json/*.json")
+    }
+    assert render_schemas() == found, "run: python -m walras_schemas.export schemas/json"
+
+
+def test_every_event_has_its_file() -> None:
+    """An event without a schema is one that only Python can speak."""
+    assert {f"{event}.json" for event in COMMANDS | RESULTS} == set(render_schemas())
+
+
+@pytest.mark.parametrize("event", COMMANDS)
+def test_a_schema_states_every_limit_of_its_fields(event: str) -> None:
+    """The fast decoder is derived from the schema: a limit missing there is a limit not kept."""
+    expected = COMMON | {"type": {"type": "string", "const": event}} | OWN[event]
+    assert expected == bare(COMMANDS[event].model_json_schema())["properties"]
+
+
+@pytest.mark.parametrize("event", COMMANDS)
+def test_a_schema_closes_its_object(event: str) -> None:
+    """Without these two a reader of the schema takes unknown fields and misses required ones."""
+    schema = COMMANDS[event].model_json_schema()
+    assert (False, {"type", "event_id"} | REQUIRED[event]) == (
+        schema["additionalProperties"],
+        set(schema["required"]),
+    )
+
+
+def test_the_schema_of_a_bid_tells_its_two_forms_apart() -> None:
+    """As far as a schema can: the fields of one form exclude those of the other."""
+    forms = bare(COMMANDS["bid_placed"].model_json_schema())["oneOf"]
+    assert [
+        {
+            "required": ["resource", "quantity", "unit_price_micros"],
+            "properties": {"bundle": False, "limit_micros": False, "min_quantity": {"default": 1}},
+        },
+        {
+            "required": ["bundle", "limit_micros"],
+            "properties": {
+                "resource": False,
+                "quantity": False,
+                "unit_price_micros": False,
+                "min_quantity": False,
+            },
+        },
+    ] == forms
+
+
+@pytest.mark.parametrize("text", render_schemas().values(), ids=render_schemas())
+def test_a_file_is_plain_sorted_text(text: str) -> None:
+    """Files that change without a change of the registry hide the changes that matter."""
+    assert json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n" == text
+
+
+def test_the_export_writes_what_is_committed(tmp_path: Path) -> None:
+    """The command in the hint above must be the one that mends the files."""
+    export = [sys.executable, "-m", "walras_schemas.export", str(tmp_path / "new")]
+    subprocess.run(export, check=True, capture_output=True, cwd=ROOT / "schemas")
+    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.glob("new/*")}
+    assert render_schemas() == written

@@ -1,0 +1,46 @@
+"""The reasons of a refusal stand in the order in which they take precedence."""
+
+import pytest
+
+from walras_schemas import BidStatus, CommandStatus, RejectionReason
+
+# The table of admission, rule by rule, as the semantics number it.
+ADMISSION = [
+    ["malformed"],
+    ["unknown_market"],
+    ["stale_event_id", "future_event_id"],
+    ["duplicate"],
+    ["unknown_agent"],
+    ["unknown_resource"],
+    ["unsupported_by_rule"],
+    ["exceeds_supply"],
+    ["below_reserve"],
+    ["amount_overflow"],
+    ["insufficient_balance"],
+]
+FIRST_FOUR = [reason for rule in ADMISSION[:4] for reason in rule]
+CHECKED = {
+    "bid": [reason for rule in ADMISSION for reason in rule],
+    "withdrawal": [*FIRST_FOUR, "not_open"],
+    "transfer": [*FIRST_FOUR, "unknown_agent", "self_transfer", "insufficient_balance"],
+    "supply and price": [*FIRST_FOUR, "unknown_resource"],
+}
+
+
+@pytest.mark.parametrize("command", CHECKED)
+def test_the_order_of_the_reasons_is_their_precedence(command: str) -> None:
+    """Two readers of one log must give the same reason when several hold."""
+    order = [reason.value for reason in RejectionReason if reason in CHECKED[command]]
+    assert CHECKED[command] == order
+
+
+def test_every_reason_is_checked_by_some_command() -> None:
+    """A reason nobody can get is a promise that no market keeps."""
+    assert set().union(*CHECKED.values()) == set(RejectionReason)
+
+
+def test_the_statuses_are_those_of_the_ledger() -> None:
+    """The ledger's views are a public contract: a renamed status breaks every query on them."""
+    bids, commands = list(BidStatus), list(CommandStatus)
+    assert bids == ["rejected", "withdrawn", "lost", "partially_won", "won"]
+    assert commands == ["applied", "rejected"]

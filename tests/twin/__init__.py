@@ -1,0 +1,1 @@
+"""A naive twin of the market: a second, slow and obvious reading of SEMANTICS."""

@@ -1,0 +1,120 @@
+"""Messages that no honest sender writes, each broken in one way that SEMANTICS §1 and §9 name.
+
+Promise: what is broken here is broken for every reader of the specification. Cases on which two
+careful readers could differ (how deep is too deep, whether February has 30 days) are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+Event = dict[str, Any]
+
+NO_NUMBERS = (0, -1, -(10**15), 1.0, 0.5, 1e3, "5", "", True, None, [5], {"n": 5})
+BEYOND_NUMBERS = (10**15 + 1, 2**63 - 1, 2**63, 2**64, -(2**63) - 1, 10**400)
+NO_NAMES = ("", "A1", "a.b", "a*", ">", "a b", "-a", "_a", "ä", "a" * 65, "a\n", 7, None, ["a1"])
+NO_IDS = (
+    "",
+    "0199",
+    "00000000-0000-0000-0000-000000000000",
+    "0199d6f2-7c00-4abc-8def-0123456789ab",  # version 4
+    "0199d6f2-7c00-7abc-0def-0123456789ab",  # not the RFC's variant
+    "0199d6f27c007abc8def0123456789ab",
+    "{0199d6f2-7c00-7abc-8def-0123456789ab}",
+    "urn:uuid:0199d6f2-7c00-7abc-8def-0123456789ab",
+    7,
+    None,
+)
+NO_TIMES = ("", "yesterday", "2025-01-01", "2025-13-01T00:00:00Z", "2025-01-01T24:00:00Z", 0, None)
+NO_SUBJECTS = (
+    "market",
+    "market.m1",
+    "market.m1.bid",
+    "market.m1.bid.a1.more",
+    "market.M1.bid.a1",
+    "market.m1.bid.treasury",
+    "market.m1.bid.house",
+    "market.m1.transfer.house",
+    "market.m1.grant.a1",
+    "market.m1.market.a1",
+    "market.m1.price",
+    "market.m1.price.GPU",
+    "market.m 1.grant",
+    "market..bid.a1",
+    "market.m1.gift.a1",
+    "result.m1.a1",
+    "clock",
+    "clock.0.0",
+)
+
+
+_CROWD = {f"r{n}": 1 for n in range(17)}
+_NO_QUANTITIES: tuple[Any, ...] = ({"gpu": 0}, {"gpu": 1.0}, {"gpu": "1"}, {"GPU": 1}, {"a.b": 1})
+_NO_COUNTS = (-1, 1.0, "5", True, None, 2**63, 10**400)
+_IMPOSSIBLE: dict[str, tuple[Any, ...]] = {
+    "type": ("", "bid", "BID_PLACED", 1, None, ["bid_placed"]),
+    "version": (0, 2, "1", 1.0, True, None),
+    "timestamp": NO_TIMES,
+    "scenario_id": NO_NAMES,
+    "event_id": NO_IDS,
+    "bid_event_id": NO_IDS,
+    "resource": NO_NAMES,
+    "agent_id": (*NO_NAMES, "treasury", "house"),
+    "to_agent_id": (*NO_NAMES, "treasury", "house"),
+    "purpose": ("x" * 201, "\ud800", 1, None),
+    "bundle": ({}, [], None, "gpu", _CROWD, *_NO_QUANTITIES),
+    "rule": ("", "first_price", "UNIFORM", 1, None),
+    "resources": ({}, [], None, "gpu", {"gpu": None}, {"gpu": {"supply": 1}}, {"GPU": {}}),
+    "supply": _NO_COUNTS,
+    "stale_after_windows": _NO_COUNTS,
+}
+_OPTIONAL = {"version", "timestamp", "scenario_id", "min_quantity", "purpose", "rule"}
+
+
+def broken_field(rng: Random, event: Event) -> Event:
+    """The event with one of its fields (or one more) that cannot be, or without one it needs."""
+    name = rng.choice([*event, "version", "timestamp", "scenario_id", "surprise"])
+    needed = name in event and name not in _OPTIONAL | {"stale_after_windows"}
+    if needed and rng.random() < 0.2:
+        return {key: value for key, value in event.items() if key != name}
+    return event | {name: rng.choice(_IMPOSSIBLE.get(name, NO_NUMBERS + BEYOND_NUMBERS))}
+
+
+def broken_text(rng: Random, event: Event) -> bytes:
+    """A message that is no JSON, or no event, or that has one key twice; some hide in a batch."""
+    whole = json.dumps(event).encode()
+    twice = b'{"type": "bid_placed", ' + whole[1:]
+    makers: list[Callable[[], bytes]] = [
+        lambda: b"",
+        lambda: b"  \n",
+        lambda: b"null",
+        lambda: b"5",
+        lambda: b'"bid_placed"',
+        lambda: b"[]",
+        lambda: b"[[]]",
+        lambda: b"{}",
+        lambda: whole[:-1],
+        lambda: whole + b"x",
+        lambda: whole + whole,
+        lambda: b"\xef\xbb\xbf" + whole,
+        lambda: whole[:-1] + b', "purpose": "\xff"}',
+        lambda: whole[:-1] + b', "purpose": "\xed\xa0\x80"}',
+        lambda: whole[:-1] + b', "purpose": "a\nb"}',
+        lambda: whole[:-1] + b', "amount_micros": NaN}',
+        lambda: whole[:-1] + b', "amount_micros": -Infinity}',
+        lambda: whole[:-1] + b', "amount_micros": 1e999}',
+        lambda: whole[:-1] + b', "amount_micros": 007}',
+        lambda: whole.replace(b'"', b"'"),
+        lambda: whole.decode().encode("utf-16"),
+        lambda: twice,
+        lambda: b"[" + whole + b", " + twice + b", 5, null, []]",
+        lambda: b"[" + whole + b", " + whole[:-1] + b', "more": NaN}]',
+        lambda: b"[" + whole + b", " + whole[:-1] + b', "more": ' + b"[" * 20 + b"]" * 20 + b"}]",
+        lambda: b"[" * 200_000 + b"]" * 200_000,
+        lambda: b"[" + b",".join([whole] * 1_001) + b"]",
+        lambda: whole + b" " * (2**20),
+    ]
+    return rng.choice(makers)()
