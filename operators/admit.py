@@ -6,8 +6,12 @@ credit is promised twice. The rules' numbers are those of SEMANTICS §4.
 """
 
 from dataclasses import replace
-from functools import singledispatch
 
+from state.board import Board
+from state.book import Bid, MarketBook, bid_key
+from state.log import BidPlaced, Event, OperatorCommand
+from state.market import ListedResource, Listing, Quote, Terms
+from state.seen import SeenIds
 from walras_schemas import (
     INT64_MAX,
     TREASURY,
@@ -20,12 +24,6 @@ from walras_schemas import (
     RejectionReason,
     SupplyChanged,
 )
-
-from state.board import Board
-from state.book import Bid, MarketBook, bid_key
-from state.log import BidPlaced, Event, OperatorCommand
-from state.market import ListedResource, Listing, Quote, Terms
-from state.seen import SeenIds
 
 VICKREY = "vickrey"
 
@@ -44,25 +42,35 @@ def judge_operator(
     reason = board.seen.judge(key, time_ns=event.time_ns)
     if reason is not None or isinstance(command, CreditsGranted):
         return reason
-    changed = _relist(command, listing, event, window_id)
+    changed = _relist(command, listing, event, window_id=window_id)
     if changed is None:
         return RejectionReason.UNKNOWN_RESOURCE
     board.listings[event.market] = changed
     return None
 
 
-@singledispatch
 def _relist(
-    command: OperatorCommand, listing: Listing | None, event: Event, window_id: int
+    command: MarketOpened | SupplyChanged | PriceQuoted,
+    listing: Listing | None,
+    event: Event,
+    *,
+    window_id: int,
 ) -> Listing | None:
     """The market's listing after the command; None when it names a resource not listed."""
-    raise AssertionError(f"{command!r} changes no listing")
+    if isinstance(command, MarketOpened):
+        return _opened(command, listing, event)
+    assert listing is not None, "rule 2 lets nothing but an opening through"
+    resource = event.resource if isinstance(command, PriceQuoted) else command.resource
+    if resource is None or resource not in listing.resources:
+        return None
+    if isinstance(command, PriceQuoted):
+        quote = Quote(price_micros=command.price_micros, window_id=window_id)
+        return replace(listing, quotes={**listing.quotes, resource: quote})
+    changed = replace(listing.resources[resource], supply=command.supply)
+    return replace(listing, resources={**listing.resources, resource: changed})
 
 
-@_relist.register
-def _(
-    command: MarketOpened, listing: Listing | None, event: Event, _window_id: int
-) -> Listing | None:
+def _opened(command: MarketOpened, listing: Listing | None, event: Event) -> Listing:
     return Listing(
         market=event.market,
         opened_at=listing.opened_at if listing else (event.seq, event.ord),
@@ -79,24 +87,6 @@ def _(
         },
         quotes=listing.quotes if listing else {},
     )
-
-
-@_relist.register
-def _(
-    command: SupplyChanged, listing: Listing | None, _event: Event, _window_id: int
-) -> Listing | None:
-    if listing is None or command.resource not in listing.resources:
-        return None
-    changed = replace(listing.resources[command.resource], supply=command.supply)
-    return replace(listing, resources={**listing.resources, command.resource: changed})
-
-
-@_relist.register
-def _(command: PriceQuoted, listing: Listing | None, event: Event, window_id: int) -> Listing | None:
-    if listing is None or event.resource is None or event.resource not in listing.resources:
-        return None
-    quote = Quote(price_micros=command.price_micros, window_id=window_id)
-    return replace(listing, quotes={**listing.quotes, event.resource: quote})
 
 
 def judge_sender(
@@ -117,19 +107,25 @@ def admit_bid(terms: Terms, book: MarketBook, key: str, bid: Bid) -> None:
         book.open_bids[key] = bid
 
 
-def _refusal(terms: Terms, book: MarketBook, bid: Bid) -> RejectionReason | None:
+def _refusal(  # noqa: PLR0911  # one return a rule, in the order of the rules
+    terms: Terms, book: MarketBook, bid: Bid
+) -> RejectionReason | None:
     account = book.accounts.get(bid.agent)
     if account is None:
         return RejectionReason.UNKNOWN_AGENT
-    resources, demand = terms.resources, bid.demand
-    if not all(name in resources for name in demand):
-        return RejectionReason.UNKNOWN_RESOURCE
+    reserve, exceeds = 0, False
+    for name, units in bid.demand.items():
+        resource = terms.resources.get(name)
+        if resource is None:
+            return RejectionReason.UNKNOWN_RESOURCE
+        reserve += resource.reserve_micros * units
+        exceeds |= units > resource.supply
     if terms.rule == VICKREY and (bid.bundle is not None or bid.min_quantity != 1):
         return RejectionReason.UNSUPPORTED_BY_RULE
-    if any(quantity > resources[name].supply for name, quantity in demand.items()):
+    if exceeds:
         return RejectionReason.EXCEEDS_SUPPLY
     hold = bid.limit_micros
-    if hold < sum(resources[name].reserve_micros * units for name, units in demand.items()):
+    if hold < reserve:
         return RejectionReason.BELOW_RESERVE
     if hold > INT64_MAX:
         return RejectionReason.AMOUNT_OVERFLOW
@@ -140,7 +136,12 @@ def _refusal(terms: Terms, book: MarketBook, bid: Bid) -> RejectionReason | None
 
 def new_bid(event: Event, command: BidPlaced) -> Bid:
     """The bid of a command, not yet judged."""
-    whole = command.bundle is not None
+    if command.bundle is None:
+        quantity, price, least = command.quantity, command.unit_price_micros, command.min_quantity
+    else:
+        quantity, price, least = 1, command.limit_micros, 1
+    assert quantity is not None, "decode lets only the two forms of a bid through"
+    assert price is not None, "decode lets only the two forms of a bid through"
     return Bid(
         seq=event.seq,
         ord=event.ord,
@@ -149,9 +150,9 @@ def new_bid(event: Event, command: BidPlaced) -> Bid:
         agent=event.sender,
         event_id=command.event_id.lower(),
         resource=command.resource,
-        quantity=1 if whole else command.quantity,
-        unit_price_micros=command.limit_micros if whole else command.unit_price_micros,
-        min_quantity=1 if whole else command.min_quantity or 1,
+        quantity=quantity,
+        unit_price_micros=price,
+        min_quantity=least or 1,
         bundle=command.bundle,
         status=BidStatus.REJECTED,
     )
@@ -177,7 +178,5 @@ def transfer(book: MarketBook, event: Event, command: CreditsTransferred) -> Rej
         return RejectionReason.SELF_TRANSFER
     if sender.free_micros < command.amount_micros:
         return RejectionReason.INSUFFICIENT_BALANCE
-    book.move(
-        debit=event.sender, credit=command.to_agent_id, amount_micros=command.amount_micros
-    )
+    book.move(debit=event.sender, credit=command.to_agent_id, amount_micros=command.amount_micros)
     return None

@@ -10,14 +10,6 @@ Promise: what comes out of a closed window is complete, and depends on the log a
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from walras_schemas import (
-    TREASURY,
-    BidWithdrawn,
-    CreditsGranted,
-    CreditsTransferred,
-    RejectionReason,
-)
-
 from operators.admit import admit_bid, judge_sender, new_bid, transfer, withdraw
 from operators.settle import balances_of, digest_of, settle_market
 from state.book import Bid, Books, MarketBook, bid_key
@@ -39,6 +31,13 @@ from state.settlement import (
     IdleWindow,
     PriceRow,
     Settlement,
+)
+from walras_schemas import (
+    TREASURY,
+    BidWithdrawn,
+    CreditsGranted,
+    CreditsTransferred,
+    RejectionReason,
 )
 
 
@@ -133,9 +132,7 @@ class Allocate:
         balances: list[BalanceRow] = []
         for market in sorted(priced.terms):
             book = self._book(market)
-            prices += settle_market(
-                market, priced.terms[market], book, window_id=closing.window_id
-            )
+            prices += settle_market(market, priced.terms[market], book, window_id=closing.window_id)
             balances += balances_of(market, book)
         prev_digest = self.books.digest
         self.books.digest = digest_of(

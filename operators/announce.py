@@ -7,10 +7,10 @@ them again after a crash tells nobody anything twice.
 from collections.abc import Iterator
 
 import msgspec
-from walras_schemas import TREASURY, BidStatus, CommandStatus, subjects
 
 from state.book import Bid
 from state.settlement import Announcement, CommandRow, PriceRow, Settlement
+from walras_schemas import TREASURY, BidStatus, CommandStatus, subjects
 
 _json = msgspec.json.Encoder()
 

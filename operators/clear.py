@@ -5,7 +5,7 @@ densities are compared as integers, prices are integers or fractions of integers
 exceeds the supply, nobody pays above its limit or below the reserve.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -33,7 +33,9 @@ class Ranked:
     bid: Bid
     density: int
     value: int
+    """Micros offered: a bundle's limit, or a unit bid's price of one unit."""
     weight: int
+    """Reference value of what `value` is offered for, in micros."""
 
     @property
     def exact_density(self) -> Fraction:
@@ -66,7 +68,9 @@ def rank(terms: Terms, bids: Iterable[Bid]) -> list[Ranked]:
     """
     weighed = [(bid, *_value_and_weight(terms, bid)) for bid in bids]
     scale = 2 * max((weight for _, _, weight in weighed), default=1).bit_length()
-    ranked = [Ranked(bid, (value << scale) // weight, value, weight) for bid, value, weight in weighed]
+    ranked = [
+        Ranked(bid, (value << scale) // weight, value, weight) for bid, value, weight in weighed
+    ]
     ranked.sort(key=_density, reverse=True)
     return ranked
 
@@ -83,17 +87,17 @@ def _value_and_weight(terms: Terms, bid: Bid) -> tuple[int, int]:
     if bid.bundle is None:
         assert bid.resource is not None
         return bid.unit_price_micros, terms.resources[bid.resource].reference_micros
-    return bid.unit_price_micros, weight_of(terms, bid.bundle.items())
+    return bid.unit_price_micros, weight_of(terms, bid.bundle)
 
 
-def weight_of(terms: Terms, units: Iterable[tuple[str, int]]) -> int:
+def weight_of(terms: Terms, units: Mapping[str, int]) -> int:
     """Units of several resources as one number, each weighed by its reference price."""
-    return sum(terms.resources[name].reference_micros * count for name, count in units)
+    return sum(terms.resources[name].reference_micros * count for name, count in units.items())
 
 
-def reserve_of(terms: Terms, units: Iterable[tuple[str, int]]) -> int:
+def reserve_of(terms: Terms, units: Mapping[str, int]) -> int:
     """The least that these units may be sold for, in micros."""
-    return sum(terms.resources[name].reserve_micros * count for name, count in units)
+    return sum(terms.resources[name].reserve_micros * count for name, count in units.items())
 
 
 def allocate_supply(terms: Terms, ranked: Iterable[Ranked]) -> dict[str, int]:
@@ -144,7 +148,7 @@ def pay_uniform_lab(terms: Terms, ranked: Sequence[Ranked]) -> Level:
     return _charge_level(terms, ranked, lowest.exact_density if lowest else NOTHING)
 
 
-def pay_as_bid(terms: Terms, ranked: Sequence[Ranked]) -> None:
+def pay_as_bid(_terms: Terms, ranked: Sequence[Ranked]) -> None:
     """Every winner pays what it offered for what it won (the discriminatory auction).
 
     Source: V. Krishna, Auction Theory, 2nd ed. (2010), ch. 12; used for treasury bills since the
@@ -188,18 +192,20 @@ def _lowest_winner(ranked: Sequence[Ranked]) -> Ranked | None:
 
 
 def _charge_level(terms: Terms, ranked: Iterable[Ranked], level: Level) -> Level:
+    numerator, denominator = level.numerator, level.denominator
     for entry in ranked:
-        units = entry.bid.allocation.items()
-        if units:
-            priced = ceil_div(level.numerator * weight_of(terms, units), level.denominator)
-            entry.bid.paid_micros = max(priced, reserve_of(terms, units))
+        bid = entry.bid
+        if bid.won:
+            priced = ceil_div(numerator * entry.weight * bid.won, denominator)
+            bid.paid_micros = max(priced, reserve_of(terms, bid.allocation))
     return level
 
 
 def _displaced_value(losing: Iterable[tuple[int, int]], units: int, *, reserve: int) -> int:
     """The value of the best `units` losing units, given as (price, units) with the best first.
 
-    Each is floored at the reserve; where fewer lost, the seller's own valuation, the reserve, counts.
+    Each is floored at the reserve; where fewer units lost, the reserve (the seller's own valuation)
+    stands for them.
     """
     value, left = 0, units
     for price, lost in losing:

@@ -13,13 +13,13 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 import msgspec
-import walras_schemas as registry
 from pydantic import TypeAdapter, ValidationError
+
+import walras_schemas as registry
+from state.log import BidPlaced, Event, EventSlice, Malformed, WindowSlice
 from walras_schemas import BATCH_MAX, EVENT_ID_PATTERN, PAYLOAD_MAX_BYTES, TREASURY, subjects
 from walras_schemas.names import is_name
 from walras_schemas.subjects import Subject
-
-from state.log import BidPlaced, Event, EventSlice, Malformed, WindowSlice
 
 _one_bid = msgspec.json.Decoder(BidPlaced)
 _many_bids = msgspec.json.Decoder(list[BidPlaced])
@@ -71,8 +71,8 @@ def _dead(seq: int, ord_: int, time_ns: int, letter: Malformed) -> Event:
 def _bids(payload: bytes) -> list[BidPlaced] | None:
     """The bids of a payload when it is surely valid and holds nothing else; None when unsure.
 
-    The fast decoder keeps the last of two equal keys. A repeated key brings at least two more
-    quotation marks than the fields account for, so counting them finds it.
+    The fast decoder keeps the last of two equal keys and takes a null for an absent field. Either
+    brings at least two more quotation marks than the fields account for: counting finds them.
     """
     if len(payload) > PAYLOAD_MAX_BYTES or not payload.isascii() or b"\\" in payload:
         return None
@@ -88,7 +88,7 @@ def _bids(payload: bytes) -> list[BidPlaced] | None:
 def _is_sure(bid: BidPlaced) -> bool:
     if _is_event_id(bid.event_id) is None or registry.bid_form_error(bid) is not None:
         return False
-    return _is_name(bid.resource) if bid.bundle is None else all(map(_is_name, bid.bundle))
+    return _is_name(bid.resource) if bid.resource else all(map(_is_name, bid.bundle or ()))
 
 
 def _quotation_marks(bid: BidPlaced) -> int:

@@ -10,19 +10,17 @@ from fractions import Fraction
 from hashlib import sha256
 
 import msgspec
-from walras_schemas import HOUSE, BidStatus
 
 from operators.clear import Clearing, clear, round_half_up
 from state.book import Bid, MarketBook
 from state.market import Terms
 from state.settlement import BalanceRow, CommandRow, DeadLetter, PriceRow
+from walras_schemas import HOUSE, BidStatus
 
 _json = msgspec.json.Encoder()
 
 
-def settle_market(
-    market: str, terms: Terms, book: MarketBook, *, window_id: int
-) -> list[PriceRow]:
+def settle_market(market: str, terms: Terms, book: MarketBook, *, window_id: int) -> list[PriceRow]:
     """Clear a market's open bids, move the payments, end the holds; its prices by resource name."""
     bids = list(book.open_bids.values())
     clearing = clear(terms, bids)
@@ -70,11 +68,11 @@ def _clearing_prices(terms: Terms, clearing: Clearing, bids: Sequence[Bid]) -> d
     sold = {name: units for name, units in clearing.sold.items() if units}
     if clearing.level is None:
         paid = _paid_for(terms, bids)
-        return {name: round_half_up(paid[name] / units) for name, units in sold.items()}
+        return {name: round_half_up(Fraction(paid[name], units)) for name, units in sold.items()}
     return {
-        name: round_half_up(max(clearing.level * rules.reference_micros, rules.reserve_micros))
-        for name in sold
-        for rules in (terms.resources[name],)
+        name: max(round_half_up(clearing.level * rules.reference_micros), rules.reserve_micros)
+        for name, rules in terms.resources.items()
+        if name in sold
     }
 
 
@@ -118,17 +116,13 @@ def digest_of(  # noqa: PLR0913  # one argument for each kind of row that the di
     payload may not.
     """
     running = sha256(prev_digest)
-    running.update(_lines([("window", window_id)]))
-    running.update(_lines(map(_bid_line, bids)))
-    running.update(_lines(map(_command_line, commands)))
-    running.update(_lines(map(_dead_letter_line, dead_letters)))
-    running.update(_lines(map(_price_line, prices)))
-    running.update(_lines(("balance", b.market, b.agent, str(b.balance_micros)) for b in balances))
+    running.update(_json.encode_lines([("window", window_id)]))
+    running.update(_json.encode_lines(map(_bid_line, bids)))
+    running.update(_json.encode_lines(map(_command_line, commands)))
+    running.update(_json.encode_lines(map(_dead_letter_line, dead_letters)))
+    running.update(_json.encode_lines(map(_price_line, prices)))
+    running.update(_json.encode_lines(map(_balance_line, balances)))
     return running.digest()
-
-
-def _lines(rows: Iterable[tuple[object, ...]]) -> bytes:
-    return b"".join(_json.encode(row) + b"\n" for row in rows)
 
 
 def _bid_line(bid: Bid) -> tuple[object, ...]:
@@ -185,3 +179,7 @@ def _price_line(row: PriceRow) -> tuple[object, ...]:
         row.sold,
         row.stale,
     )
+
+
+def _balance_line(row: BalanceRow) -> tuple[object, ...]:
+    return ("balance", row.market, row.agent, str(row.balance_micros))

@@ -7,9 +7,8 @@ promised twice. The operator's side is in `state/market.py`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from walras_schemas import TREASURY, BidStatus, RejectionReason
-
 from state.seen import SeenIds
+from walras_schemas import TREASURY, BidStatus, RejectionReason
 
 
 @dataclass(slots=True)

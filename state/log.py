@@ -1,8 +1,8 @@
 """The log on its way through the flow: raw batches, the slices of a window, typed events.
 
 Promise: a batch is contiguous (its i-th message has sequence `first_seq + i`), and everything here
-is a value: no step changes what another step may still read. Sequences are stream sequences; where
-one is stored, "next to read" or "last read" stands beside it. Times are nanoseconds since the epoch.
+is a value: no step changes what another step may still read. Sequences are the stream's; where one
+is stored, "next to read" or "last read" stands beside it. Times are nanoseconds since the epoch.
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 import msgspec
+
+from state.market import Listing, Terms
 from walras_schemas import (
     AMOUNT_MAX,
     BUNDLE_MAX,
@@ -22,8 +24,6 @@ from walras_schemas import (
     RejectionReason,
     SupplyChanged,
 )
-
-from state.market import Listing, Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,12 @@ class BidPlaced(
     """
 
     event_id: str
-    resource: str = None  # type: ignore[assignment]  # absent is None, an explicit null is refused
-    quantity: Quantity = None  # type: ignore[assignment]
-    unit_price_micros: Amount = None  # type: ignore[assignment]
-    min_quantity: Quantity = None  # type: ignore[assignment]
-    bundle: Bundle = None  # type: ignore[assignment]
-    limit_micros: Amount = None  # type: ignore[assignment]
+    resource: str | None = None
+    quantity: Quantity | None = None
+    unit_price_micros: Amount | None = None
+    min_quantity: Quantity | None = None
+    bundle: Bundle | None = None
+    limit_micros: Amount | None = None
 
 
 @dataclass(frozen=True, slots=True)

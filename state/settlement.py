@@ -7,10 +7,9 @@ deterministic; `digest` covers all of it but the position, so equal digests mean
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from walras_schemas import RejectionReason
-
 from state.book import Bid
 from state.market import Listing
+from walras_schemas import RejectionReason
 
 
 @dataclass(frozen=True, slots=True)

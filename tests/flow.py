@@ -1,21 +1,21 @@
 """Run a log through the real flow without any server, and see its rows as the ledger shows them.
 
-`settle_log` drives Bytewax with a testing source; `rows_of` projects settlements onto the columns of
-the public views, so that they compare by `==` with the naive twin's.
+`settle_log` drives Bytewax with a testing source; `rows_of` projects settlements onto the columns
+of the public views, so that they compare by `==` with the naive twin's.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from bytewax.testing import TestingSink, TestingSource, cluster_main
-from tests.twin.rows import LogRecord, Row, Rows
-from walras_schemas import HOUSE, INT64_MAX, TREASURY
 
 from flows.allocation import build
 from state.book import Bid
 from state.log import RawBatch
 from state.settlement import ClosedWindow, CommandRow, Settlement
 from state.shard import ShardState, Token
+from tests.twin.rows import LogRecord, Row, Rows
+from walras_schemas import HOUSE, INT64_MAX, TREASURY
 
 NS_PER_MS = 1_000_000
 
@@ -100,9 +100,7 @@ def _add(rows: Rows, window: Settlement) -> None:
         rows.allocations += _allocations(bid, window)
         if bid.paid_micros:
             place = _place(bid, window)
-            rows.transactions += _movement(
-                place, bid.agent, HOUSE, bid.paid_micros, kind="payment"
-            )
+            rows.transactions += _movement(place, bid.agent, HOUSE, bid.paid_micros, kind="payment")
     for row in window.commands:
         rows.commands.append(_command(row, window))
         rows.transactions += _command_movement(row, window)
@@ -121,9 +119,7 @@ def _add(rows: Rows, window: Settlement) -> None:
             }
         )
     for letter in window.dead_letters:
-        rows.dead_letters.append(
-            {"seq": letter.seq, "ord": letter.ord, "subject": letter.subject}
-        )
+        rows.dead_letters.append({"seq": letter.seq, "ord": letter.ord, "subject": letter.subject})
     rows.windows.append(
         {
             "shard": window.shard,

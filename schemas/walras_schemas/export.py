@@ -1,7 +1,6 @@
 """Writes the registry as JSON Schema files, one per event, for readers without Python.
 
-The same registry gives the same bytes. Two rules no schema can state: `min_quantity` is at most
-`quantity`, and no key of an object appears twice.
+The same registry gives the same bytes. What no schema can say stands in the README beside them.
 """
 
 import argparse

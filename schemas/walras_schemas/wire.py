@@ -1,7 +1,7 @@
 """What all messages share on the wire: JSON objects of known fields that name their type.
 
 A field left out is None in Python and never `null` in a command. What pydantic's JSON Schema does
-not say by itself is added here, so that a reader of the schema alone is as strict as the model.
+not say by itself is added here, so that a reader of the schema alone refuses all that it can.
 """
 
 from typing import Annotated, Any, TypeVar, cast, get_args

@@ -134,30 +134,23 @@ def test_a_schema_states_every_limit_of_its_fields(event: str) -> None:
 def test_a_schema_closes_its_object(event: str) -> None:
     """Without these two a reader of the schema takes unknown fields and misses required ones."""
     schema = COMMANDS[event].model_json_schema()
-    assert (False, {"type", "event_id"} | REQUIRED[event]) == (
-        schema["additionalProperties"],
-        set(schema["required"]),
-    )
+    assert schema["additionalProperties"] is False
+    assert {"type", "event_id"} | REQUIRED[event] == set(schema["required"])
 
 
 def test_the_schema_of_a_bid_tells_its_two_forms_apart() -> None:
     """As far as a schema can: the fields of one form exclude those of the other."""
-    forms = bare(COMMANDS["bid_placed"].model_json_schema())["oneOf"]
-    assert [
-        {
-            "required": ["resource", "quantity", "unit_price_micros"],
-            "properties": {"bundle": False, "limit_micros": False, "min_quantity": {"default": 1}},
-        },
-        {
-            "required": ["bundle", "limit_micros"],
-            "properties": {
-                "resource": False,
-                "quantity": False,
-                "unit_price_micros": False,
-                "min_quantity": False,
-            },
-        },
-    ] == forms
+    unit_bid = {
+        "required": ["resource", "quantity", "unit_price_micros"],
+        "properties": {"bundle": False, "limit_micros": False, "min_quantity": {"default": 1}},
+    }
+    of_a_unit_bid = ("resource", "quantity", "unit_price_micros", "min_quantity")
+    bundle = {
+        "required": ["bundle", "limit_micros"],
+        "properties": dict.fromkeys(of_a_unit_bid, False),
+    }
+    expected = [unit_bid, bundle]
+    assert expected == bare(COMMANDS["bid_placed"].model_json_schema())["oneOf"]
 
 
 @pytest.mark.parametrize("text", render_schemas().values(), ids=render_schemas())

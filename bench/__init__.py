@@ -1,0 +1,1 @@
+"""Workloads and the reports of how fast the market clears them."""

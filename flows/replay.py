@@ -1,0 +1,113 @@
+"""Run a log file through the same steps into an empty ledger.
+
+Promise: the same log gives the same digest as the live stream gave, whatever the batches and the
+number of workers (SEMANTICS §2). Nothing is published: the results of a replay belong to nobody.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from connectors.files.logfile import read_batches
+from connectors.postgres.commit import CommitStep
+from connectors.postgres.connect import connect
+from connectors.postgres.ledger import claim
+from connectors.postgres.migrations import migrate
+from typing_extensions import override
+
+from flows.allocation import build
+from flows.running import run_flow
+from operators.per_shard import PerShardSink
+from state.errors import SettingsError
+from state.log import RawBatch
+from state.settlement import ClosedWindow, Settlement
+from state.shard import ShardState, StreamIdentity
+from walras_schemas import BidStatus
+
+SHARD = 0
+
+
+@dataclass(slots=True)
+class ReplayReport:
+    """What a replay gave: windows that left a row, the last digest, and the bids' outcomes."""
+
+    windows: int = 0
+    digest: str = bytes(32).hex()
+    bids: int = 0
+    accepted: int = 0
+    rejected: int = 0
+
+    def add(self, window: ClosedWindow) -> None:
+        """Count a window that is in the ledger."""
+        if isinstance(window, Settlement):
+            rejected = sum(bid.status is BidStatus.REJECTED for bid in window.bids)
+            self.windows += 1
+            self.digest = window.digest.hex()
+            self.bids += len(window.bids)
+            self.rejected += rejected
+            self.accepted += len(window.bids) - rejected
+
+
+def replay(
+    path: Path, *, postgres_dsn: str, window_ms: int, batch_size: int = 1000, workers: int = 1
+) -> ReplayReport:
+    """Replay the log in `path` into the database of `postgres_dsn`, which must hold no ledger yet.
+
+    Raises `SettingsError` when the file cannot be read or the ledger is not empty.
+    """
+    migrate(postgres_dsn)
+    shard = _claim_empty(postgres_dsn, path, window_ms=window_ms)
+    report = ReplayReport()
+    batches = read_batches(path, shard=SHARD, batch_size=batch_size, window_ms=window_ms)
+    flow = build(
+        source=LogFileSource(batches),
+        shards={SHARD: shard},
+        window_ms=window_ms,
+        commit=CommitStep.for_shards(postgres_dsn, {SHARD: shard}),
+        publish=PerShardSink(lambda _shard: report.add),
+    )
+    run_flow(flow, workers=workers)
+    return report
+
+
+def _claim_empty(postgres_dsn: str, path: Path, *, window_ms: int) -> ShardState:
+    identity = StreamIdentity(name=f"file {path.name}", created_ns=0)
+    with connect(postgres_dsn) as connection:
+        state = claim(connection, SHARD, identity=identity, window_ms=window_ms)
+    if state.position.next_seq != 1:
+        raise SettingsError(
+            "The ledger to replay into is not empty",
+            detail=f"it has read shard {SHARD} up to sequence {state.position.next_seq - 1}",
+            hint="Give an empty database with --postgres",
+        )
+    return state
+
+
+@dataclass(frozen=True, slots=True)
+class LogFileSource(FixedPartitionedSource[tuple[str, RawBatch], None]):
+    """The batches of one log file, which can be read once."""
+
+    batches: Iterable[RawBatch]
+
+    @override
+    def list_parts(self) -> list[str]:
+        return [str(SHARD)]
+
+    @override
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_LogFilePartition":
+        return _LogFilePartition(self.batches)
+
+
+class _LogFilePartition(StatefulSourcePartition[tuple[str, RawBatch], None]):
+    def __init__(self, batches: Iterable[RawBatch]) -> None:
+        self._batches = iter(batches)
+
+    @override
+    def next_batch(self) -> list[tuple[str, RawBatch]]:
+        batch = next(self._batches)  # its StopIteration is Bytewax's end of input
+        return [(str(batch.shard), batch)]
+
+    @override
+    def snapshot(self) -> None:
+        return None

@@ -1,0 +1,1 @@
+"""How the running market is watched, wrapped around the steps from outside."""

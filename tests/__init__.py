@@ -1,0 +1,1 @@
+"""The proofs that the house stands, in folders named after what they test."""

@@ -1,0 +1,149 @@
+"""The rules of the house that no linter knows, read off its own files.
+
+They hold for every file that is or is about to be committed.
+"""
+
+import ast
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parent.parent
+PURE_FILES = sorted([*HOUSE.glob("operators/**/*.py"), *HOUSE.glob("state/**/*.py")])
+
+# Written apart, so that this file does not hold what it looks for.
+UNFINISHED = re.compile(
+    r"\b(?:" + "|".join(["TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK"]) + r")\b"
+)
+ONE_MACHINE = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users)/\w|/tmp/\w")
+
+CLOCKS_AND_CHANCE = {"time", "random", "secrets", "numpy.random"}
+READS_OF_A_CLOCK = {"now", "today", "utcnow"}
+BANNED_CALLS = {"float", "hash", "open"}  # inexact, other in each process, I/O
+
+
+def run(*command: str | Path, cwd: Path = HOUSE, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=cwd, env=env or None, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def committed_files() -> list[Path]:
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    assert listed.returncode == 0, listed.stderr
+    files = [HOUSE / name for name in listed.stdout.split("\0") if name]
+    return [file for file in files if file.is_file()]
+
+
+def lines_with(banned: re.Pattern[str]) -> Iterator[str]:
+    for file in committed_files():
+        for number, line in enumerate(file.read_text(errors="replace").splitlines(), start=1):
+            if banned.search(line):
+                yield f"{file.relative_to(HOUSE)}:{number}: {line.strip()}"
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]\w*):", (HOUSE / "Makefile").read_text(), re.MULTILINE))
+
+
+def code_of(markdown: str) -> str:
+    """What a reader may copy: the fenced blocks and the inline code."""
+    fences = re.findall(r"^```.*?\n(.*?)^```", markdown, re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```", "", markdown, flags=re.MULTILINE | re.DOTALL)
+    return "\n".join([*fences, *re.findall(r"`([^`\n]+)`", prose)])
+
+
+def sins(source: str) -> Iterator[str]:
+    """Whatever could make an outcome inexact, or another one tomorrow."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Constant(value=float() | complex()):
+                yield f"{node.lineno}: a float"
+            case ast.Call(func=ast.Name(id=name)) if name in BANNED_CALLS:
+                yield f"{node.lineno}: a call of {name}"
+            case ast.BinOp(op=ast.Div()) | ast.AugAssign(op=ast.Div()):
+                yield f"{node.lineno}: a true division"
+            case ast.Attribute(attr=name) if name in READS_OF_A_CLOCK:
+                yield f"{node.lineno}: a read of a clock"
+            case ast.Import(names=names) if {n.name for n in names} & CLOCKS_AND_CHANCE:
+                yield f"{node.lineno}: an import of a clock or of chance"
+            case ast.ImportFrom(module=str(name)) if name in CLOCKS_AND_CHANCE:
+                yield f"{node.lineno}: an import of a clock or of chance"
+
+
+def test_nothing_is_left_for_later() -> None:
+    """A note to come back is a defect that was seen and shipped."""
+    assert [] == list(lines_with(UNFINISHED))
+
+
+def test_no_file_names_one_machine() -> None:
+    """A path of one person's machine works there and nowhere else."""
+    assert [] == list(lines_with(ONE_MACHINE))
+
+
+@pytest.mark.parametrize("file", PURE_FILES, ids=lambda file: str(file.relative_to(HOUSE)))
+def test_outcomes_are_exact_and_repeatable(file: Path) -> None:
+    """One float or one look at a clock, and two replays of a log end in two ledgers."""
+    assert [] == list(sins(file.read_text()))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "price = 0.5",
+        "price = float(micros)",
+        "shard = hash(market)",
+        "rules = open(path)",
+        "price = paid / units",
+        "price /= units",
+        "at = datetime.now(UTC)",
+        "import time",
+        "from random import shuffle",
+    ],
+)
+def test_a_sin_is_seen(source: str) -> None:
+    """A search that finds nothing anywhere would let every file pass."""
+    assert 1 == len(list(sins(source)))
+
+
+def test_help_names_every_target() -> None:
+    """A target that the help does not name is one that nobody finds."""
+    told = run("make", "help").stdout
+    assert make_targets() == set(re.findall(r"^make (\w+)", told, re.MULTILINE))
+
+
+def test_readme_tells_commands_that_exist() -> None:
+    """The first command a stranger copies must not fail."""
+    told = set(re.findall(r"\bmake (\w+)", code_of((HOUSE / "README.md").read_text())))
+    assert {"demo", "test"} <= told <= make_targets()
+
+
+def test_ci_runs_what_developers_run() -> None:
+    """A check that only one of the two runs is a surprise for the other."""
+    script = (HOUSE / ".ci" / "run").read_text().splitlines()
+    assert "make test" == script[-1]
+
+
+def test_oldest_uv_is_told_once() -> None:
+    """A uv that the script takes and the project then refuses would stop the setup halfway."""
+    project = tomllib.loads((HOUSE / "pyproject.toml").read_text())
+    found = re.search(r"^oldest_minor=(\d+)", (HOUSE / "tools" / "uv").read_text(), re.MULTILINE)
+    assert found is not None
+    assert f">=0.{found[1]}" == project["tool"]["uv"]["required-version"]
+
+
+def test_a_machine_without_python_is_told_so(tmp_path: Path) -> None:
+    """A stranger with no fitting Python must read what is missing, not a shell's complaint."""
+    shutil.copytree(HOUSE / "tools", tmp_path / "tools")
+    bare = tmp_path / "bin"
+    bare.mkdir()
+    for command in ("dirname", "mkdir", "sed"):
+        (bare / command).symlink_to(shutil.which(command) or command)
+    refused = run("/bin/sh", tmp_path / "tools" / "uv", "sync", cwd=tmp_path, PATH=str(bare))
+    assert (2, 3) == (refused.returncode, len(refused.stderr.splitlines()))
+    assert refused.stderr.startswith("No Python 3.11 or 3.12 was found.")
