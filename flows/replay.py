@@ -5,15 +5,16 @@ number of workers (SEMANTICS §2). Nothing is published: the results of a replay
 """
 
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from connectors.files.logfile import read_batches
-from connectors.postgres.commit import CommitStep
+from connectors.postgres.commit import LedgerWriters
 from connectors.postgres.connect import connect
 from connectors.postgres.ledger import claim
-from connectors.postgres.migrations import migrate
+from connectors.postgres.migrate import migrate
 from typing_extensions import override
 
 from flows.allocation import build
@@ -60,14 +61,15 @@ def replay(
     shard = _claim_empty(postgres_dsn, path, window_ms=window_ms)
     report = ReplayReport()
     batches = read_batches(path, shard=SHARD, batch_size=batch_size, window_ms=window_ms)
-    flow = build(
-        source=LogFileSource(batches),
-        shards={SHARD: shard},
-        window_ms=window_ms,
-        commit=CommitStep.for_shards(postgres_dsn, {SHARD: shard}),
-        publish=PerShardSink(lambda _shard: report.add),
-    )
-    run_flow(flow, workers=workers)
+    with closing(LedgerWriters(postgres_dsn, {SHARD: shard})) as ledger:
+        flow = build(
+            source=LogFileSource(batches),
+            shards={SHARD: shard},
+            window_ms=window_ms,
+            commit=ledger.commit_step,
+            publish=PerShardSink(lambda _shard: report.add),
+        )
+        run_flow(flow, workers=workers)
     return report
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from state.board import Board
 from state.book import Bid, MarketBook, bid_key
-from state.log import BidPlaced, Event, OperatorCommand
+from state.log import Event, OperatorCommand
 from state.market import ListedResource, Listing, Quote, Terms
 from state.seen import SeenIds
 from walras_schemas import (
@@ -90,12 +90,12 @@ def _opened(command: MarketOpened, listing: Listing | None, event: Event) -> Lis
 
 
 def judge_sender(
-    terms: Terms | None, seen: SeenIds, event: Event, key: str
+    terms: Terms | None, seen: SeenIds, sent: Event | Bid, key: str
 ) -> RejectionReason | None:
     """Rules 2 to 4, which every agent's command passes first."""
-    if terms is None or (event.seq, event.ord) < terms.opened_at:
+    if terms is None or (sent.seq, sent.ord) < terms.opened_at:
         return RejectionReason.UNKNOWN_MARKET
-    return seen.judge(key, time_ns=event.time_ns)
+    return seen.judge(key, time_ns=sent.time_ns)
 
 
 def admit_bid(terms: Terms, book: MarketBook, key: str, bid: Bid) -> None:
@@ -132,30 +132,6 @@ def _refusal(  # noqa: PLR0911  # one return a rule, in the order of the rules
     if account.free_micros < hold:
         return RejectionReason.INSUFFICIENT_BALANCE
     return None
-
-
-def new_bid(event: Event, command: BidPlaced) -> Bid:
-    """The bid of a command, not yet judged."""
-    if command.bundle is None:
-        quantity, price, least = command.quantity, command.unit_price_micros, command.min_quantity
-    else:
-        quantity, price, least = 1, command.limit_micros, 1
-    assert quantity is not None, "decode lets only the two forms of a bid through"
-    assert price is not None, "decode lets only the two forms of a bid through"
-    return Bid(
-        seq=event.seq,
-        ord=event.ord,
-        time_ns=event.time_ns,
-        market=event.market,
-        agent=event.sender,
-        event_id=command.event_id.lower(),
-        resource=command.resource,
-        quantity=quantity,
-        unit_price_micros=price,
-        min_quantity=least or 1,
-        bundle=command.bundle,
-        status=BidStatus.REJECTED,
-    )
 
 
 def withdraw(book: MarketBook, event: Event, command: BidWithdrawn) -> RejectionReason | None:

@@ -10,11 +10,10 @@ Promise: what comes out of a closed window is complete, and depends on the log a
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from operators.admit import admit_bid, judge_sender, new_bid, transfer, withdraw
+from operators.admit import admit_bid, judge_sender, transfer, withdraw
 from operators.settle import balances_of, digest_of, settle_market
 from state.book import Bid, Books, MarketBook, bid_key
 from state.log import (
-    BidPlaced,
     Event,
     EventSlice,
     Judged,
@@ -67,27 +66,33 @@ class Allocate:
         """Judge the slice's commands; yield the window when the slice closes it."""
         window = self._open = self._open or OpenWindow(first_seq=priced.slice.first_seq)
         for event in priced.slice.events:
-            self._apply(event, window, priced.terms.get(event.market))
+            terms = priced.terms.get(event.market)
+            if isinstance(event, Bid):
+                self._place(event, terms)
+                window.bids.append(event)
+            else:
+                self._apply(event, window, terms)
         if priced.slice.closes:
             self._open = None
             yield _idle(window, priced.slice) if window.is_idle else self._close(window, priced)
 
+    def _place(self, bid: Bid, terms: Terms | None) -> None:
+        book = self._book_of_active(bid.market, bid.agent)
+        key = bid_key(bid.market, bid.agent, bid.event_id)
+        bid.reason = judge_sender(terms, self.books.seen, bid, key)
+        if bid.reason is None:
+            assert terms is not None
+            admit_bid(terms, book, key, bid)
+
     def _apply(self, event: Event, window: OpenWindow, terms: Terms | None) -> None:
-        book = self.books.markets.get(event.market)
-        if book is not None and event.sender in book.accounts:
-            book.active.add(event.sender)
         match event.command:
-            case BidPlaced() as command:
-                window.bids.append(self._place(event, command, terms))
             case BidWithdrawn() as command:
-                reason = self._judge(event, command, terms)
-                if reason is None:
-                    reason = withdraw(self._book(event.market), event, command)
+                book = self._book_of_active(event.market, event.sender)
+                reason = self._judge(event, command, terms) or withdraw(book, event, command)
                 window.commands.append(_row(event, command, reason))
             case CreditsTransferred() as command:
-                reason = self._judge(event, command, terms)
-                if reason is None:
-                    reason = transfer(self._book(event.market), event, command)
+                book = self._book_of_active(event.market, event.sender)
+                reason = self._judge(event, command, terms) or transfer(book, event, command)
                 moved = (command.amount_micros, command.to_agent_id)
                 window.commands.append(_row(event, command, reason, *moved))
             case Judged(command, reason):
@@ -96,15 +101,6 @@ class Allocate:
                 window.dead_letters.append(_dead_letter(event, letter))
             case command:
                 raise AssertionError(f"join_prices left {command!r} unjudged")
-
-    def _place(self, event: Event, command: BidPlaced, terms: Terms | None) -> Bid:
-        bid = new_bid(event, command)
-        key = bid_key(bid.market, bid.agent, bid.event_id)
-        bid.reason = judge_sender(terms, self.books.seen, event, key)
-        if bid.reason is None:
-            assert terms is not None
-            admit_bid(terms, self._book(event.market), key, bid)
-        return bid
 
     def _judge(
         self, event: Event, command: BidWithdrawn | CreditsTransferred, terms: Terms | None
@@ -124,7 +120,16 @@ class Allocate:
         return _row(event, command, reason, amount, agent)
 
     def _book(self, market: str) -> MarketBook:
-        return self.books.markets.setdefault(market, MarketBook())
+        book = self.books.markets.get(market)
+        if book is None:
+            book = self.books.markets[market] = MarketBook()
+        return book
+
+    def _book_of_active(self, market: str, agent: str) -> MarketBook:
+        book = self._book(market)
+        if agent in book.accounts:
+            book.active.add(agent)
+        return book
 
     def _close(self, window: OpenWindow, priced: PricedSlice) -> Settlement:
         closing = priced.slice

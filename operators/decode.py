@@ -10,19 +10,33 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, NoReturn
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 import walras_schemas as registry
+from state.book import Bid
 from state.log import BidPlaced, Event, EventSlice, Malformed, WindowSlice
-from walras_schemas import BATCH_MAX, EVENT_ID_PATTERN, PAYLOAD_MAX_BYTES, TREASURY, subjects
+from walras_schemas import (
+    BATCH_MAX,
+    EVENT_ID_PATTERN,
+    PAYLOAD_MAX_BYTES,
+    TREASURY,
+    BidStatus,
+    subjects,
+)
 from walras_schemas.names import is_name
 from walras_schemas.subjects import Subject
 
-_one_bid = msgspec.json.Decoder(BidPlaced)
-_many_bids = msgspec.json.Decoder(list[BidPlaced])
+
+class _NoBid(msgspec.Struct, tag_field="type", tag=""):
+    """Stands beside a bid, as the decoder lets the type of a struct that stands alone be absent."""
+
+
+_one_bid = msgspec.json.Decoder(BidPlaced | _NoBid)
+_many_bids = msgspec.json.Decoder(list[BidPlaced | _NoBid])
 _any_command: TypeAdapter[registry.Command] = TypeAdapter(registry.Command)
 _parse_subject = lru_cache(maxsize=1 << 17)(subjects.parse)
 _is_name = lru_cache(maxsize=1 << 12)(is_name)
@@ -47,7 +61,7 @@ def decode(raw: WindowSlice) -> EventSlice:
     )
 
 
-def _events(seq: int, time_ns: int, subject: str, payload: bytes) -> Iterator[Event]:
+def _events(seq: int, time_ns: int, subject: str, payload: bytes) -> Iterator[Event | Bid]:
     parsed = _parse_subject(subject)
     if parsed is None:
         yield _dead(seq, 0, time_ns, Malformed(subject, "no such subject", payload))
@@ -58,10 +72,38 @@ def _events(seq: int, time_ns: int, subject: str, payload: bytes) -> Iterator[Ev
     market, sender = parsed.market, parsed.agent or TREASURY
     commands = _bids(payload) if parsed.kind == "bid" else None
     for ord_, command in enumerate(commands or _commands(parsed, subject, payload)):
-        if type(command) is Malformed:
+        if type(command) is BidPlaced:
+            yield _bid(seq, ord_, time_ns, market, sender, command)
+        elif type(command) is Malformed:
             yield _dead(seq, ord_, time_ns, command)
         else:
             yield Event(seq, ord_, time_ns, market, sender, parsed.resource, command)
+
+
+def _bid(  # noqa: PLR0913, PLR0917  # made for every bid: to group the arguments would cost more
+    seq: int, ord_: int, time_ns: int, market: str, agent: str, placed: BidPlaced
+) -> Bid:
+    """The bid of a command, not yet judged."""
+    if placed.bundle is None:
+        quantity, price, least = placed.quantity, placed.unit_price_micros, placed.min_quantity
+    else:
+        quantity, price, least = 1, placed.limit_micros, 1
+    assert quantity is not None, "only the two forms of a bid get here"
+    assert price is not None, "only the two forms of a bid get here"
+    return Bid(
+        seq,
+        ord_,
+        time_ns,
+        market,
+        agent,
+        placed.event_id.lower(),
+        placed.resource,
+        quantity,
+        price,
+        least or 1,
+        placed.bundle,
+        BidStatus.REJECTED,
+    )
 
 
 def _dead(seq: int, ord_: int, time_ns: int, letter: Malformed) -> Event:
@@ -77,10 +119,11 @@ def _bids(payload: bytes) -> list[BidPlaced] | None:
     if len(payload) > PAYLOAD_MAX_BYTES or not payload.isascii() or b"\\" in payload:
         return None
     try:
-        bids = _many_bids.decode(payload) if payload[:1] == b"[" else [_one_bid.decode(payload)]
+        found = _many_bids.decode(payload) if payload[:1] == b"[" else [_one_bid.decode(payload)]
     except (msgspec.MsgspecError, RecursionError):
         return None
-    if not 0 < len(bids) <= BATCH_MAX or not all(map(_is_sure, bids)):
+    bids = [bid for bid in found if isinstance(bid, BidPlaced) and _is_sure(bid)]
+    if not 0 < len(bids) == len(found) <= BATCH_MAX:
         return None
     return bids if payload.count(b'"') == sum(map(_quotation_marks, bids)) else None
 
@@ -88,7 +131,7 @@ def _bids(payload: bytes) -> list[BidPlaced] | None:
 def _is_sure(bid: BidPlaced) -> bool:
     if _is_event_id(bid.event_id) is None or registry.bid_form_error(bid) is not None:
         return False
-    return _is_name(bid.resource) if bid.resource else all(map(_is_name, bid.bundle or ()))
+    return _is_name(bid.resource or "") if bid.bundle is None else all(map(_is_name, bid.bundle))
 
 
 def _quotation_marks(bid: BidPlaced) -> int:
@@ -103,9 +146,12 @@ def _commands(subject: Subject, text: str, payload: bytes) -> Iterator[Any]:
     if len(payload) > PAYLOAD_MAX_BYTES:
         yield Malformed(text, f"payload of {len(payload)} bytes is above the limit", payload)
         return
+    if _is_too_deep(payload):
+        yield Malformed(text, f"nested more than {NESTING_MAX} deep", payload)
+        return
     try:
         document = json.loads(payload.decode(), **_STRICT_JSON)
-    except (ValueError, RecursionError) as refused:
+    except ValueError as refused:
         yield Malformed(text, f"not JSON: {refused}", payload)
         return
     elements = document if isinstance(document, list) else [document]
@@ -126,21 +172,37 @@ def _commands(subject: Subject, text: str, payload: bytes) -> Iterator[Any]:
 def _command(subject: Subject, element: object) -> BidPlaced | registry.Command | str:
     """One command, or the reason why the registry refuses it."""
     if isinstance(element, _RepeatedKey):
-        return f"key {ascii(element.key)[:_KEY_SHOWN]} is repeated"
+        return f"key {_shown(element.key)} is repeated"
     try:
         command = _any_command.validate_python(element)
     except ValidationError as refused:
         first = refused.errors(include_url=False, include_context=False, include_input=False)[0]
-        return f"{_path(first['loc'])}: {first['msg']}"
+        return f"{_path(first['loc'])}: {_shown(first['msg'])}"
     if command.type not in subjects.TYPES_ON[subject.kind]:
         return f"{command.type} does not belong on a {subject.kind} subject"
     return _as_wire(command) if isinstance(command, registry.BidPlaced) else command
 
 
 def _path(loc: tuple[int | str, ...]) -> str:
-    """Where in the event the error is; a sender's own keys are escaped and cut short."""
-    parts = (str(part) if _is_name(str(part)) else ascii(part)[:_KEY_SHOWN] for part in loc)
-    return ".".join(parts) or "event"
+    """Where in the event the error is."""
+    return ".".join(_shown(str(part)) for part in loc) or "event"
+
+
+def _shown(text: str) -> str:
+    """Text that may be a sender's own, escaped and cut short: a ledger cannot hold every text."""
+    return ascii(text)[1:-1][:_SHOWN]
+
+
+def _is_too_deep(payload: bytes) -> bool:
+    """Whether arrays and objects lie in each other more than `NESTING_MAX` deep.
+
+    A JSON reader's own limit depends on how deep its stack already is, and so on the machine.
+    """
+    if payload.count(b"[") + payload.count(b"{") <= NESTING_MAX:
+        return False
+    marks = _BRACKET.finditer(_TEXT.sub(b"", payload))
+    depths = accumulate(1 if mark[0] in b"[{" else -1 for mark in marks)
+    return any(depth > NESTING_MAX for depth in depths)
 
 
 def _as_wire(bid: registry.BidPlaced) -> BidPlaced:
@@ -177,8 +239,11 @@ def _bounded_int(digits: str) -> int:
     return int(digits) if len(digits) <= _DIGITS_MAX else 10**_DIGITS_MAX
 
 
+NESTING_MAX = 100
 _DIGITS_MAX = 30
-_KEY_SHOWN = 80
+_SHOWN = 256
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
 _STRICT_JSON: dict[str, Any] = {
     "object_pairs_hook": _distinct,
     "parse_constant": _no_constant,

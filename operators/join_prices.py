@@ -34,7 +34,7 @@ class JoinPrices:
             self._open = decoded.window_id
             self._put_in_force()
         for at, event in enumerate(decoded.events):
-            if isinstance(event.command, OperatorCommand):
+            if type(event) is Event and isinstance(event.command, OperatorCommand):
                 decoded.events[at] = self._judge(event, event.command)
         changed = sorted(self._changed) if decoded.closes else ()
         yield PricedSlice(

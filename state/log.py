@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from state.book import Bid
 from state.market import Listing, Terms
 from walras_schemas import (
     AMOUNT_MAX,
@@ -99,11 +100,14 @@ class Judged:
 
 
 OperatorCommand = CreditsGranted | MarketOpened | SupplyChanged | PriceQuoted
-AgentCommand = BidPlaced | BidWithdrawn | CreditsTransferred
+AgentCommand = BidWithdrawn | CreditsTransferred
 
 
 class Event(NamedTuple):
-    """One command in its place: `(seq, ord)` orders everything in a shard."""
+    """One command in its place: `(seq, ord)` orders everything in a shard.
+
+    A bid, the bulk of the traffic, travels as the `Bid` that ends in the ledger instead.
+    """
 
     seq: int
     ord: int
@@ -126,7 +130,8 @@ class EventSlice:
     next_seq: int
     stream_time_ns: int
     closes: bool
-    events: list[Event]
+    events: list[Event | Bid]
+    """In (seq, ord) order."""
 
 
 @dataclass(frozen=True, slots=True)

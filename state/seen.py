@@ -17,37 +17,42 @@ class SeenIds:
 
     def __init__(self) -> None:
         self._buckets: dict[int, set[str]] = {}
-        self._oldest_kept = 0
+        self._time_ns = -1
+        self._oldest_ms = 0
+        """The oldest time an id may carry now; an older one is stale."""
+        self._newest_ms = 0
+        """The newest time an id may carry now; a newer one is from the future."""
 
     def judge(self, key: str, *, time_ns: int) -> RejectionReason | None:
         """Apply rules 3 and 4 to an id and remember it once it got past rule 3.
 
         `key` is a `bid_key`: market, sender and id; `time_ns` is the stream time of its message.
         """
-        id_ms = _id_ms(key)
-        age_ns = time_ns - id_ms * NS_PER_MS
-        if age_ns > DEDUPE_HORIZON_MS * NS_PER_MS:
+        if time_ns != self._time_ns:
+            self._advance(time_ns)
+        id_ms = uuid7_ms(key[-UUID_LENGTH:])
+        if id_ms < self._oldest_ms:
             return RejectionReason.STALE_EVENT_ID
-        if age_ns < -CLOCK_SKEW_MS * NS_PER_MS:
+        if id_ms > self._newest_ms:
             return RejectionReason.FUTURE_EVENT_ID
-        self._forget_before(time_ns // NS_PER_MS - DEDUPE_HORIZON_MS)
-        bucket = self._buckets.setdefault(id_ms // BUCKET_MS, set())
-        if key in bucket:
+        bucket = self._buckets.get(id_ms // BUCKET_MS)
+        if bucket is None:
+            bucket = self._buckets[id_ms // BUCKET_MS] = set()
+        elif key in bucket:
             return RejectionReason.DUPLICATE
         bucket.add(key)
         return None
 
     def remember(self, key: str) -> None:
         """Take back an id that the ledger recorded before a restart."""
-        self._buckets.setdefault(_id_ms(key) // BUCKET_MS, set()).add(key)
+        id_ms = uuid7_ms(key[-UUID_LENGTH:])
+        self._buckets.setdefault(id_ms // BUCKET_MS, set()).add(key)
 
-    def _forget_before(self, horizon_ms: int) -> None:
-        oldest = horizon_ms // BUCKET_MS
-        if oldest > self._oldest_kept:
-            for stale in [bucket for bucket in self._buckets if bucket < oldest]:
-                del self._buckets[stale]
-            self._oldest_kept = oldest
-
-
-def _id_ms(key: str) -> int:
-    return uuid7_ms(key[-UUID_LENGTH:])
+    def _advance(self, time_ns: int) -> None:
+        """Move the limits to the stream's time, and forget what has become stale."""
+        self._time_ns = time_ns
+        self._oldest_ms = -((DEDUPE_HORIZON_MS * NS_PER_MS - time_ns) // NS_PER_MS)
+        self._newest_ms = (time_ns + CLOCK_SKEW_MS * NS_PER_MS) // NS_PER_MS
+        oldest_bucket = self._oldest_ms // BUCKET_MS
+        for stale in [bucket for bucket in self._buckets if bucket < oldest_bucket]:
+            del self._buckets[stale]

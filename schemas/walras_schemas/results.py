@@ -22,6 +22,8 @@ from walras_schemas.reasons import BidStatus, CommandStatus, RejectionReason
 from walras_schemas.wire import ByName, Message, WireObject
 
 Ord = Annotated[int, Field(strict=True, ge=0, lt=BATCH_MAX)]
+# Many large grants may sum to more than 64 bits hold; the ledger keeps such a balance too.
+Balance = Annotated[int, Field(strict=True, ge=0)]
 OtherCommandType = Literal[
     "bid_withdrawn",
     "credits_transferred",
@@ -63,7 +65,7 @@ class AgentResult(Message):
     agent_id: AgentName
     shard: Count
     window_id: Count
-    balance_micros: Count
+    balance_micros: Balance
     outcomes: list[BidOutcome | CommandOutcome]
 
 

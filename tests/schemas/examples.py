@@ -1,6 +1,7 @@
 """One well-formed message of every kind, and how the registry answers to a text."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -57,8 +58,17 @@ def without(name: str, *fields: str) -> dict[str, Any]:
 def refusals(message: object) -> list[tuple[str, str]]:
     """Where and why the registry refuses a message, given as its text or as plain JSON."""
     text = message if isinstance(message, str | bytes) else json.dumps(message)
+    return _refusals(COMMAND.validate_json, text)
+
+
+def refusals_when_parsed(text: str) -> list[tuple[str, str]]:
+    """The same for a decoder that parses JSON by itself and hands over what it read."""
+    return _refusals(COMMAND.validate_python, json.loads(text))
+
+
+def _refusals(read: Callable[[Any], Command], message: object) -> list[tuple[str, str]]:
     try:
-        COMMAND.validate_json(text)
+        read(message)
     except ValidationError as refused:
         return [(".".join(map(str, e["loc"][1:])), e["type"]) for e in refused.errors()]
     return []

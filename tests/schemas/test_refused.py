@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from tests.schemas.examples import BID_EVENT_ID, EVENT_ID, WIRE, example, refusals, without
+from tests.schemas.examples import (
+    BID_EVENT_ID,
+    EVENT_ID,
+    WIRE,
+    example,
+    refusals,
+    refusals_when_parsed,
+    without,
+)
 
 # Where an integer may stand: the example, the field, and the first values outside its range.
 INTEGERS = [
@@ -76,7 +84,8 @@ def put(name: str, path: str, value: str) -> str:
 @pytest.mark.parametrize(("name", "path"), [row[:2] for row in INTEGERS])
 def test_only_an_integer_is_an_integer(name: str, path: str, value: str) -> None:
     """A float or a text that became an amount would let rounding into the ledger."""
-    assert [(path, "int_type")] == refusals(put(name, path, value))
+    text = put(name, path, value)
+    assert [(path, "int_type")] == refusals(text) == refusals_when_parsed(text)
 
 
 @pytest.mark.parametrize(("name", "path", "below", "above"), INTEGERS)
@@ -95,8 +104,9 @@ def test_an_integer_outside_its_range_is_refused(
 @pytest.mark.parametrize(("name", "path"), NAMES)
 def test_a_text_that_is_no_name_is_refused(name: str, path: str, value: str) -> None:
     """A name with a dot, a wildcard or a newline would reach another subject or account."""
+    text = put(name, path, json.dumps(value))
     expected = [(path, "string_pattern_mismatch")]
-    assert expected == refusals(put(name, path, json.dumps(value)))
+    assert expected == refusals(text) == refusals_when_parsed(text)
 
 
 @pytest.mark.parametrize("value", NO_NAMES)
@@ -112,8 +122,9 @@ def test_a_key_that_is_no_name_is_refused(name: str, field: str, value: str) -> 
 @pytest.mark.parametrize(("name", "path"), EVENT_IDS)
 def test_only_a_canonical_uuid7_is_an_event_id(name: str, path: str, value: str) -> None:
     """The market reads time from the id: any other kind of id would be a random time."""
+    text = put(name, path, json.dumps(value))
     expected = [(path, "string_pattern_mismatch")]
-    assert expected == refusals(put(name, path, json.dumps(value)))
+    assert expected == refusals(text) == refusals_when_parsed(text)
 
 
 @pytest.mark.parametrize("value", NO_STRINGS)
@@ -122,7 +133,8 @@ def test_only_a_canonical_uuid7_is_an_event_id(name: str, path: str, value: str)
 )
 def test_only_a_string_is_a_string(name: str, path: str, value: str) -> None:
     """A number where a string is asked for is another language's guess; null is not absence."""
-    assert [(path, "string_type")] == refusals(put(name, path, value))
+    text = put(name, path, value)
+    assert [(path, "string_type")] == refusals(text) == refusals_when_parsed(text)
 
 
 @pytest.mark.parametrize("value", ["treasury", "house"])
@@ -248,6 +260,12 @@ TABLE = [
 def test_the_registry_refuses(message: object, expected: tuple[str, str]) -> None:
     """Each of these would be read differently by another decoder: none may pass."""
     assert [expected] == refusals(message)
+
+
+def test_half_a_character_is_refused_even_where_a_parser_lets_it_through() -> None:
+    """A lone surrogate cannot be written as UTF-8: it would stop whoever stores it."""
+    expected = [("purpose", "string_unicode")]
+    assert expected == refusals_when_parsed(put("transfer", "purpose", r'"\ud800"'))
 
 
 def test_a_number_of_thousands_of_digits_is_refused_like_any_other() -> None:

@@ -85,36 +85,40 @@ def broken_field(rng: Random, event: Event) -> Event:
 
 def broken_text(rng: Random, event: Event) -> bytes:
     """A message that is no JSON, or no event, or that has one key twice; some hide in a batch."""
-    whole = json.dumps(event).encode()
-    twice = b'{"type": "bid_placed", ' + whole[1:]
-    makers: list[Callable[[], bytes]] = [
-        lambda: b"",
-        lambda: b"  \n",
-        lambda: b"null",
-        lambda: b"5",
-        lambda: b'"bid_placed"',
-        lambda: b"[]",
-        lambda: b"[[]]",
-        lambda: b"{}",
-        lambda: whole[:-1],
-        lambda: whole + b"x",
-        lambda: whole + whole,
-        lambda: b"\xef\xbb\xbf" + whole,
-        lambda: whole[:-1] + b', "purpose": "\xff"}',
-        lambda: whole[:-1] + b', "purpose": "\xed\xa0\x80"}',
-        lambda: whole[:-1] + b', "purpose": "a\nb"}',
-        lambda: whole[:-1] + b', "amount_micros": NaN}',
-        lambda: whole[:-1] + b', "amount_micros": -Infinity}',
-        lambda: whole[:-1] + b', "amount_micros": 1e999}',
-        lambda: whole[:-1] + b', "amount_micros": 007}',
-        lambda: whole.replace(b'"', b"'"),
-        lambda: whole.decode().encode("utf-16"),
-        lambda: twice,
-        lambda: b"[" + whole + b", " + twice + b", 5, null, []]",
-        lambda: b"[" + whole + b", " + whole[:-1] + b', "more": NaN}]',
-        lambda: b"[" + whole + b", " + whole[:-1] + b', "more": ' + b"[" * 20 + b"]" * 20 + b"}]",
-        lambda: b"[" * 200_000 + b"]" * 200_000,
-        lambda: b"[" + b",".join([whole] * 1_001) + b"]",
-        lambda: whole + b" " * (2**20),
-    ]
-    return rng.choice(makers)()
+    return rng.choice(_SPOILERS)(json.dumps(event).encode())
+
+
+def _twice(whole: bytes) -> bytes:
+    return b'{"type": "bid_placed", ' + whole[1:]
+
+
+_SPOILERS: tuple[Callable[[bytes], bytes], ...] = (
+    lambda _: b"",
+    lambda _: b"  \n",
+    lambda _: b"null",
+    lambda _: b"5",
+    lambda _: b'"bid_placed"',
+    lambda _: b"[]",
+    lambda _: b"[[]]",
+    lambda _: b"{}",
+    lambda _: b"[" * 200_000 + b"]" * 200_000,
+    lambda whole: whole[:-1],
+    lambda whole: whole + b"x",
+    lambda whole: whole + whole,
+    lambda whole: b"\xef\xbb\xbf" + whole,
+    lambda whole: whole.replace(b'"', b"'"),
+    lambda whole: whole.decode().encode("utf-16"),
+    lambda whole: whole + b" " * (2**20),
+    lambda whole: whole[:-1] + b', "purpose": "\xff"}',
+    lambda whole: whole[:-1] + b', "purpose": "\xed\xa0\x80"}',
+    lambda whole: whole[:-1] + b', "purpose": "a\nb"}',
+    lambda whole: whole[:-1] + b', "amount_micros": NaN}',
+    lambda whole: whole[:-1] + b', "amount_micros": -Infinity}',
+    lambda whole: whole[:-1] + b', "amount_micros": 1e999}',
+    lambda whole: whole[:-1] + b', "amount_micros": 007}',
+    _twice,
+    lambda whole: b"[" + whole + b", " + _twice(whole) + b", 5, null, []]",
+    lambda whole: b"[" + whole + b", " + whole[:-1] + b', "more": NaN}]',
+    lambda whole: b"[" + whole + b', {"more": ' + b"[" * 20 + b"]" * 20 + b"}]",
+    lambda whole: b"[" + b",".join([whole] * 1_001) + b"]",
+)

@@ -166,7 +166,7 @@ class _Author:
 
     def _grant(self, market: str, agent: str) -> Event:
         taker = agent if agent != "stranger" or self.rng.random() < 0.05 else "a5"
-        amount = self.rng.choice([10**15 if self.rng.random() < 0.1 else 7, 40, 90, 150, 250])
+        amount = self.rng.choice([10**15 if self.rng.random() < 0.02 else 7, 40, 90, 150, 250])
         event = self._event("credits_granted", market, "treasury")
         return event | {"agent_id": taker, "amount_micros": amount}
 

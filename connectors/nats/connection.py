@@ -1,0 +1,109 @@
+"""A connection to NATS that outlives an outage, and the patience that its users have with one.
+
+Promise: the first connection is made within a deadline or told as unreachable; a later outage is
+borne with growing waits, told once in the log, and ends in an error at a limit.
+"""
+
+import asyncio
+import logging
+
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from state.errors import ServerUnreachable, SettingsError, WalrasError
+
+CONNECT_DEADLINE_S = 5.0
+RECONNECT_WAIT_S = 1
+PING_INTERVAL_S = 10
+OUTAGE_LIMIT_S = 300.0
+FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+async def connect(url: str, *, name: str) -> Client:
+    """Connect as `name`; once connected, the client reconnects on its own."""
+    nc = Client()
+    trouble: list[Exception] = []
+
+    async def remember(error: Exception) -> None:
+        trouble[:] = [error]
+        log.debug("NATS %s: %s", url, told(error))
+
+    try:
+        async with asyncio.timeout(CONNECT_DEADLINE_S):
+            await nc.connect(
+                url,
+                name=name,
+                error_cb=remember,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_WAIT_S,
+                ping_interval=PING_INTERVAL_S,
+            )
+    except TimeoutError:
+        await nc.close()
+        raise unreachable(url, trouble[0] if trouble else None) from None
+    except (NatsError, ValueError) as wrong:
+        raise SettingsError(
+            "the NATS URL is wrong",
+            detail=f"{url}: {told(wrong)}",
+            hint="It looks like nats://host:4222",
+        ) from wrong
+    return nc
+
+
+def unreachable(url: str, trouble: Exception | None) -> ServerUnreachable:
+    """NATS gave no answer within the deadline of a first connection."""
+    reason = told(trouble) if trouble else "no answer"
+    return ServerUnreachable(
+        "NATS cannot be reached",
+        detail=f"{url}: {reason} (waited {CONNECT_DEADLINE_S:.0f} s)",
+        hint="Check the URL and that nats-server runs, or set no URL to start the embedded one",
+    )
+
+
+def told(error: BaseException) -> str:
+    """What an error says of itself, or at least what it is."""
+    return str(error) or type(error).__name__
+
+
+class Patience:
+    """With one thing that does not answer: each wait is longer, the sum of them has a limit."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        hint: str,
+        at_limit: type[WalrasError] = ServerUnreachable,
+        limit_s: float = OUTAGE_LIMIT_S,
+    ) -> None:
+        self._what = what
+        self._hint = hint
+        self._at_limit = at_limit
+        self._limit_s = limit_s
+        self._since_s: float | None = None
+        self._wait_s = FIRST_WAIT_S
+
+    async def bear(self, trouble: Exception) -> None:
+        """Wait before the next attempt; raise when it has lasted too long."""
+        now_s = asyncio.get_running_loop().time()
+        if self._since_s is None:
+            self._since_s = now_s
+            log.warning("%s", self._told(trouble, "trying again"))
+        lasted_s = now_s - self._since_s
+        if lasted_s > self._limit_s:
+            raise self._told(trouble, f"given up after {lasted_s:.0f} s") from trouble
+        await asyncio.sleep(self._wait_s)
+        self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
+
+    def relieve(self) -> None:
+        """It answered: the next outage starts from nothing."""
+        if self._since_s is not None:
+            log.info("over: %s", self._what)
+            self._since_s = None
+            self._wait_s = FIRST_WAIT_S
+
+    def _told(self, trouble: Exception, outcome: str) -> WalrasError:
+        return self._at_limit(self._what, detail=f"{told(trouble)} ({outcome})", hint=self._hint)

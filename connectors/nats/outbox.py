@@ -1,0 +1,129 @@
+"""Messages on their way into a stream: many in flight, each until the server has acknowledged it.
+
+Promise: what `publish` returned for is in the stream, once, whatever was sent again: the message id
+decides, within the stream's duplicate window.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Self
+
+import msgspec
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from nats.js.api import Header
+from nats.js.errors import APIError
+
+from connectors.nats.connection import connect
+
+IN_FLIGHT = 1024
+ACK_DEADLINE_S = 5.0
+NO_RESPONDERS = "503"
+
+
+class NoAcknowledgement(NatsError):
+    """The server did not say within the deadline that a message is in its stream."""
+
+    def __str__(self) -> str:
+        return f"no acknowledgement within {ACK_DEADLINE_S:.0f} s"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where a message lies: its stream and its sequence there."""
+
+    stream: str
+    seq: int
+    duplicate: bool
+    """True when an earlier message with the same id is the one that lies there."""
+
+
+class Outbox:
+    """Publishes over one connection and matches the acknowledgements."""
+
+    def __init__(self, nc: Client, *, in_flight: int = IN_FLIGHT) -> None:
+        self._nc = nc
+        self._inbox = nc.new_inbox()
+        self._slots = asyncio.Semaphore(in_flight)
+        self._numbers = count()
+        self._unacknowledged: dict[str, asyncio.Future[Receipt]] = {}
+
+    async def __aenter__(self) -> Self:
+        self._subscription = await self._nc.subscribe(
+            f"{self._inbox}.*", cb=self._settle, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self._nc.is_closed:
+            await self._subscription.unsubscribe()
+
+    async def publish(self, subject: str, payload: bytes, *, msg_id: str) -> Receipt:
+        """Send one message and wait until it is in its stream."""
+        return await (await self.post(subject, payload, msg_id=msg_id))
+
+    async def post(self, subject: str, payload: bytes, *, msg_id: str) -> asyncio.Future[Receipt]:
+        """Send one message once a slot is free; the receipt comes, or tells why not, in time."""
+        await self._slots.acquire()
+        number = str(next(self._numbers))
+        receipt = self._unacknowledged[number] = self._receipt(number)
+        try:
+            reply = f"{self._inbox}.{number}"
+            await self._nc.publish(subject, payload, reply=reply, headers={Header.MSG_ID: msg_id})
+        except NatsError as failure:
+            receipt.set_exception(failure)
+        return receipt
+
+    def _receipt(self, number: str) -> asyncio.Future[Receipt]:
+        """A receipt that frees its slot when it is settled, and is settled within the deadline."""
+        loop = asyncio.get_running_loop()
+        receipt: asyncio.Future[Receipt] = loop.create_future()
+        deadline = loop.call_later(ACK_DEADLINE_S, _expire, receipt)
+
+        def release(_: object) -> None:
+            deadline.cancel()
+            del self._unacknowledged[number]
+            self._slots.release()
+
+        receipt.add_done_callback(release)
+        return receipt
+
+    async def _settle(self, ack: Msg) -> None:
+        number = ack.subject.rpartition(".")[2]
+        receipt = self._unacknowledged.get(number)
+        if receipt is None or receipt.done():
+            return  # its deadline has passed: the sender was told, and may have sent it again
+        try:
+            receipt.set_result(_receipt_of(ack))
+        except (APIError, NoRespondersError) as refusal:
+            receipt.set_exception(refusal)
+
+
+@asynccontextmanager
+async def open_outbox(url: str, *, name: str, in_flight: int = IN_FLIGHT) -> AsyncIterator[Outbox]:
+    """An outbox over a connection of its own."""
+    nc = await connect(url, name=name)
+    try:
+        async with Outbox(nc, in_flight=in_flight) as outbox:
+            yield outbox
+    finally:
+        await nc.close()
+
+
+def _expire(receipt: asyncio.Future[Receipt]) -> None:
+    if not receipt.done():
+        receipt.set_exception(NoAcknowledgement())
+
+
+def _receipt_of(ack: Msg) -> Receipt:
+    if ack.headers and ack.headers.get(Header.STATUS) == NO_RESPONDERS:
+        raise NoRespondersError
+    told = msgspec.json.decode(ack.data)
+    if "error" in told:
+        raise APIError.from_error(told["error"])
+    return Receipt(stream=told["stream"], seq=told["seq"], duplicate=told.get("duplicate", False))

@@ -1,0 +1,216 @@
+"""The log on its way into the flow: one partition a shard, read ahead within bounds.
+
+Promise: batches are contiguous from the ledger's `next_seq` (next to read) on, through
+disconnections and restarts of the server; the flow never waits for the network, and the network
+never runs ahead of the flow by more than a fixed number of messages and bytes.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.errors import NotFoundError
+from typing_extensions import override
+
+from connectors.nats.connection import Patience, connect
+from connectors.nats.loop import start
+from connectors.nats.subjects import public_subject, shard_of
+from connectors.nats.tail import Tail
+from state.errors import LogReplaced
+from state.log import RawBatch
+from state.shard import StreamIdentity
+
+BATCH_SIZE = 2000
+AHEAD_MESSAGES = 20_000
+AHEAD_BYTES = 32 << 20
+ROOM_AGAIN_S = 0.005
+IDLE = timedelta(milliseconds=4)
+MISSING_LIMIT_S = 10.0
+
+
+@dataclass(frozen=True)
+class NatsSource(FixedPartitionedSource[tuple[str, RawBatch], None]):
+    """Where each shard's reading starts and which stream it must be in."""
+
+    url: str
+    positions: Mapping[int, int]
+    """Shard to the sequence that is next to read."""
+    identities: Mapping[int, StreamIdentity]
+    batch_size: int = BATCH_SIZE
+    until: Mapping[int, int] | None = None
+    """Shard to the last sequence to read, after which its partition ends; None reads for ever."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set from any thread, it ends every partition at once."""
+
+    @override
+    def list_parts(self) -> list[str]:
+        return [str(shard) for shard in self.positions]
+
+    @override
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "ShardPartition":
+        shard = int(for_part)
+        return ShardPartition(
+            Intake(self.url, self.identities[shard], next_seq=self.positions[shard]),
+            batch_size=self.batch_size,
+            until=None if self.until is None else self.until[shard],
+            stop=self.stop,
+        )
+
+
+class ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], None]):
+    """Hands what was read ahead of one shard to the flow."""
+
+    def __init__(
+        self, intake: "Intake", *, batch_size: int, until: int | None, stop: threading.Event
+    ) -> None:
+        self._intake = intake
+        self._stop = stop
+        self._batch_size = batch_size
+        self._until = until
+
+    @override
+    def next_batch(self) -> Iterable[tuple[str, RawBatch]]:
+        if self._stop.is_set():
+            raise StopIteration
+        limit = self._batch_size
+        if self._until is not None:
+            limit = min(limit, self._until + 1 - self._intake.first_seq)
+            if limit <= 0:
+                raise StopIteration
+        batch = self._intake.take(limit)
+        return [(str(batch.shard), batch)] if batch else []
+
+    @override
+    def next_awake(self) -> datetime | None:
+        return None if self._intake.filled else datetime.now(UTC) + IDLE
+
+    @override
+    def snapshot(self) -> None:
+        """Nothing: the ledger is the checkpoint."""
+
+    @override
+    def close(self) -> None:
+        self._intake.close()
+
+
+class Intake:
+    """What was read ahead of one shard: the loop's thread fills it, the flow's empties it."""
+
+    def __init__(self, url: str, stream: StreamIdentity, *, next_seq: int) -> None:
+        self.first_seq = next_seq
+        """The next that the flow takes."""
+        self._shard = shard_of(stream.name)
+        self._lock = threading.Lock()
+        self._timestamps_ns: list[int] = []
+        self._subjects: list[str] = []
+        self._payloads: list[bytes] = []
+        self._bytes = 0
+        self._reading: Future[None] = start(_read(url, stream, self))
+
+    @property
+    def filled(self) -> bool:
+        """Whether the flow would find a message or a failure now."""
+        return bool(self._payloads) or self._reading.done()
+
+    @property
+    def next_seq(self) -> int:
+        """The next to read from the stream."""
+        with self._lock:
+            return self.first_seq + len(self._payloads)
+
+    def put(self, timestamp_ns: int, msg: Msg) -> None:
+        """Add the message that follows the last one."""
+        subject = public_subject(msg.subject, shard=self._shard)
+        with self._lock:
+            self._timestamps_ns.append(timestamp_ns)
+            self._subjects.append(subject)
+            self._payloads.append(msg.data)
+            self._bytes += len(msg.data)
+
+    def take(self, limit: int) -> RawBatch | None:
+        """The next messages, at most `limit`; a failure is raised after all that preceded it."""
+        failed = self._reading.done()
+        with self._lock:
+            batch = self._cut(limit) if self._payloads else None
+        if batch is None and failed:
+            self._reading.result()
+        return batch
+
+    def room(self) -> tuple[int, int]:
+        """Messages and bytes that may be read now: none until half of what was ahead is taken."""
+        messages = AHEAD_MESSAGES - len(self._payloads)
+        free_bytes = AHEAD_BYTES - self._bytes
+        if messages < AHEAD_MESSAGES // 2 or free_bytes < AHEAD_BYTES // 2:
+            return 0, 0
+        return messages, free_bytes
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._reading.cancel()
+
+    def _cut(self, limit: int) -> RawBatch:
+        batch = RawBatch(
+            shard=self._shard,
+            first_seq=self.first_seq,
+            timestamps_ns=self._timestamps_ns[:limit],
+            subjects=self._subjects[:limit],
+            payloads=self._payloads[:limit],
+        )
+        del self._timestamps_ns[:limit], self._subjects[:limit], self._payloads[:limit]
+        self._bytes -= sum(map(len, batch.payloads))
+        self.first_seq += len(batch.payloads)
+        return batch
+
+
+async def _read(url: str, stream: StreamIdentity, intake: Intake) -> None:
+    """Read for ever; what ends it is an error that the flow must see."""
+    nc = await connect(url, name=f"walras nats_in {stream.name}")
+    try:
+        await _read_through_outages(nc, stream, intake)
+    finally:
+        await nc.close()
+
+
+async def _read_through_outages(nc: Client, stream: StreamIdentity, intake: Intake) -> None:
+    silence = Patience(
+        f"the log {stream.name} cannot be read",
+        hint="Check that nats-server runs; the flow goes on where it was",
+    )
+    missing = Patience(
+        f"the log {stream.name} is gone",
+        hint="Restore the stream from a backup, or begin with an empty ledger",
+        at_limit=LogReplaced,
+        limit_s=MISSING_LIMIT_S,
+    )
+    while True:
+        try:
+            await _read_on(nc, stream, intake, answered=(silence.relieve, missing.relieve))
+        except NotFoundError as gone:
+            await missing.bear(gone)
+        except (NatsError, OSError) as trouble:
+            await silence.bear(trouble)
+
+
+async def _read_on(
+    nc: Client, stream: StreamIdentity, intake: Intake, *, answered: Iterable[Callable[[], None]]
+) -> None:
+    async with Tail(nc, stream, next_seq=intake.next_seq, take=intake.put) as log:
+        while True:
+            messages, max_bytes = await _room(intake)
+            await log.pull(messages=messages, max_bytes=max_bytes)
+            for relieved in answered:
+                relieved()
+
+
+async def _room(intake: Intake) -> tuple[int, int]:
+    # The flow's thread takes without waking this loop: a full intake is in no hurry.
+    while not (room := intake.room())[0]:  # noqa: ASYNC110
+        await asyncio.sleep(ROOM_AGAIN_S)
+    return room

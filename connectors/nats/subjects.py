@@ -1,0 +1,40 @@
+"""Where a message lies in the log: the public subject, behind the shard that the server chose.
+
+The server's mapping (nats.conf) puts `market.<market>.…` under `shard.<k>.market.<market>.…`, and
+`clock.<k>` under `shard.<k>.clock`. Promise: outside this folder subjects are the public ones.
+"""
+
+TICKS = "TICKS"
+RESULTS = "RESULTS"
+SHARD_PREFIX = "SHARD_"
+
+
+def stream_name(shard: int) -> str:
+    """The stream that holds the log of a shard."""
+    return f"{SHARD_PREFIX}{shard}"
+
+
+def shard_of(stream: str) -> int:
+    """The shard whose log the stream holds."""
+    return int(stream.removeprefix(SHARD_PREFIX))
+
+
+def stored_subjects(shard: int) -> str:
+    """All that the stream of a shard takes."""
+    return f"shard.{shard}.>"
+
+
+def clock_subject(shard: int) -> str:
+    """Where a tick of the shard is published."""
+    return f"clock.{shard}"
+
+
+def stored_clock(shard: int) -> str:
+    """Where a tick of the shard lies in its stream."""
+    return f"shard.{shard}.clock"
+
+
+def public_subject(stored: str, *, shard: int) -> str:
+    """The subject that the message was published to."""
+    public = stored.removeprefix(f"shard.{shard}.")
+    return clock_subject(shard) if public == "clock" else public

@@ -1,0 +1,64 @@
+"""Ticks for windows shorter than a second, which the server's own schedules cannot give.
+
+Promise: one tick a shard and window at most, however many tickers run (the id names the window),
+and none matters to an outcome: a tick only says that time has passed.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+
+from nats.errors import Error as NatsError
+
+from connectors.nats.connection import Patience
+from connectors.nats.loop import start
+from connectors.nats.outbox import Outbox, open_outbox
+from connectors.nats.subjects import clock_subject
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def ticking(url: str, *, shards: int, window_ms: int) -> Iterator[None]:
+    """Tick at the end of every window until the block ends."""
+    running = start(_tick_for_ever(url, shards, window_ms))
+    running.add_done_callback(_tell_failure)
+    try:
+        yield
+    finally:
+        running.cancel()
+
+
+async def tick(outbox: Outbox, *, shard: int, window_id: int) -> None:
+    """Tell the shard that the window has begun."""
+    await outbox.publish(clock_subject(shard), b"", msg_id=f"tick-{shard}-{window_id}")
+
+
+async def _tick_for_ever(url: str, shards: int, window_ms: int) -> None:
+    patience = Patience(
+        "ticks cannot be published", hint="Check that nats-server runs; idle windows stay open"
+    )
+    async with open_outbox(url, name="walras ticker") as outbox:
+        while True:
+            try:
+                await _tick_next(outbox, shards, window_ms)
+                patience.relieve()
+            except NatsError as trouble:
+                await patience.bear(trouble)
+
+
+async def _tick_next(outbox: Outbox, shards: int, window_ms: int) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    window_id = now_ms // window_ms + 1
+    await asyncio.sleep((window_id * window_ms - now_ms) / 1000)
+    await asyncio.gather(
+        *(tick(outbox, shard=shard, window_id=window_id) for shard in range(shards))
+    )
+
+
+def _tell_failure(ended: Future[None]) -> None:
+    if not ended.cancelled() and (failure := ended.exception()):
+        log.error("%s", failure)

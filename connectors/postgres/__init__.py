@@ -1,0 +1,1 @@
+"""The ledger's edge: each window becomes one Postgres transaction, and Postgres gives it back."""

@@ -1,0 +1,73 @@
+"""Bring the ledger's schema up to date: the SQL files of `state/migrations`, in order of name.
+
+Promise: all missing migrations are applied in one transaction together with the note that they are,
+or none is; of processes that start at once one applies them and the others find nothing left to do.
+
+The runner is yoyo; its own tables stand in the schema `yoyo`.
+"""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+import psycopg
+import yoyo
+from psycopg import Connection, OperationalError
+from yoyo.backends import DatabaseBackend
+
+import state
+from connectors.postgres.connect import connect, connection_parameters, reaching
+from state.errors import SettingsError
+
+MIGRATIONS: Final = Path(state.__file__).parent / "migrations"
+_LOCK_KEY: Final = 0x57414C524153  # "WALRAS" in ASCII
+_APPLIED: Final = "SELECT max(migration_id) FROM yoyo._yoyo_migration"
+
+
+def migrate(dsn: str, *, migrations: Path = MIGRATIONS) -> list[str]:
+    """Apply what is missing; the names of what was applied, in order."""
+    with connect(dsn) as guard, reaching():
+        # The runner's own lock is a row that outlives a killed process: this one ends with it.
+        guard.execute("SELECT pg_advisory_lock(%s)", [_LOCK_KEY])
+        try:
+            guard.execute("CREATE SCHEMA IF NOT EXISTS yoyo")
+            with _runner(dsn) as runner:
+                return _apply_missing(runner, migrations)
+        except OperationalError:
+            raise
+        except psycopg.Error as refused:
+            raise _refusal(refused) from refused
+
+
+def schema_version(conn: Connection) -> str | None:
+    """The name of the last migration that was applied; None before the first."""
+    exists = conn.execute("SELECT to_regclass('yoyo._yoyo_migration') IS NOT NULL").fetchone()
+    if exists != (True,):
+        return None
+    newest = conn.execute(_APPLIED).fetchone()
+    return None if newest is None else newest[0]
+
+
+def _runner(dsn: str) -> DatabaseBackend:
+    parameters = connection_parameters(dsn) | {"schema": "yoyo"}
+    runner = yoyo.get_backend(f"postgresql+psycopg:///?{urlencode(parameters)}")
+    runner.break_lock()
+    runner.ensure_internal_schema_updated()
+    return runner
+
+
+def _apply_missing(runner: DatabaseBackend, migrations: Path) -> list[str]:
+    with runner.transaction():
+        missing = list(runner.to_apply(yoyo.read_migrations(str(migrations))))
+        for migration in missing:
+            migration.process_steps(runner, "apply")
+            runner.mark_one(migration, log=False)
+    return [migration.id for migration in missing]
+
+
+def _refusal(refused: psycopg.Error) -> SettingsError:
+    return SettingsError(
+        "The ledger's schema could not be brought up to date",
+        detail=" ".join(str(refused).split()),
+        hint="Give walras a database of its own, and a user who may create schemas in it",
+    )
