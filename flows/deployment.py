@@ -6,35 +6,22 @@ the ledger stands, and a worker that was replaced stops and says so. Whatever fa
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from connectors.embedded.servers import embedded
 from connectors.nats.admin import make_streams, stream_identities
-from connectors.nats.publisher import Publisher, open_publisher
-from connectors.nats.source import NatsSource
 from connectors.nats.streams import FINEST_TICK_MS
 from connectors.nats.ticker import ticking
-from connectors.postgres.commit import LedgerWriters
 from connectors.postgres.connect import connect
-from connectors.postgres.ledger import claim, read_settlement, unpublished
+from connectors.postgres.ledger import claim
 from connectors.postgres.migrate import migrate
-from flows.allocation import build
-from flows.running import run_flow
+from flows.cluster import run_cluster
 from flows.settings import Settings
-from operators.announce import announce
-from operators.per_shard import PerShardSink
-from state.settlement import ClosedWindow, Settlement
+from flows.worker import Servers, Worker
 from state.shard import ShardState, StreamIdentity
 
-
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """Where the log and the ledger are."""
-
-    nats_url: str
-    postgres_dsn: str
+__all__ = ["Servers", "claim_all", "open_servers", "prepare", "run"]
 
 
 @contextmanager
@@ -62,32 +49,25 @@ def prepare(settings: Settings, servers: Servers) -> None:
 
 
 def run(settings: Settings, servers: Servers, stop: threading.Event) -> None:
-    """Run the flow in this process until `stop` is set.
+    """Run the flow until `stop` is set, in this process or in as many as the settings say.
 
     Every shard is claimed first: whoever wrote it before is refused from then on.
     """
     identities = stream_identities(servers.nats_url, shards=settings.shards)
     claims = claim_all(servers.postgres_dsn, identities, window_ms=settings.window_ms)
-    with (
-        closing(LedgerWriters(servers.postgres_dsn, claims)) as ledger,
-        open_publisher(servers.nats_url) as publisher,
-        _ticks(settings, servers),
-    ):
-        tell = _teller(publisher, ledger, window_ms=settings.window_ms)
-        _tell_unpublished(servers.postgres_dsn, claims, tell)
-        flow = build(
-            source=NatsSource(
-                url=servers.nats_url,
-                positions={shard: state.position.next_seq for shard, state in claims.items()},
-                identities=identities,
-                stop=stop,
-            ),
-            shards=claims,
-            window_ms=settings.window_ms,
-            commit=ledger.commit_step,
-            publish=PerShardSink(lambda _shard: tell),
-        )
-        run_flow(flow, workers=settings.workers)
+    worker = Worker(
+        servers=servers,
+        window_ms=settings.window_ms,
+        threads=settings.workers,
+        claims=claims,
+        positions={shard: state.position.next_seq for shard, state in claims.items()},
+        identities=identities,
+    )
+    with _ticks(settings, servers):
+        if settings.processes == 1:
+            worker.run(stop)
+        else:
+            run_cluster(worker, processes=settings.processes, stop=stop)
 
 
 def claim_all(
@@ -106,26 +86,3 @@ def _ticks(settings: Settings, servers: Servers) -> AbstractContextManager[None]
     if settings.window_ms >= FINEST_TICK_MS:
         return nullcontext()
     return ticking(servers.nats_url, shards=settings.shards, window_ms=settings.window_ms)
-
-
-def _teller(
-    publisher: Publisher, ledger: LedgerWriters, *, window_ms: int
-) -> Callable[[ClosedWindow], None]:
-    """The publish step: all results of a window leave, then the ledger remembers that they did."""
-
-    def tell(window: ClosedWindow) -> None:
-        if isinstance(window, Settlement):
-            publisher.publish(announce(window, window_ms=window_ms))
-            ledger.mark_published(window.shard, window.window_id)
-
-    return tell
-
-
-def _tell_unpublished(
-    postgres_dsn: str, claims: Mapping[int, ShardState], tell: Callable[[ClosedWindow], None]
-) -> None:
-    """What a crash left between its commit and its results."""
-    with connect(postgres_dsn) as connection:
-        for shard in claims:
-            for window_id in unpublished(connection, shard):
-                tell(read_settlement(connection, shard, window_id))

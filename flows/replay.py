@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from typing_extensions import override
+
 from connectors.files.logfile import read_batches
 from connectors.postgres.commit import LedgerWriters
 from connectors.postgres.connect import connect
 from connectors.postgres.ledger import claim
 from connectors.postgres.migrate import migrate
-from typing_extensions import override
-
 from flows.allocation import build
 from flows.running import run_flow
 from operators.per_shard import PerShardSink

@@ -6,6 +6,8 @@ borne with growing waits, told once in the log, and ends in an error at a limit.
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -23,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 async def connect(url: str, *, name: str) -> Client:
-    """Connect as `name`; once connected, the client reconnects on its own."""
+    """Connect as `name`; once connected, the client reconnects on its own until it is closed."""
     nc = Client()
     trouble: list[Exception] = []
 
@@ -51,6 +53,16 @@ async def connect(url: str, *, name: str) -> Client:
             hint="It looks like nats://host:4222",
         ) from wrong
     return nc
+
+
+@asynccontextmanager
+async def connected(url: str, *, name: str) -> AsyncIterator[Client]:
+    """A connection for a block."""
+    nc = await connect(url, name=name)
+    try:
+        yield nc
+    finally:
+        await nc.close()
 
 
 def unreachable(url: str, trouble: Exception | None) -> ServerUnreachable:

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from connectors.nats.connection import connect, told
+from connectors.nats.connection import connected, told
 from connectors.nats.loop import wait_for
 from connectors.nats.streams import identity
 from connectors.nats.subjects import public_subject
@@ -55,14 +55,11 @@ async def _next(chunks: AsyncGenerator[list[LogLine], None]) -> list[LogLine]:
 
 
 async def _chunks(url: str, shard: int) -> AsyncGenerator[list[LogLine], None]:
-    nc = await connect(url, name="walras log export")
-    try:
+    async with connected(url, name="walras log export") as nc:
         log = await identity(nc, shard)
         last_seq = await check_log(nc, log, next_seq=1)
         async for chunk in _read(nc, log, shard, last_seq):
             yield chunk
-    finally:
-        await nc.close()
 
 
 async def _read(

@@ -19,7 +19,7 @@ from nats.errors import NoRespondersError
 from nats.js.api import Header
 from nats.js.errors import APIError
 
-from connectors.nats.connection import connect
+from connectors.nats.connection import connected
 
 IN_FLIGHT = 1024
 ACK_DEADLINE_S = 5.0
@@ -107,12 +107,11 @@ class Outbox:
 @asynccontextmanager
 async def open_outbox(url: str, *, name: str, in_flight: int = IN_FLIGHT) -> AsyncIterator[Outbox]:
     """An outbox over a connection of its own."""
-    nc = await connect(url, name=name)
-    try:
-        async with Outbox(nc, in_flight=in_flight) as outbox:
-            yield outbox
-    finally:
-        await nc.close()
+    async with (
+        connected(url, name=name) as nc,
+        Outbox(nc, in_flight=in_flight) as outbox,
+    ):
+        yield outbox
 
 
 def _expire(receipt: asyncio.Future[Receipt]) -> None:

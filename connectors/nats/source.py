@@ -19,7 +19,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from typing_extensions import override
 
-from connectors.nats.connection import Patience, connect
+from connectors.nats.connection import Patience, connected
 from connectors.nats.loop import start
 from connectors.nats.subjects import public_subject, shard_of
 from connectors.nats.tail import Tail
@@ -171,11 +171,8 @@ class Intake:
 
 async def _read(url: str, stream: StreamIdentity, intake: Intake) -> None:
     """Read for ever; what ends it is an error that the flow must see."""
-    nc = await connect(url, name=f"walras nats_in {stream.name}")
-    try:
+    async with connected(url, name=f"walras nats_in {stream.name}") as nc:
         await _read_through_outages(nc, stream, intake)
-    finally:
-        await nc.close()
 
 
 async def _read_through_outages(nc: Client, stream: StreamIdentity, intake: Intake) -> None:

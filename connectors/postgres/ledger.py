@@ -19,7 +19,7 @@ from state.errors import LedgerDiverged, LogGap
 from state.settlement import ClosedWindow, IdleWindow, Settlement
 from state.shard import Position, ShardState, StreamIdentity, Token
 
-__all__ = ["claim", "commit_window", "mark_published", "read_settlement", "unpublished"]
+__all__ = ["claim", "commit_window", "mark_published", "read_settlement", "resume", "unpublished"]
 
 _DIGEST: Final = 'SELECT digest FROM ledger."window" WHERE shard = %s AND window_id = %s'
 _ADD_WINDOW: Final = """
@@ -48,15 +48,26 @@ def claim(conn: Connection, shard: int, *, identity: StreamIdentity, window_ms: 
     worker before is seen as a whole or refused, so what is read here is what it left.
     """
     with reaching(), conn.transaction():
-        row = claim_shard(conn, shard, identity=identity, window_ms=window_ms)
-        board = restore_board(conn, row)
-        return ShardState(
-            shard=shard,
-            token=Token(row.token),
-            position=Position(next_seq=row.next_seq, stream_time_ns=row.stream_time_ns),
-            board=board,
-            books=restore_books(conn, row, board.listings),
-        )
+        return _state(conn, claim_shard(conn, shard, identity=identity, window_ms=window_ms))
+
+
+def resume(conn: Connection, shard: int, *, token: Token) -> ShardState:
+    """The state of a shard that was claimed with `token`, for another process of the claimant."""
+    with reaching(), conn.transaction():
+        row = lock_shard(conn, shard)
+        require_own(row, token)
+        return _state(conn, row)
+
+
+def _state(conn: Connection, row: ShardRow) -> ShardState:
+    board = restore_board(conn, row)
+    return ShardState(
+        shard=row.shard,
+        token=Token(row.token),
+        position=Position(next_seq=row.next_seq, stream_time_ns=row.stream_time_ns),
+        board=board,
+        books=restore_books(conn, row, board.listings),
+    )
 
 
 def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bool:

@@ -1,0 +1,1 @@
+"""The routes a bid takes through the house, and the doors through which people start them."""

@@ -1,0 +1,175 @@
+"""The flow in several processes on one machine: each runs the same steps, the shards are the keys.
+
+Run as `python -m flows.cluster` by the process that claimed the shards; what a process of the
+cluster has to know comes on its standard input, and when that input ends, it ends too. Promise: the
+processes live and stop together, also when the first of them is killed.
+"""
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from typing import Final
+
+import msgspec
+
+from connectors.postgres.connect import connect
+from connectors.postgres.ledger import resume
+from flows.worker import Place, Servers, Worker
+from state.errors import WalrasError
+from state.shard import ShardState, StreamIdentity, Token
+
+LOOK_AGAIN_S: Final = 0.2
+STOP_DEADLINE_S: Final = 30.0
+
+log = logging.getLogger(__name__)
+
+Process = subprocess.Popen[bytes]
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What one process of the cluster is told."""
+
+    servers: Servers
+    window_ms: int
+    threads: int
+    tokens: dict[int, int]
+    positions: dict[int, int]
+    identities: dict[int, StreamIdentity]
+    process: int
+    addresses: list[str]
+
+
+class ResumedShards(Mapping[int, ShardState]):
+    """The shards that the cluster claimed, each read from the ledger when a step asks for it.
+
+    No window is committed before the first message of its shard has passed all steps, so that all
+    steps of a shard see the same state, whichever processes they are in.
+    """
+
+    def __init__(self, postgres_dsn: str, tokens: Mapping[int, int]) -> None:
+        self._postgres_dsn = postgres_dsn
+        self._tokens = tokens
+        self._resumed: dict[int, ShardState] = {}
+        self._lock = threading.Lock()
+
+    def __getitem__(self, shard: int) -> ShardState:
+        with self._lock:
+            if shard not in self._resumed:
+                with connect(self._postgres_dsn) as connection:
+                    token = Token(self._tokens[shard])
+                    self._resumed[shard] = resume(connection, shard, token=token)
+            return self._resumed[shard]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._tokens)
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+
+def run_cluster(worker: Worker, *, processes: int, stop: threading.Event) -> None:
+    """Run the flow of `worker` in so many processes until `stop` is set or one of them ends."""
+    addresses = [f"127.0.0.1:{port}" for port in _free_ports(processes)]
+    with ExitStack() as cleanup:
+        running = []
+        for number in range(processes):
+            running.append(_start(_task(worker, number, addresses)))
+            cleanup.callback(_end, running[-1])
+        while not stop.wait(LOOK_AGAIN_S) and all(process.poll() is None for process in running):
+            pass
+        for process in running:
+            _ask_to_stop(process)
+    for number, process in enumerate(running):
+        if process.returncode:
+            raise _ended(number, process.returncode)
+
+
+def _task(worker: Worker, number: int, addresses: list[str]) -> Task:
+    return Task(
+        servers=worker.servers,
+        window_ms=worker.window_ms,
+        threads=worker.threads,
+        tokens={shard: state.token for shard, state in worker.claims.items()},
+        positions=dict(worker.positions),
+        identities=dict(worker.identities),
+        process=number,
+        addresses=addresses,
+    )
+
+
+def _start(task: Task) -> Process:
+    process = subprocess.Popen([sys.executable, "-m", "flows.cluster"], stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(task) + b"\n")
+    process.stdin.flush()
+    return process
+
+
+def _ask_to_stop(process: Process) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+
+
+def _end(process: Process) -> None:
+    """Wait for an end that was asked for; one that does not come is made."""
+    _ask_to_stop(process)
+    try:
+        process.wait(STOP_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        log.warning("process %d did not stop in %.0f s: killed", process.pid, STOP_DEADLINE_S)
+        process.kill()
+        process.wait()
+
+
+def _ended(number: int, code: int) -> WalrasError:
+    kinds = {kind.exit_code: kind for kind in WalrasError.__subclasses__()}
+    return kinds.get(code, WalrasError)(
+        f"Process {number} of the flow ended",
+        detail=f"its exit code is {code}, and the others were stopped",
+        hint="Its own message stands above",
+    )
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody listens on now; the processes find each other there."""
+    with ExitStack() as sockets:
+        probes = [sockets.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def _follow() -> int:
+    """Be one process of the cluster; the exit code says how it ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches all; the first process decides
+    task = msgspec.json.decode(sys.stdin.buffer.readline(), type=Task)
+    stop = threading.Event()
+    threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
+    worker = Worker(
+        servers=task.servers,
+        window_ms=task.window_ms,
+        threads=task.threads,
+        claims=ResumedShards(task.servers.postgres_dsn, task.tokens),
+        positions=task.positions,
+        identities=task.identities,
+    )
+    try:
+        worker.run(stop, Place(process=task.process, addresses=task.addresses))
+    except WalrasError as failure:
+        sys.stderr.write(f"process {task.process}: {failure}\n")
+        return failure.exit_code
+    return 0
+
+
+def _stop_at_end_of_input(stop: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    stop.set()
+
+
+if __name__ == "__main__":
+    sys.exit(_follow())

@@ -1,0 +1,204 @@
+"""Who takes part in a simulated market: how each agent bids, what it needs, what it knows.
+
+Promise: the same seed seats the same agents with the same needs in every market of the same
+resources, and together they ask for more than there is, however many or few they are. An agent
+counts as spent whatever it promised until the market has told it what came of it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, cycle, islice
+from random import Random
+from typing import Final
+
+from flows.strategies import (
+    PERCENT,
+    Bargain,
+    Bundler,
+    Deadline,
+    Follower,
+    Need,
+    Pacer,
+    Patient,
+    Strategy,
+    Truthful,
+    View,
+    limit_of,
+    service_fee,
+)
+from walras_schemas import (
+    MICROS_PER_CREDIT,
+    AgentResult,
+    BidOutcome,
+    Command,
+    ResourcePrice,
+)
+
+# Twenty seats in the proportions of the whole population; the first seven are one of each kind.
+SEATING: Final = (
+    *("truthful", "bundler", "pacer", "deadline", "follower", "patient", "bargain"),
+    *("truthful", "bundler", "pacer", "deadline", "follower", "truthful", "bundler"),
+    *("pacer", "deadline", "truthful", "bundler", "patient", "truthful"),
+)
+BUNDLED: Final = 3
+DEMAND_PERCENT: Final = 120
+"""What an ordinary turn of everyone asks for, in percent of the supply."""
+STAKE_WINDOWS: Final = 60
+"""An agent's first credits: its part of the supply of so many windows, at reference prices."""
+LONGEST_MEMORY: Final = 64
+
+BUILD: Final[Mapping[str, Callable[[tuple[Need, ...], Random], Strategy]]] = {
+    "truthful": lambda needs, _dice: Truthful(needs[0]),
+    "bundler": lambda needs, _dice: Bundler(needs),
+    "pacer": lambda needs, _dice: Pacer(needs[0]),
+    "deadline": lambda needs, dice: Deadline(needs[0], term=dice.randint(3, 6)),
+    "follower": lambda needs, _dice: Follower(needs),
+    "patient": lambda needs, dice: Patient(needs[0], patience=dice.randint(2, 5)),
+    "bargain": lambda needs, _dice: Bargain((needs[0], needs[-1])),
+}
+
+Prices = Mapping[str, ResourcePrice]
+"""The last cleared window of a market, by resource."""
+
+
+@dataclass(slots=True)
+class Agent:
+    """One agent between two turns: its strategy, its purse and what it waits to hear."""
+
+    name: str
+    strategy: Strategy
+    dice: Random
+    balance_micros: int = 0
+    turn: int = 0
+    _promises: dict[str, int] = field(default_factory=dict)
+    """What each command without a known outcome may cost, by event id."""
+    _outcomes: list[BidOutcome] = field(default_factory=list)
+    _last_window: int = -1
+
+    @property
+    def kind(self) -> str:
+        """Its strategy, as its name says it."""
+        return kind_of(self.name)
+
+    def act(
+        self,
+        prices: Prices,
+        *,
+        turns_left: int,
+        rush_percent: int,
+        payees: Sequence[str],
+        new_id: Callable[[], str],
+    ) -> list[Command]:
+        """Take its turn: what it sends now, in this order."""
+
+        def view() -> View:
+            return View(
+                turn=self.turn,
+                turns_left=turns_left,
+                balance_micros=self.balance_micros,
+                promised_micros=sum(self._promises.values()),
+                prices=prices,
+                outcomes=tuple(self._outcomes),
+                rush_percent=rush_percent,
+                dice=self.dice,
+                new_id=new_id,
+            )
+
+        commands = self._promise(self.strategy(view()))
+        fees = self._promise(service_fee(view(), payees, payer=self.name))
+        self._outcomes.clear()
+        self.turn += 1
+        return [*commands, *fees]
+
+    def learn(self, result: AgentResult) -> None:
+        """Take in what a window came to; one that it was told before says nothing new."""
+        if result.window_id <= self._last_window:
+            return
+        self._last_window = result.window_id
+        self.balance_micros = result.balance_micros
+        for outcome in result.outcomes:
+            self._promises.pop(outcome.event_id, None)
+            if isinstance(outcome, BidOutcome):
+                self._outcomes.append(outcome)
+        del self._outcomes[:-LONGEST_MEMORY]
+
+    def _promise(self, commands: Sequence[Command]) -> list[Command]:
+        for command in commands:
+            self._promises[command.event_id] = limit_of(command)
+        return [*commands]
+
+
+def kind_of(name: str) -> str:
+    """The strategy of the agent with this name."""
+    return name.partition("-")[0]
+
+
+def seat_agents(prices: Prices, *, agents: int, seed: int) -> list[Agent]:
+    """That many agents in a market of these resources, each with its own needs and dice."""
+    dice = Random(seed)
+    seats = _seats(agents, Ranked.of(prices))
+    claims = Counter(resource for _, resources in seats for resource in resources)
+    return [
+        Agent(
+            name=f"{kind}-{number:03d}",
+            strategy=BUILD[kind](_needs(prices, resources, claims=claims, dice=dice), dice),
+            dice=Random(dice.getrandbits(64)),
+        )
+        for number, (kind, resources) in enumerate(seats)
+    ]
+
+
+def stake_micros(prices: Prices, *, agents: int) -> int:
+    """What an agent starts with, in whole credits."""
+    value = sum(price.reference_micros * price.supply for price in prices.values())
+    whole_credits = value * STAKE_WINDOWS // agents // MICROS_PER_CREDIT
+    return max(1, whole_credits) * MICROS_PER_CREDIT
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The resources of a market as agents think of them."""
+
+    common: tuple[str, ...]
+    """The cheaper ones, that work is made of."""
+    scarce: str
+    """The dearest one."""
+
+    @classmethod
+    def of(cls, prices: Prices) -> "Ranked":
+        """Ranked by reference price."""
+        by_price = sorted(prices, key=lambda name: (prices[name].reference_micros, name))
+        return cls(common=tuple(by_price[:-1] or by_price), scarce=by_price[-1])
+
+
+def _seats(agents: int, ranked: Ranked) -> list[tuple[str, tuple[str, ...]]]:
+    """The kind and the resources of every seat; the seats of a kind take the resources in turn."""
+    common, scarce = ranked.common, ranked.scarce
+    pairs = [*combinations(common, 2)] or [(common[0], common[0])]
+    turns: Mapping[str, Iterator[tuple[str, ...]]] = {
+        "truthful": cycle([(name,) for name in (*common, scarce)]),
+        "bundler": cycle([common[:BUNDLED]]),
+        "pacer": cycle([(name,) for name in common]),
+        "deadline": cycle([(name,) for name in common]),
+        "follower": cycle(pairs),
+        "patient": cycle([(scarce,)]),
+        "bargain": cycle(pairs),
+    }
+    return [(kind, next(turns[kind])) for kind in islice(cycle(SEATING), agents)]
+
+
+def _needs(
+    prices: Prices, resources: tuple[str, ...], *, claims: Mapping[str, int], dice: Random
+) -> tuple[Need, ...]:
+    return tuple(_need(prices[name], claims=claims[name], dice=dice) for name in resources)
+
+
+def _need(price: ResourcePrice, *, claims: int, dice: Random) -> Need:
+    """An even part of the demand, more or less; worth it from below the price up to its double."""
+    part = price.supply * DEMAND_PERCENT // PERCENT // claims
+    return Need(
+        resource=price.resource,
+        quantity=max(1, part * dice.randint(60, 140) // PERCENT),
+        worth_micros=max(1, price.reference_micros * dice.randint(75, 200) // PERCENT),
+    )

@@ -1,0 +1,123 @@
+"""The pure steps of the flow, chained by hand: what Bytewax does, without Bytewax.
+
+Promise: the same rows as `tests.flow.settle_log`, many times as fast, so that thousands of logs can
+be settled in a test; and a shard can be stopped at any message and restored from its settlements
+alone, as the ledger restores it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, repeat
+
+from operators.allocate import Allocate
+from operators.cut_windows import CutWindows
+from operators.decode import decode
+from operators.join_prices import JoinPrices
+from state.book import Account, Bid, MarketBook, bid_key
+from state.log import RawBatch
+from state.settlement import ClosedWindow, CommandRow, Settlement
+from state.shard import Position, ShardState, Token
+from tests.flow import fresh_shard, with_final_tick
+from tests.twin.rows import LogRecord
+from walras_schemas import TREASURY, RejectionReason
+
+FORGOTTEN = {
+    RejectionReason.UNKNOWN_MARKET,
+    RejectionReason.STALE_EVENT_ID,
+    RejectionReason.FUTURE_EVENT_ID,
+}
+"""Reasons for which a command's id is not remembered as used."""
+
+
+@dataclass(slots=True)
+class Shard:
+    """The steps of one shard, and every window that they have closed."""
+
+    window_ms: int
+    state: ShardState = field(default_factory=fresh_shard)
+    closed: list[ClosedWindow] = field(default_factory=list)
+    cut: CutWindows = field(init=False)
+    join: JoinPrices = field(init=False)
+    allocate: Allocate = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.cut = CutWindows(self.window_ms, self.state.position.stream_time_ns)
+        self.join = JoinPrices(self.state.board)
+        self.allocate = Allocate(self.state.books)
+
+    def read(self, records: Sequence[LogRecord]) -> None:
+        """Take one batch of contiguous messages through all steps."""
+        for raw in self.cut(raw_batch(records)):
+            for priced in self.join(decode(raw)):
+                self.closed += self.allocate(priced)
+
+
+def raw_batch(records: Sequence[LogRecord]) -> RawBatch:
+    """Messages as the source reads them from the stream of shard 0."""
+    return RawBatch(
+        shard=0,
+        first_seq=records[0].seq,
+        timestamps_ns=[record.timestamp_ns for record in records],
+        subjects=[record.subject for record in records],
+        payloads=[record.payload for record in records],
+    )
+
+
+def settle(
+    records: Sequence[LogRecord], *, window_ms: int = 1000, sizes: Iterable[int] = repeat(1000)
+) -> list[ClosedWindow]:
+    """Every closed window of a whole log, read in batches of the given sizes."""
+    shard = Shard(window_ms)
+    left = iter(with_final_tick(records, window_ms=window_ms))
+    for size in sizes:
+        batch = list(islice(left, size))
+        if not batch:
+            return shard.closed
+        shard.read(batch)
+    raise ValueError("the sizes ended before the log did")
+
+
+def settlements(windows: Iterable[ClosedWindow]) -> list[Settlement]:
+    """The windows that left a row."""
+    return [window for window in windows if isinstance(window, Settlement)]
+
+
+def final_digest(windows: Iterable[ClosedWindow]) -> str:
+    """The digest of the last window that left a row: equal digests mean equal ledgers."""
+    return settlements(windows)[-1].digest.hex()
+
+
+def restore(windows: Sequence[ClosedWindow]) -> ShardState:
+    """The shard as its closed windows left it: nothing else survives a crash."""
+    if not windows:
+        return fresh_shard()
+    last = windows[-1]
+    state = ShardState(
+        shard=last.shard,
+        token=Token(1),
+        position=Position(next_seq=last.next_seq, stream_time_ns=last.stream_time_ns),
+    )
+    for settlement in settlements(windows):
+        _take_in(state, settlement)
+    return state
+
+
+def _take_in(state: ShardState, settlement: Settlement) -> None:
+    books = state.books
+    books.digest = settlement.digest
+    state.board.listings |= {listing.market: listing for listing in settlement.listings}
+    for balance in settlement.balances:
+        book = books.markets.setdefault(balance.market, MarketBook())
+        book.accounts[balance.agent] = Account(balance_micros=balance.balance_micros)
+    for market, sender, row in _used_ids(settlement):
+        seen = state.board.seen if sender == TREASURY else books.seen
+        seen.remember(bid_key(market, sender, row.event_id))
+
+
+def _used_ids(settlement: Settlement) -> Iterator[tuple[str, str, Bid | CommandRow]]:
+    for bid in settlement.bids:
+        if bid.reason not in FORGOTTEN:
+            yield bid.market, bid.agent, bid
+    for row in settlement.commands:
+        if row.reason not in FORGOTTEN:
+            yield row.market, row.sender, row

@@ -1,0 +1,125 @@
+"""A market lives through any log: message by message, stopped and restored at any of them.
+
+Hypothesis writes the log while the steps read it, and shrinks it when a promise breaks.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from operators.announce import announce
+from state.book import MarketBook
+from state.settlement import ClosedWindow, Settlement
+from tests.flow import rows_of, with_final_tick
+from tests.operators.logs import PARTS, LogWriter, Move, start, write_move
+from tests.operators.steps import Shard, final_digest, restore, settle
+from tests.twin.rows import in_order
+from tests.twin.twin import run
+from walras_schemas import TREASURY, BidStatus
+
+WINDOW_MS = 1000
+
+
+class Market(RuleBasedStateMachine):
+    """A log that grows, and the steps that read it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log = LogWriter()
+        self.shard = Shard(WINDOW_MS)
+        self.read_up_to = 0
+
+    @initialize()
+    def open(self) -> None:
+        start(self.log)
+
+    @rule(moves=PARTS)
+    def send(self, moves: list[Move]) -> None:
+        for move in moves:
+            # A message that was read is in the log for good: nothing joins it any more.
+            write_move(self.log, move if len(self.log.records) > self.read_up_to else alone(move))
+
+    @rule(count=st.integers(1, 5))
+    def read(self, count: int) -> None:
+        batch = self.log.records[self.read_up_to :][:count]
+        if batch:
+            self.shard.read(batch)
+            self.read_up_to += len(batch)
+
+    @rule()
+    def tick(self) -> None:
+        self.log.tick()
+
+    @rule(size=st.integers(1, 9))
+    def crash_and_restart(self, size: int) -> None:
+        """All that was not settled is gone; the log is read again from where the ledger stands."""
+        state = restore(self.shard.closed)
+        self.shard = Shard(WINDOW_MS, state, self.shard.closed)
+        again = iter(self.log.records[state.position.next_seq - 1 : self.read_up_to])
+        while batch := list(islice(again, size)):
+            self.shard.read(batch)
+
+    @invariant()
+    def no_credit_is_promised_twice(self) -> None:
+        for book in self.books():
+            for name, account in book.accounts.items():
+                held = [b.limit_micros for b in book.open_bids.values() if b.agent == name]
+                assert account.held_micros == sum(held)
+                assert name == TREASURY or 0 <= account.held_micros <= account.balance_micros
+
+    @invariant()
+    def no_credit_is_created_or_lost(self) -> None:
+        for book in self.books():
+            assert 0 == sum(account.balance_micros for account in book.accounts.values())
+
+    @invariant()
+    def every_window_keeps_its_promises(self) -> None:
+        for window in self.shard.closed[-1:]:
+            if isinstance(window, Settlement):
+                check_settlement(window)
+
+    def teardown(self) -> None:
+        """However it was read, the log gives what it gives in one piece, and what the twin says."""
+        if not self.log.records:
+            return
+        whole = settle(self.log.records, window_ms=WINDOW_MS)
+        told = in_order(run(self.log.records, window_ms=WINDOW_MS))
+        assert told == in_order(rows_of(whole))
+        closing = with_final_tick(self.log.records, window_ms=WINDOW_MS)
+        self.shard.read(closing[self.read_up_to :])
+        assert final_digest(whole) == final_digest(self.shard.closed)
+        assert list(announced(whole)) == list(announced(self.shard.closed))
+
+    def books(self) -> Iterator[MarketBook]:
+        yield from self.shard.allocate.books.markets.values()
+
+
+def alone(move: Move) -> Move:
+    """The move as a message of its own."""
+    return replace(move, joins=False)
+
+
+def announced(windows: list[ClosedWindow]) -> Iterator[object]:
+    for window in windows:
+        if isinstance(window, Settlement):
+            yield from announce(window, window_ms=WINDOW_MS)
+
+
+def check_settlement(window: Settlement) -> None:
+    """Nothing over-allocated, every bid concluded, prices for every sale."""
+    assert all(price.sold <= min(price.supply, price.demanded) for price in window.prices)
+    assert all((price.clearing_micros is None) == (price.sold == 0) for price in window.prices)
+    for bid in window.bids:
+        assert (bid.status is BidStatus.REJECTED) == (bid.reason is not None)
+        assert 0 <= bid.paid_micros <= bid.won * bid.unit_price_micros
+    places = [(row.seq, row.ord) for row in [*window.bids, *window.commands, *window.dead_letters]]
+    assert len(places) == len(set(places))
+    assert all(window.first_seq <= seq < window.next_seq for seq, _ in places)
+
+
+TestMarket = Market.TestCase
+TestMarket.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)

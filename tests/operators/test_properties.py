@@ -1,0 +1,225 @@
+"""What every cleared window promises, whatever the bids: on `clear` itself, by hypothesis."""
+
+from collections import Counter
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import product
+from math import ceil
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from operators.clear import ceil_div, rank, round_half_up
+from state.book import Bid
+from state.market import Terms
+from tests.operators import books
+from tests.operators.books import cleared, density, in_auction_order, markets, reserve, worth
+
+Market = tuple[Terms, list[Bid]]
+
+thorough = settings(max_examples=200, deadline=None)
+ONE = ("gpu",)
+
+
+def behind(bid: Bid, ranked: list[Bid]) -> Iterator[Bid]:
+    """The bids whose turn comes after this one's."""
+    place = (bid.seq, bid.ord)
+    after = [(other.seq, other.ord) for other in ranked].index(place) + 1
+    return iter(ranked[after:])
+
+
+def left_for(bid: Bid, market: Terms, ranked: list[Bid]) -> Counter[str]:
+    """What was left of each resource just after the bid had its turn."""
+    left = Counter({name: listed.supply for name, listed in market.resources.items()})
+    taken = {(other.seq, other.ord) for other in behind(bid, ranked)}
+    for other in ranked:
+        if (other.seq, other.ord) not in taken:
+            left.subtract(other.allocation)
+    return left
+
+
+@given(drawn=markets())
+@thorough
+def test_no_more_is_sold_than_there_is(drawn: Market) -> None:
+    """A unit sold twice is a unit that somebody paid for and does not get."""
+    market, bids = drawn
+    clearing, done = cleared(market, bids)
+    sold = Counter[str]()
+    for bid in done:
+        sold.update(bid.allocation)
+    assert clearing.sold == {name: sold[name] for name in market.resources}
+    assert all(sold[name] <= listed.supply for name, listed in market.resources.items())
+
+
+@given(drawn=markets())
+@thorough
+def test_who_takes_part_never_regrets_it(drawn: Market) -> None:
+    """An agent charged above its limit, or for nothing, would have done better to stay away."""
+    market, bids = drawn
+    for bid in cleared(market, bids)[1]:
+        assert 0 <= bid.won <= bid.quantity
+        assert bid.paid_micros <= bid.won * bid.unit_price_micros
+        assert bid.won == 0 or bid.won >= bid.min_quantity
+
+
+@given(drawn=markets())
+@thorough
+def test_nothing_is_sold_below_the_reserve(drawn: Market) -> None:
+    """The reserve is the seller's own limit."""
+    market, bids = drawn
+    for bid in cleared(market, bids)[1]:
+        assert bid.paid_micros >= reserve(market, bid.allocation)
+
+
+@given(drawn=markets())
+@thorough
+def test_a_loser_sees_why_it_lost(drawn: Market) -> None:
+    """Whoever lost a unit in its turn was short of supply: nobody of less density was preferred."""
+    market, bids = drawn
+    ranked = in_auction_order(market, cleared(market, bids)[1])
+    for bid in ranked:
+        left = left_for(bid, market, ranked)
+        if bid.bundle is not None:
+            assert bid.won or any(left[name] < units for name, units in bid.bundle.items())
+        elif bid.won:
+            assert bid.won == bid.quantity or left[bid.resource or ""] == 0
+        else:
+            assert left[bid.resource or ""] < bid.min_quantity
+
+
+@given(drawn=markets(names=ONE))
+@thorough
+def test_nobody_envies_a_lower_price(drawn: Market) -> None:
+    """A higher price goes empty before a lower one only where its min_quantity did not fit."""
+    market, bids = drawn
+    done = cleared(market, bids)[1]
+    for envious, winner in product(done, done):
+        if winner.won and envious.unit_price_micros > winner.unit_price_micros:
+            assert envious.won == envious.quantity or (
+                envious.won == 0 and envious.min_quantity > winner.won
+            )
+
+
+@given(drawn=markets(rules=["uniform", "uniform_lab"]))
+@thorough
+def test_one_level_prices_every_winner(drawn: Market) -> None:
+    """Two winners who pay different prices for the same thing would not be a uniform price."""
+    market, bids = drawn
+    clearing, done = cleared(market, bids)
+    assert clearing.level is not None
+    for bid in done:
+        due = ceil(clearing.level * worth(market, bid.allocation))
+        assert bid.paid_micros == max(due, reserve(market, bid.allocation))
+        assert not bid.won or clearing.level <= density(market, bid)
+
+
+@given(drawn=markets(rules=["uniform"]))
+@thorough
+def test_the_level_is_a_rejected_bid_or_nothing(drawn: Market) -> None:
+    """The price is what the best bid behind the winners offered: no winner sets it alone."""
+    market, bids = drawn
+    clearing, done = cleared(market, bids)
+    winning = [density(market, bid) for bid in done if bid.won]
+    losing = [density(market, bid) for bid in done if bid.won < bid.quantity]
+    behind_all = [level for level in losing if winning and level <= min(winning)]
+    assert clearing.level == max(behind_all, default=Fraction(0))
+
+
+@given(drawn=markets(rules=["uniform"], names=ONE))
+@thorough
+def test_one_divisible_resource_sells_at_the_highest_rejected_unit(drawn: Market) -> None:
+    """With one resource the rule must be the auction of the textbook, unit by unit."""
+    market, bids = drawn
+    divisible = [bid for bid in bids if bid.min_quantity == 1]
+    units = sorted((b.unit_price_micros for b in divisible for _ in range(b.quantity)), reverse=True)
+    listed = market.resources["gpu"]
+    rejected = max(units[listed.supply :], default=0)
+    price = max(rejected, listed.reserve_micros)
+    paid = {bid.paid_micros for bid in cleared(market, divisible)[1] if bid.won == 1}
+    assert paid <= {price}
+    total = sum(bid.paid_micros for bid in cleared(market, divisible)[1])
+    assert total == price * min(listed.supply, len(units))
+
+
+@given(drawn=markets(rules=["uniform"]))
+@thorough
+def test_lowest_accepted_is_never_cheaper_than_highest_rejected(drawn: Market) -> None:
+    """The two uniform rules differ by who sets the price, and the accepted bid is the higher one."""
+    market, bids = drawn
+    at_rejected = cleared(market, bids)[1]
+    at_accepted = cleared(Terms(market.opened_at, "uniform_lab", market.resources), bids)[1]
+    for lower, higher in zip(at_rejected, at_accepted, strict=True):
+        assert lower.won == higher.won
+        assert lower.paid_micros <= higher.paid_micros
+
+
+@given(drawn=markets(rules=["pay_as_bid"]))
+@thorough
+def test_pay_as_bid_is_what_was_bid(drawn: Market) -> None:
+    """A discriminatory auction that rounds or discounts is another auction."""
+    market, bids = drawn
+    for bid in cleared(market, bids)[1]:
+        assert bid.paid_micros == bid.won * bid.unit_price_micros
+
+
+@given(drawn=markets(names=ONE))
+@thorough
+def test_divisible_bids_win_what_they_value_most(drawn: Market) -> None:
+    """With one divisible resource no other allocation has a higher declared value."""
+    market, bids = drawn
+    divisible = [bid for bid in bids if bid.min_quantity == 1][:4]
+    done = cleared(market, divisible)[1]
+    declared = sum(bid.won * bid.unit_price_micros for bid in done)
+    assert declared == best_value(divisible, market.resources["gpu"].supply)
+
+
+def best_value(bids: list[Bid], supply: int) -> int:
+    """The highest value over every way to share the supply out, tried one by one."""
+    shares = product(*(range(bid.quantity + 1) for bid in bids))
+    return max(
+        sum(won * bid.unit_price_micros for won, bid in zip(share, bids, strict=True))
+        for share in shares
+        if sum(share) <= supply
+    )
+
+
+LARGE = st.integers(1, 10**15)
+
+
+@given(offers=st.lists(st.tuples(LARGE, LARGE), min_size=1, max_size=8))
+@thorough
+def test_densities_are_compared_exactly(offers: list[tuple[int, int]]) -> None:
+    """Two bids that differ in the 30th digit must not be taken for a tie, nor a tie for an order."""
+    listed = {f"r{n}": books.resource(10, reference=ref) for n, (_, ref) in enumerate(offers)}
+    market = books.terms(**listed)
+    bids = [
+        books.unit(seq, "a1", f"r{seq}", 1, price=price) for seq, (price, _) in enumerate(offers)
+    ]
+    ranked = [entry.bid.seq for entry in rank(market, bids)]
+    assert [bid.seq for bid in in_auction_order(market, bids)] == ranked
+
+
+@pytest.mark.parametrize("nearly", [(10**15, 10**15 - 1), (10**15 - 1, 10**15 - 2)])
+def test_the_closest_densities_keep_their_order(nearly: tuple[int, int]) -> None:
+    """The two closest densities that limits allow lie 10^-30 apart."""
+    low, high = Fraction(nearly[0] - 1, nearly[1] - 1), Fraction(nearly[0], nearly[1])
+    market = books.terms(
+        lo=books.resource(1, reference=low.denominator),
+        hi=books.resource(1, reference=high.denominator),
+    )
+    bids = [
+        books.unit(1, "a1", "lo", 1, price=low.numerator),
+        books.unit(2, "a1", "hi", 1, price=high.numerator),
+    ]
+    by_size = sorted(bids, key=lambda bid: density(market, bid), reverse=True)
+    assert [b.seq for b in by_size] == [entry.bid.seq for entry in rank(market, bids)]
+
+
+@given(numerator=st.integers(0, 10**40), denominator=st.integers(1, 10**20))
+def test_rounding_is_exact(numerator: int, denominator: int) -> None:
+    """A float on the way would round a large payment by whole credits."""
+    value = Fraction(numerator, denominator)
+    assert ceil(value) == ceil_div(numerator, denominator)
+    nearest = round_half_up(value)
+    assert Fraction(-1, 2) < nearest - value <= Fraction(1, 2)

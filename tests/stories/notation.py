@@ -1,0 +1,103 @@
+"""The words of a story's commands, read into the events they stand for.
+
+Promise: a command is read from its words alone. All amounts are micro-credits. What the words do
+not say stays out of the event, so that the defaults of the wire are told too.
+
+    market open uniform gpu=10@1      supply 10, initial price 1; several resources stand side by
+                                      side; `reserve gpu=3`, `ratio gpu=900000` (ppm) and `stale 2`
+                                      follow where needed; without a rule none is sent
+    grant a1 100
+    transfer a1 a2 50
+    supply gpu 5
+    quote gpu 12
+    bid a1 gpu 3 @ 10 min 2
+    bid a2 gpu:1,cpu:2 for 30
+    withdraw a1 x                     the bid that was placed `as x`; `?` is a bid that never was
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Event = dict[str, Any]
+Command = tuple[str, Event]  # the channel below the market, and the event without its id
+IdOf = Callable[[str], str]
+
+
+def read_command(verb: str, words: list[str], id_of: IdOf) -> Command:
+    """The channel and the event of a command; a ValueError says which words were awaited."""
+    match verb:
+        case "bid":
+            return _bid(words)
+        case "withdraw":
+            agent, name = words
+            return f"bid.{agent}", {"type": "bid_withdrawn", "bid_event_id": id_of(name)}
+        case "market":
+            return _market(words[1:])
+    return _movement(verb, words)
+
+
+def take(words: list[str], name: str) -> str | None:
+    """The word after `name`, both taken out of the words; None where it is not said."""
+    if name not in words:
+        return None
+    at = words.index(name)
+    value = words[at + 1]
+    del words[at : at + 2]
+    return value
+
+
+def _movement(verb: str, words: list[str]) -> Command:
+    match verb, words:
+        case "grant", [agent, amount]:
+            event: Event = {"type": "credits_granted", "agent_id": agent}
+            return "grant", event | {"amount_micros": int(amount)}
+        case "transfer", [giver, taker, amount]:
+            event = {"type": "credits_transferred", "to_agent_id": taker}
+            return f"transfer.{giver}", event | {"amount_micros": int(amount)}
+        case "supply", [resource, supply]:
+            event = {"type": "supply_changed", "resource": resource}
+            return "market", event | {"supply": int(supply)}
+        case "quote", [resource, price]:
+            return f"price.{resource}", {"type": "price_quoted", "price_micros": int(price)}
+    raise ValueError(f"no command: {verb} {' '.join(words)}")
+
+
+def _bid(words: list[str]) -> Command:
+    least = take(words, "min")
+    event: Event = {"type": "bid_placed"} | ({"min_quantity": int(least)} if least else {})
+    match words:
+        case [agent, resource, quantity, "@", price]:
+            event |= {"resource": resource, "quantity": int(quantity)}
+            return f"bid.{agent}", event | {"unit_price_micros": int(price)}
+        case [agent, bundle, "for", limit]:
+            event["bundle"] = _numbers(bundle, between=":")
+            return f"bid.{agent}", event | {"limit_micros": int(limit)}
+    raise ValueError("awaited: bid AGENT RESOURCE QUANTITY @ PRICE, or bid AGENT R:Q,R:Q for LIMIT")
+
+
+def _market(words: list[str]) -> Command:
+    floors = {"reserve_micros": take(words, "reserve"), "reserve_ratio_ppm": take(words, "ratio")}
+    stale = take(words, "stale")
+    event: Event = {"type": "market_opened", "resources": {}}
+    for word in words:
+        resource, named, terms = word.partition("=")
+        if named:
+            event["resources"][resource] = _listing(terms)
+        else:
+            event["rule"] = word
+    for name, stated in floors.items():
+        for resource, value in _numbers(stated or "", between="=").items():
+            event["resources"][resource][name] = value
+    return "market", event | ({"stale_after_windows": int(stale)} if stale else {})
+
+
+def _listing(terms: str) -> dict[str, int]:
+    supply, _, price = terms.partition("@")
+    return {"supply": int(supply), "initial_price_micros": int(price)}
+
+
+def _numbers(said: str, *, between: str) -> dict[str, int]:
+    pairs = [word.split(between) for word in said.split(",") if word]
+    return {name: int(value) for name, value in pairs}

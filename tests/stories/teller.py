@@ -1,0 +1,145 @@
+"""Tells what rows say of an event, a window or an account, in the words of a story.
+
+Promise: a telling is complete for its words: `won 2 pay 16` is told only where the bid's status,
+its allocations, its paid amount and its postings all agree; where they do not, the telling says so
+and so equals no expectation.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from tests.twin.rows import Row, Rows
+
+Tell = Callable[[Rows], str]
+
+
+def of_event(seq: int, ord_: int) -> Tell:
+    """What became of one event: a bid's outcome, `applied`, a reason, `dead`, or `nothing`."""
+
+    def tell(rows: Rows) -> str:
+        found = [_bid(rows, row) for row in rows.bids if _at(row, seq, ord_)]
+        found += [row["reason"] or row["status"] for row in rows.commands if _at(row, seq, ord_)]
+        found += ["dead" for row in rows.dead_letters if _at(row, seq, ord_)]
+        return " and ".join(found) or "nothing"
+
+    return tell
+
+
+def of_message(seq: int) -> Tell:
+    """What became of every event of a message, in the order of the batch."""
+
+    def tell(rows: Rows) -> str:
+        every = rows.bids + rows.commands + rows.dead_letters
+        ords = sorted({row["ord"] for row in every if row["seq"] == seq})
+        gap = "" if ords == list(range(len(ords))) else f" (at {ords})"
+        return ", ".join(of_event(seq, ord_)(rows) for ord_ in ords) + gap or "nothing"
+
+    return tell
+
+
+def of_window(market: str, window_id: int, expected: str) -> Tell:
+    """What a window's prices say of the resources and columns that the expectation names."""
+
+    def tell(rows: Rows) -> str:
+        if expected == "no row":
+            left = [row for row in rows.windows if row["window_id"] == window_id]
+            return "a row" if left else "no row"
+        phrases = [phrase.split() for phrase in expected.split(",")]
+        return ", ".join(_resource(rows, market, window_id, words) for words in phrases)
+
+    return tell
+
+
+def of_windows(first_id: int) -> Tell:
+    """The windows that left a row, counted from the first of the story."""
+
+    def tell(rows: Rows) -> str:
+        return " ".join(str(row["window_id"] - first_id) for row in rows.windows)
+
+    return tell
+
+
+def of_messages(window_id: int) -> Tell:
+    """The sequences of the first and the last message of a window, ticks among them."""
+
+    def tell(rows: Rows) -> str:
+        found = [row for row in rows.windows if row["window_id"] == window_id]
+        return " and ".join(f"{row['first_seq']} to {row['last_seq']}" for row in found)
+
+    return tell
+
+
+def of_balance(market: str, agent: str, seq: int, window_id: int) -> Tell:
+    """What the postings before a moment add up to: those up to a message, and closed windows'."""
+
+    def tell(rows: Rows) -> str:
+        own = [
+            row for row in rows.transactions if (row["market"], row["agent_id"]) == (market, agent)
+        ]
+        paid = [row for row in own if row["kind"] == "payment" and row["window_id"] < window_id]
+        moved = [row for row in own if row["kind"] != "payment" and row["seq"] <= seq]
+        return str(sum(row["amount_micros"] for row in paid + moved))
+
+    return tell
+
+
+def _at(row: Row, seq: int, ord_: int) -> bool:
+    return (row["seq"], row["ord"]) == (seq, ord_)
+
+
+def _bid(rows: Rows, bid: Row) -> str:
+    place = (bid["seq"], bid["ord"])
+    won = {row["resource"]: row["quantity"] for row in rows.allocations if _at(row, *place)}
+    payments = [row for row in rows.transactions if _at(row, *place) and row["kind"] == "payment"]
+    posted = -sum(row["amount_micros"] for row in payments if row["agent_id"] != "house")
+    if posted != bid["paid_micros"]:
+        return f"paid {bid['paid_micros']} but posted {posted}"
+    telling = bid["reason"] or bid["status"]
+    if telling in ("won", "partially_won"):
+        return _winner(bid, won)
+    return f"{telling} but allocated {won}, paid {posted}" if won or posted else str(telling)
+
+
+def _winner(bid: Row, won: dict[str, int]) -> str:
+    if (won == bid["bundle"]) != (bid["status"] == "won") or not won:
+        return f"{bid['status']} but allocated {won} of {bid['bundle']}"
+    quantity = f" {sum(won.values())}" if bid["kind"] == "unit" else ""
+    return f"won{quantity} pay {bid['paid_micros']}"
+
+
+_COLUMNS = {
+    "price": "clearing_micros",
+    "sold": "sold",
+    "demanded": "demanded",
+    "supply": "supply",
+    "reference": "reference_micros",
+}
+
+
+def _resource(rows: Rows, market: str, window_id: int, words: list[str]) -> str:
+    resource, *asked = words
+    key = (market, window_id, resource)
+    found = [row for row in rows.prices if _price_key(row) == key]
+    if len(found) != 1:
+        return f"{resource} " + ("unlisted" if not found else f"listed {len(found)} times")
+    names = [word for word in asked if not re.fullmatch(r"-?\d+|none", word)]
+    return " ".join([resource, *(_column(found[0], name) for name in names)])
+
+
+def _price_key(row: Row) -> tuple[Any, ...]:
+    return row["market"], row["window_id"], row["resource"]
+
+
+def _column(row: Row, name: str) -> str:
+    if name in ("stale", "fresh"):
+        return "stale" if row["stale"] else "fresh"
+    if name == "unsold":
+        unsold = (row["clearing_micros"], row["sold"]) == (None, 0)
+        return "unsold" if unsold else f"price {row['clearing_micros']} sold {row['sold']}"
+    if name not in _COLUMNS:
+        return "listed"
+    value = row[_COLUMNS[name]]
+    return f"{name} {'none' if value is None else value}"

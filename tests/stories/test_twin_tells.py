@@ -1,0 +1,43 @@
+"""The stories of the market, told to the naive twin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.stories.reader import Chapter, check, read_chapters
+from tests.stories.writer import read_story
+from tests.twin.rows import LogRecord, Rows
+from tests.twin.twin import run
+
+BOOKS = sorted(Path(__file__).parent.glob("*.txt"))
+CHAPTERS = {f"{book.stem}: {c.title}": c for book in BOOKS for c in read_chapters(book)}
+OUTCOMES = {
+    *("applied", "dead", "lost", "withdrawn"),
+    *("unknown_market", "stale_event_id", "future_event_id", "duplicate"),
+    *("unknown_agent", "unknown_resource", "unsupported_by_rule", "exceeds_supply"),
+    *("below_reserve", "amount_overflow", "insufficient_balance", "not_open", "self_transfer"),
+}
+
+
+def twin(log: list[LogRecord], window_ms: int) -> Rows:
+    return run(log, window_ms=window_ms)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS.values(), ids=CHAPTERS.keys())
+def test_the_twin_tells_the_story(chapter: Chapter) -> None:
+    """The twin misreads the page: each story names the danger it guards against."""
+    check(chapter.text, twin)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS.values(), ids=CHAPTERS.keys())
+def test_a_story_names_its_danger(chapter: Chapter) -> None:
+    """A story whose reason is forgotten is changed to fit the next mistake."""
+    assert "# Danger: " in chapter.text
+
+
+def test_every_outcome_is_told() -> None:
+    """An outcome that no story tells can change without a trader noticing."""
+    told = {e.expected for c in CHAPTERS.values() for e in read_story(c.text).expectations}
+    assert set() == OUTCOMES - told
