@@ -13,6 +13,7 @@ from bytewax.inputs import FixedPartitionedSource
 from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
+from flows.overlapped import Overlapped
 from operators.allocate import Allocate
 from operators.cut_windows import CutWindows
 from operators.decode import decode
@@ -23,18 +24,19 @@ from state.settlement import ClosedWindow
 from state.shard import ShardState
 
 
-def build(
+def build(  # noqa: PLR0913  # everything is handed in, by name
     *,
     source: FixedPartitionedSource[tuple[str, RawBatch], Any],
     shards: Mapping[int, ShardState],
     window_ms: int,
     commit: BuildStep[ClosedWindow, ClosedWindow],
-    publish: Sink[tuple[str, ClosedWindow]],
+    publish: BuildStep[ClosedWindow, ClosedWindow],
+    output: Sink[tuple[str, ClosedWindow]],
 ) -> Dataflow:
     """The dataflow over `shards`, which were claimed before and say where each goes on.
 
-    `commit` builds the step that writes a shard's windows to the ledger and passes them on once
-    they are there; `publish` sees nothing else.
+    `commit` builds the step that writes a shard's windows to the ledger, `publish` the one that
+    tells the results of what is there; `output` sees each window when all is done.
     """
     flow = Dataflow("allocation")
     raw = op.input("nats_in", flow, source)  # RawBatch
@@ -42,13 +44,18 @@ def build(
     decoded = op.map_value("decode", cut, decode)  # EventSlice
     priced = _step("join_prices", decoded, lambda s: JoinPrices(shards[s].board))  # PricedSlice
     closed = _step("allocate", priced, lambda s: Allocate(shards[s].books))  # ClosedWindow
-    committed = _step("commit", closed, commit)  # ClosedWindow
-    op.output("publish", committed, publish)
+    committed = _waiting_step("commit", closed, commit)  # ClosedWindow
+    published = _waiting_step("publish", committed, publish)  # ClosedWindow
+    op.output("done", published, output)
     return flow
 
 
 def _step(step_id: str, up: KeyedStream[V], build_step: BuildStep[V, W]) -> KeyedStream[W]:
     return op.stateful_batch(step_id, up, lambda _resume: PerShard(build_step))
+
+
+def _waiting_step(step_id: str, up: KeyedStream[V], build_step: BuildStep[V, W]) -> KeyedStream[W]:
+    return op.stateful_batch(step_id, up, lambda _resume: Overlapped(build_step))
 
 
 def _cutter(shard: ShardState, window_ms: int) -> CutWindows:

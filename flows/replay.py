@@ -67,7 +67,8 @@ def replay(
             shards={SHARD: shard},
             window_ms=window_ms,
             commit=ledger.commit_step,
-            publish=PerShardSink(lambda _shard: report.add),
+            publish=lambda _shard: lambda window: [window],
+            output=PerShardSink(lambda _shard: report.add),
         )
         run_flow(flow, workers=workers)
     return report

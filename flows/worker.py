@@ -3,12 +3,15 @@
 Promise: results leave after their window's commit, and what a crash kept back leaves first.
 """
 
+import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
-from connectors.nats.publisher import Publisher, open_publisher
+from connectors.nats.publisher import open_publisher
+from connectors.nats.publisher import publish as publish_step
 from connectors.nats.source import NatsSource
 from connectors.postgres.commit import LedgerWriters
 from connectors.postgres.connect import connect
@@ -16,12 +19,11 @@ from connectors.postgres.ledger import read_settlement, unpublished
 from flows.allocation import build
 from flows.running import run_flow
 from operators.announce import announce
-from operators.per_shard import PerShardSink
-from state.settlement import ClosedWindow, Settlement
+from operators.per_shard import BuildStep, PerShardSink
+from state.settlement import ClosedWindow
 from state.shard import ShardState, StreamIdentity
 
-Tell = Callable[[ClosedWindow], None]
-"""The publish step: it gets windows that are in the ledger."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,13 @@ class Worker:
             closing(LedgerWriters(self.servers.postgres_dsn, self.claims)) as ledger,
             open_publisher(self.servers.nats_url) as publisher,
         ):
-            tell = self._teller(publisher, ledger)
+            publish = publish_step(
+                publisher,
+                announce=partial(announce, window_ms=self.window_ms),
+                mark_published=ledger.mark_published,
+            )
             if place.process == 0:
-                self._tell_unpublished(tell)
+                self._publish_left_over(publish)
             flow = build(
                 source=NatsSource(
                     url=self.servers.nats_url,
@@ -71,23 +77,20 @@ class Worker:
                 shards=self.claims,
                 window_ms=self.window_ms,
                 commit=ledger.commit_step,
-                publish=PerShardSink(lambda _shard: tell),
+                publish=publish,
+                output=PerShardSink(lambda _shard: _through),
             )
             run_flow(flow, workers=self.threads, addresses=place.addresses, process=place.process)
 
-    def _teller(self, publisher: Publisher, ledger: LedgerWriters) -> Tell:
-        """All results of a window leave, then the ledger remembers that they did."""
-
-        def tell(window: ClosedWindow) -> None:
-            if isinstance(window, Settlement):
-                publisher.publish(announce(window, window_ms=self.window_ms))
-                ledger.mark_published(window.shard, window.window_id)
-
-        return tell
-
-    def _tell_unpublished(self, tell: Tell) -> None:
+    def _publish_left_over(self, publish: BuildStep[ClosedWindow, ClosedWindow]) -> None:
         """What a crash left between its commit and its results."""
         with connect(self.servers.postgres_dsn) as connection:
             for shard in self.positions:
+                step = publish(shard)
                 for window_id in unpublished(connection, shard):
-                    tell(read_settlement(connection, shard, window_id))
+                    for window in step(read_settlement(connection, shard, window_id)):
+                        _through(window)
+
+
+def _through(window: ClosedWindow) -> None:
+    log.debug("shard %d is through with window %d", window.shard, window.window_id)

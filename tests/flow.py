@@ -68,7 +68,8 @@ def settle_log(
         shards={state.shard: state},
         window_ms=window_ms,
         commit=lambda _shard: lambda window: [window],
-        publish=TestingSink(closed),
+        publish=lambda _shard: lambda window: [window],
+        output=TestingSink(closed),
     )
     cluster_main(flow, [], 0, worker_count_per_proc=workers)
     return [window for _, window in closed]
