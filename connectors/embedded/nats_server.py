@@ -60,6 +60,13 @@ def start_nats(folder: Path, *, shards: int) -> NatsServer:
     raise _failed(folder)
 
 
+def stop_left(folder: Path) -> None:
+    """Stop the server of the folder if it outlived its keeper."""
+    if folder.exists():
+        with FileLock(folder / "lock") as lock:
+            _end_orphan(lock, folder)
+
+
 def answers(url: str, folder: Path) -> bool:
     """Whether the nats-server of this folder takes connections there."""
     host, _, port = url.removeprefix("nats://").rpartition(":")

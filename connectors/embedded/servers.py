@@ -114,28 +114,25 @@ def _record_of(told: bytes, house: House) -> Record:
         raise _not_started(house, "their keeper ended without a word")
     answer: Answer = msgspec.json.decode(told, type=Record | Failure)
     if isinstance(answer, Failure):
-        raise ServerUnreachable(answer.what, detail=answer.detail, hint=answer.hint)
+        hint = f"{answer.hint}, and {house.log}"
+        raise ServerUnreachable(answer.what, detail=answer.detail, hint=hint)
     return answer
 
 
 def _stop_keeper(house: House) -> None:
-    """Ask the keeper to stop its servers, within a deadline, then end it."""
+    """Let the keeper stop its servers, within a deadline, and stop what it could not."""
     with FileLock(house.life) as life:
         for request, deadline_s in (
             (signal.SIGTERM, STOP_DEADLINE_S),
             (signal.SIGKILL, KILL_DEADLINE_S),
         ):
             if life.try_alone():
-                return
+                break
             with suppress(ProcessLookupError):
                 os.kill(int(house.pid.read_text()), request)
-            if life.take_alone(deadline_s=deadline_s):
-                return
-    raise ServerUnreachable(
-        "the embedded servers do not stop",
-        detail=f"process {house.pid.read_text()} lives on",
-        hint="End it by hand",
-    )
+            life.take_alone(deadline_s=deadline_s)
+    nats_server.stop_left(house.nats)
+    postgres_server.stop_left(house.postgres)
 
 
 def _not_started(house: House, detail: str) -> ServerUnreachable:

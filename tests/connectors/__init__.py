@@ -1,0 +1,1 @@
+"""Each edge of the system, tested against the real thing behind it."""

@@ -1,0 +1,1 @@
+"""The embedded servers: shared by processes that start, stop, crash and are killed."""

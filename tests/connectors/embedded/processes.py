@@ -1,0 +1,98 @@
+"""Processes that use the embedded servers, and looks at what runs and what has ended."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+WITHIN_S = 60.0
+
+# Says where the servers are, and uses them until its input ends.
+USER = """
+import sys
+from pathlib import Path
+from connectors.embedded.servers import embedded
+with embedded(Path(sys.argv[1]), shards=2) as servers:
+    print(servers.nats_url, servers.postgres_dsn, flush=True)
+    sys.stdin.read()
+"""
+
+
+class User:
+    """Another process that uses the servers of the folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", USER, str(root)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def servers(self) -> list[str]:
+        """The addresses that it was given; waits until it has them."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().split()
+
+    def end(self) -> None:
+        """Let it leave, in order."""
+        self.process.communicate(timeout=WITHIN_S)
+
+    def kill(self) -> None:
+        """End it as the kernel does when memory runs out."""
+        self.process.kill()
+        self.process.communicate(timeout=WITHIN_S)
+
+
+@contextmanager
+def user_of(root: Path) -> Iterator[User]:
+    user = User(root)
+    try:
+        yield user
+    finally:
+        user.kill()
+
+
+def running(root: Path) -> dict[int, str]:
+    """Keepers and servers of the folder by process id."""
+    return {
+        process.pid: process.name() for process in psutil.process_iter() if _belongs(process, root)
+    }
+
+
+def servers_running(root: Path) -> list[str]:
+    """Names of the two servers, as far as they run."""
+    return sorted(name for name in running(root).values() if not name.startswith("python"))
+
+
+def keeper_of(root: Path) -> int:
+    return int((root / "keeper.pid").read_text())
+
+
+def gone(root: Path) -> bool:
+    return not running(root)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until it is so; fails at the deadline."""
+    give_up_at_s = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < give_up_at_s, f"not so within {WITHIN_S:.0f} s"
+        time.sleep(0.05)
+
+
+def _belongs(process: psutil.Process, root: Path) -> bool:
+    """Whether it is a keeper or a server (not one of the server's own workers) of the folder."""
+    try:
+        words = process.cmdline()
+        return (
+            process.status() != psutil.STATUS_ZOMBIE
+            and any(word == str(root) or word.startswith(f"{root}/") for word in words)
+            and words[1:3] != ["-W", "ignore"]
+        )
+    except psutil.Error:
+        return False

@@ -1,0 +1,229 @@
+"""The servers of a laptop: there when someone uses them, gone when nobody does."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+import psycopg
+import pytest
+
+from connectors.embedded import nats_server, postgres_server
+from connectors.embedded.servers import Servers, embedded
+from connectors.nats.connection import connected
+from connectors.nats.loop import held, wait_for
+from connectors.nats.streams import identity
+from state.errors import ServerUnreachable, SettingsError
+from tests.connectors.embedded.processes import (
+    User,
+    eventually,
+    gone,
+    keeper_of,
+    running,
+    servers_running,
+    user_of,
+)
+from tests.connectors.nats.logs import make_streams
+
+BOTH = ["nats-server", "postgres"]
+
+
+def assert_answering(servers: Servers, root: Path) -> None:
+    assert nats_server.answers(servers.nats_url, root / "nats")
+    assert postgres_server.answers(servers.postgres_dsn)
+
+
+def text_in_ledger(dsn: str) -> list[str]:
+    with psycopg.connect(dsn) as connection:
+        return [text for (text,) in connection.execute("SELECT text FROM kept")]
+
+
+def test_they_start_and_stop_and_keep_what_they_hold(root: Path) -> None:
+    """A market that is stopped for the night must be there in the morning."""
+    with embedded(root, shards=2) as servers:
+        assert_answering(servers, root)
+        assert BOTH == servers_running(root)
+        with held(connected(servers.nats_url, name="test")) as nc:
+            make_streams(nc, shards=2)
+            log = wait_for(identity(nc, 1))
+        with psycopg.connect(servers.postgres_dsn) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 'books' AS text")
+    eventually(lambda: gone(root))
+    with embedded(root, shards=2) as again:
+        assert servers == again
+        with held(connected(again.nats_url, name="test")) as nc:
+            assert log == wait_for(identity(nc, 1))
+        assert ["books"] == text_in_ledger(again.postgres_dsn)
+
+
+def test_processes_share_them_and_the_last_one_stops_them(root: Path) -> None:
+    """A reading command that ends must not take the servers from under the market."""
+    with user_of(root) as up, user_of(root) as reading:
+        assert up.servers() == reading.servers()
+        assert BOTH == servers_running(root)
+        keeper = keeper_of(root)
+        up.end()
+        assert keeper in running(root)
+        with embedded(root, shards=2) as servers:
+            reading.end()
+            assert_answering(servers, root)
+            assert keeper == keeper_of(root)
+
+
+def test_many_that_start_at_once_start_one_pair(root: Path) -> None:
+    """Two servers on one folder write over each other's streams."""
+    users = [User(root) for _ in range(4)]
+    addresses = {tuple(user.servers()) for user in users}
+    started = servers_running(root)
+    for user in users:
+        user.end()
+    assert (1, BOTH) == (len(addresses), started)
+
+
+def test_a_killed_user_takes_its_servers_along(root: Path) -> None:
+    """What outlives its terminal is found weeks later, with its port and its memory."""
+    with user_of(root) as user:
+        user.servers()
+        assert BOTH == servers_running(root)
+        user.kill()
+
+
+def test_a_killed_user_leaves_them_to_the_others(root: Path) -> None:
+    """The crash of one command must not be the crash of the market."""
+    with user_of(root) as killed, embedded(root, shards=2) as servers:
+        killed.servers()
+        killed.kill()
+        with user_of(root) as late:
+            assert [servers.nats_url, servers.postgres_dsn] == late.servers()
+        assert_answering(servers, root)
+
+
+def test_ctrl_c_reaches_the_user_and_not_the_servers(root: Path) -> None:
+    """A flow that is told to stop still has a window to commit."""
+    with user_of(root) as user:
+        user.servers()
+        sessions = {os.getsid(pid) for pid in running(root)}
+        assert os.getsid(user.process.pid) not in sessions
+        user.end()
+
+
+def test_a_killed_keeper_is_followed_by_another(root: Path) -> None:
+    """Its Postgres runs on and its pid files lie: neither may keep the market from starting."""
+    with user_of(root) as user:
+        before = user.servers()
+        killed = keeper_of(root)
+        os.kill(killed, signal.SIGKILL)
+        eventually(lambda: killed not in running(root))
+        with embedded(root, shards=2) as servers:
+            assert before == [servers.nats_url, servers.postgres_dsn]
+            assert_answering(servers, root)
+            assert BOTH == servers_running(root)
+
+
+def test_the_last_user_clears_up_after_a_killed_keeper(root: Path) -> None:
+    """Its Postgres is nobody's child: it would run until the machine is switched off."""
+    with user_of(root) as user:
+        user.servers()
+        os.kill(keeper_of(root), signal.SIGKILL)
+        user.end()
+        eventually(lambda: gone(root))
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_a_killed_server_is_started_again_for_the_next_user(root: Path, name: str) -> None:
+    """A keeper that lives is no proof that its servers do."""
+    with user_of(root) as user:
+        user.servers()
+        (main,) = [pid for pid, found in running(root).items() if found == name]
+        os.kill(main, signal.SIGKILL)
+        eventually(lambda: main not in running(root))
+        with embedded(root, shards=2) as servers:
+            assert_answering(servers, root)
+
+
+def test_stale_files_never_hurt(root: Path) -> None:
+    """After a power cut every pid file names somebody else's process."""
+    with embedded(root, shards=2):
+        pass
+    stranger = str(os.getpid())
+    (root / "keeper.pid").write_text(stranger)
+    (root / "nats" / "pid").write_text(stranger)
+    (root / "servers.json").write_text("{half a fi")
+    pid_file = root / "postgres" / "postmaster.pid"
+    pid_file.write_text(f"{stranger}\n{root / 'postgres'}\n1\n5432\n{root / 'postgres'}\n")
+    with embedded(root, shards=2) as servers:
+        assert_answering(servers, root)
+    eventually(lambda: gone(root))
+    assert psutil.pid_exists(int(stranger))
+
+
+def test_a_taken_port_is_left_to_its_holder(root: Path) -> None:
+    """Overnight another program may have taken the port: both must run."""
+    with embedded(root, shards=2):
+        pass
+    port = int((root / "nats" / "port").read_text())
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", port))
+        stranger.listen()
+        with embedded(root, shards=2) as servers:
+            assert not servers.nats_url.endswith(f":{port}")
+            assert_answering(servers, root)
+
+
+def test_another_nats_server_on_the_port_is_not_taken_for_ours(tmp_path: Path) -> None:
+    """A market that speaks with its neighbour's server trades in the neighbour's log."""
+    neighbour = nats_server.start_nats(tmp_path / "neighbour", shards=1)
+    try:
+        assert nats_server.answers(neighbour.url, tmp_path / "neighbour")
+        assert not nats_server.answers(neighbour.url, tmp_path / "ours")
+    finally:
+        neighbour.stop()
+
+
+def test_a_long_path_with_blanks_and_accents_will_do(root: Path) -> None:
+    """A unix socket allows a hundred bytes; a home folder may be named anything."""
+    root = root / "Müller & Söhne 100%" / ("long" * 30)
+    with embedded(root, shards=2) as servers:
+        assert_answering(servers, root)
+
+
+def test_another_number_of_shards_is_refused_while_they_run(root: Path) -> None:
+    """The server's mapping has one number: with another, commands would end in the wrong log."""
+    with (
+        embedded(root, shards=2),
+        pytest.raises(SettingsError, match="2 shards, asked for 3"),
+        embedded(root, shards=3),
+    ):
+        pass
+    with embedded(root, shards=3) as servers:
+        assert_answering(servers, root)
+
+
+def test_a_missing_nats_server_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever installed the code in an odd way needs the name of what is missing."""
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SettingsError, match="nats-server is not installed"):
+        nats_server.executable()
+
+
+def test_servers_that_cannot_start_say_why(root: Path) -> None:
+    """An error without the server's own words sends its reader through every log."""
+    root.mkdir()
+    (root / "nats").write_text("a file where the folder should be")
+    with pytest.raises(ServerUnreachable, match="did not start"), embedded(root, shards=2):
+        pass
+
+
+def test_settings_of_postgres_are_written_once_and_the_users_to_change(root: Path) -> None:
+    """What an operator tuned must survive the next start."""
+    conf = root / "postgres" / "postgresql.conf"
+    with embedded(root, shards=2) as servers, psycopg.connect(servers.postgres_dsn) as connection:
+        assert ("256MB",) == connection.execute("SHOW shared_buffers").fetchone()
+        assert ("",) == connection.execute("SHOW listen_addresses").fetchone()
+    tuned = conf.read_text().replace("shared_buffers = 256MB", "shared_buffers = 64MB")
+    conf.write_text(tuned)
+    with embedded(root, shards=2) as servers, psycopg.connect(servers.postgres_dsn) as connection:
+        assert ("64MB",) == connection.execute("SHOW shared_buffers").fetchone()
+    assert tuned == conf.read_text()

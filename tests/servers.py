@@ -1,0 +1,81 @@
+"""Real servers for tests, started once for all of them: fixtures that any test may ask for.
+
+- `servers` (session): an embedded nats-server and Postgres in a folder of their own. The first
+  test that asks waits about three seconds. They end with the test run, however that ends.
+- `nats_url`: NATS for this test alone, mapped to `SHARDS` shards; it has no stream at first, and
+  whatever the test made is deleted after it.
+- `nc`: a connection to it. It lives on the connectors' own loop: `wait_for(something(nc))`.
+- `postgres_dsn`: an empty database for this test alone, about 50 ms, dropped after it.
+
+A test that stops or restarts a server starts one itself: `start_nats(tmp_path / "nats", shards=1)`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from nats.aio.client import Client
+from psycopg.sql import SQL, Identifier
+
+from connectors.embedded.servers import Servers, embedded
+from connectors.nats.api import ask
+from connectors.nats.connection import connected
+from connectors.nats.loop import held, wait_for
+
+SHARDS = 4
+
+_numbers = count()
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder for servers that run as another user, as Postgres does for root.
+
+    Not pytest's own: another run of pytest closes that one to all other users at any moment.
+    """
+    with TemporaryDirectory(prefix="walras-") as folder:
+        yield Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    with open_folder() as folder, embedded(folder, shards=SHARDS) as running:
+        with psycopg.connect(running.postgres_dsn, autocommit=True) as owner:
+            # Nothing here has to outlive a power cut.
+            owner.execute("ALTER SYSTEM SET fsync = off")
+            owner.execute("SELECT pg_reload_conf()")
+        yield running
+
+
+@pytest.fixture
+def nats_url(servers: Servers) -> Iterator[str]:
+    yield servers.nats_url
+    with held(connected(servers.nats_url, name="clean up")) as nc:
+        wait_for(delete_streams(nc))
+
+
+@pytest.fixture
+def nc(nats_url: str) -> Iterator[Client]:
+    with held(connected(nats_url, name="test")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def postgres_dsn(servers: Servers) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(servers.postgres_dsn, autocommit=True) as owner:
+        owner.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        yield urlunsplit(urlsplit(servers.postgres_dsn)._replace(path=f"/{name}"))
+        owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+async def delete_streams(nc: Client) -> None:
+    """Leave nothing of a test behind, logs that deny a purge included."""
+    names = await ask(nc, "STREAM.NAMES")
+    for name in names["streams"] or []:
+        await ask(nc, f"STREAM.DELETE.{name}")
