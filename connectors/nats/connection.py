@@ -31,7 +31,7 @@ async def connect(url: str, *, name: str) -> Client:
 
     async def remember(error: Exception) -> None:
         trouble[:] = [error]
-        log.debug("NATS %s: %s", url, told(error))
+        log.debug("NATS %s: %s", without_password(url), told(error))
 
     try:
         async with asyncio.timeout(CONNECT_DEADLINE_S):
@@ -44,25 +44,34 @@ async def connect(url: str, *, name: str) -> Client:
                 ping_interval=PING_INTERVAL_S,
             )
     except TimeoutError:
-        await nc.close()
+        await close(nc)
         raise unreachable(url, trouble[0] if trouble else None) from None
     except (NatsError, ValueError) as wrong:
         raise SettingsError(
             "the NATS URL is wrong",
-            detail=f"{url}: {told(wrong)}",
+            detail=f"{without_password(url)}: {told(wrong)}",
             hint="It looks like nats://host:4222",
-        ) from wrong
+        ) from None
     return nc
 
 
 @asynccontextmanager
 async def connected(url: str, *, name: str) -> AsyncIterator[Client]:
-    """A connection for a block."""
+    """A connection for a block; prefer it to `connect`, for it also closes well in an outage."""
     nc = await connect(url, name=name)
     try:
         yield nc
     finally:
+        await close(nc)
+
+
+async def close(nc: Client) -> None:
+    """End a connection; what was not acknowledged yet may be lost, as its sender knows."""
+    try:
         await nc.close()
+    except (OSError, RuntimeError) as failure:
+        # The client flushes into a socket that the outage has closed; it is closed all the same.
+        log.debug("closing: %s", told(failure))
 
 
 def unreachable(url: str, trouble: Exception | None) -> ServerUnreachable:
@@ -70,9 +79,16 @@ def unreachable(url: str, trouble: Exception | None) -> ServerUnreachable:
     reason = told(trouble) if trouble else "no answer"
     return ServerUnreachable(
         "NATS cannot be reached",
-        detail=f"{url}: {reason} (waited {CONNECT_DEADLINE_S:.0f} s)",
+        detail=f"{without_password(url)}: {reason} (waited {CONNECT_DEADLINE_S:.0f} s)",
         hint="Check the URL and that nats-server runs, or set no URL to start the embedded one",
     )
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown."""
+    scheme, _, rest = url.rpartition("://")
+    host = rest.rpartition("@")[2]
+    return f"{scheme}://{host}" if scheme else host
 
 
 def told(error: BaseException) -> str:
@@ -88,8 +104,8 @@ class Patience:
         what: str,
         *,
         hint: str,
+        limit_s: float,
         at_limit: type[WalrasError] = ServerUnreachable,
-        limit_s: float = OUTAGE_LIMIT_S,
     ) -> None:
         self._what = what
         self._hint = hint

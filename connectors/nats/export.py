@@ -3,7 +3,7 @@
 Promise: every message up to the last one at the time of the call, none missing, in order.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
 from itertools import count
 
@@ -34,7 +34,7 @@ class LogLine:
     headers: Mapping[str, str]
 
 
-def export_log(url: str, *, shard: int) -> Iterator[LogLine]:
+def export_log(url: str, *, shard: int) -> Generator[LogLine, None, None]:
     """The log of the shard from its first message on."""
     chunks = _chunks(url, shard)
     try:

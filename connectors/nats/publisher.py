@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from nats.errors import MaxPayloadError
 from nats.js.errors import BadRequestError
 
-from connectors.nats.connection import Patience, told
+from connectors.nats.connection import OUTAGE_LIMIT_S, Patience, told
 from connectors.nats.loop import held, wait_for
 from connectors.nats.outbox import Outbox, open_outbox
 from state.errors import WalrasError
@@ -63,6 +63,7 @@ async def _publish_all(outbox: Outbox, announcements: Sequence[Announcement]) ->
     patience = Patience(
         "results cannot be published",
         hint="Check that nats-server runs; they are in the ledger and leave when it is back",
+        limit_s=OUTAGE_LIMIT_S,
     )
     left = announcements
     while failures := await _attempt(outbox, left):

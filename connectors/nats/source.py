@@ -19,7 +19,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from typing_extensions import override
 
-from connectors.nats.connection import Patience, connected
+from connectors.nats.connection import OUTAGE_LIMIT_S, Patience, connected
 from connectors.nats.loop import start
 from connectors.nats.subjects import public_subject, shard_of
 from connectors.nats.tail import Tail
@@ -179,6 +179,7 @@ async def _read_through_outages(nc: Client, stream: StreamIdentity, intake: Inta
     silence = Patience(
         f"the log {stream.name} cannot be read",
         hint="Check that nats-server runs; the flow goes on where it was",
+        limit_s=OUTAGE_LIMIT_S,
     )
     missing = Patience(
         f"the log {stream.name} is gone",

@@ -41,7 +41,7 @@ async def ensure_streams(nc: Client, *, shards: int, max_bytes: int, tick_ms: in
 
     `max_bytes` bounds the log of each shard: a full log refuses new commands, it forgets nothing.
     """
-    assert tick_ms is None or tick_ms >= FINEST_TICK_MS, "the server's ticks are no finer"
+    assert tick_ms is None or tick_ms % FINEST_TICK_MS == 0, "the server ticks in whole seconds"
     for config in [ticks_config(), *shard_configs(shards, max_bytes), results_config()]:
         await _ensure(nc, config)
     await check_mapping(nc, shards)
@@ -179,7 +179,7 @@ async def _schedule_ticks(nc: Client, shards: int, tick_ms: int | None) -> None:
         return
     for shard in range(shards):
         schedule = {
-            "Nats-Schedule": f"@every {tick_ms}ms",
+            "Nats-Schedule": f"@every {tick_ms // FINEST_TICK_MS}s",
             "Nats-Schedule-Target": f"tick.{shard}",
         }
         await nc.jetstream().publish(f"schedule.{shard}", b"", headers=schedule)

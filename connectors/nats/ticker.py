@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from nats.errors import Error as NatsError
 
-from connectors.nats.connection import Patience
+from connectors.nats.connection import OUTAGE_LIMIT_S, Patience
 from connectors.nats.loop import start
 from connectors.nats.outbox import Outbox, open_outbox
 from connectors.nats.subjects import clock_subject
@@ -39,7 +39,9 @@ async def tick(outbox: Outbox, *, shard: int, window_id: int) -> None:
 
 async def _tick_for_ever(url: str, shards: int, window_ms: int) -> None:
     patience = Patience(
-        "ticks cannot be published", hint="Check that nats-server runs; idle windows stay open"
+        "ticks cannot be published",
+        hint="Check that nats-server runs; idle windows stay open",
+        limit_s=OUTAGE_LIMIT_S,
     )
     async with open_outbox(url, name="walras ticker") as outbox:
         while True:

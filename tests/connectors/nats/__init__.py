@@ -1,0 +1,1 @@
+"""The log and the results against a real nats-server."""
