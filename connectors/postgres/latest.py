@@ -12,9 +12,13 @@ from state.errors import LogError
 from state.market import Listing
 from state.settlement import BalanceRow
 
+# Most of the active accounts only bid and lost: their rows are left as they are.
 _BALANCES: Final = """
     INSERT INTO ledger.account (market, agent_id, balance_micros)
-    SELECT * FROM unnest(%s::text[], %s::text[], %s::numeric[])
+    SELECT active.*
+    FROM unnest(%s::text[], %s::text[], %s::numeric[]) AS active (market, agent_id, micros)
+    LEFT JOIN ledger.account AS known USING (market, agent_id)
+    WHERE known.balance_micros IS DISTINCT FROM active.micros
     ON CONFLICT (market, agent_id) DO UPDATE SET balance_micros = excluded.balance_micros
 """
 _LISTINGS: Final = """

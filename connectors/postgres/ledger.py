@@ -79,8 +79,8 @@ def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bo
        (`LedgerDiverged`), and nothing is written.
     4. `next_seq` below it: messages are missing (`LogGap`). Equal, but after another digest: the
        rows before it are not ours (`LedgerDiverged`).
-    5. Add the window's row, bids, commands, dead letters and prices.
-    6. Set the balances and listings that it changed.
+    5. Set the listings and balances that it changed; a market of another shard stops here.
+    6. Add the window's row, bids, commands, dead letters and prices.
     7. Move `next_seq`, stream time and digest on.
 
     Of a window that saw nothing but ticks only the position is written (no 5 and 6).
@@ -94,10 +94,10 @@ def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bo
             return False
         _require_next(row, closed)  # 4
         if isinstance(closed, Settlement):
-            _add_window(conn, closed)  # 5
+            replace_listings(conn, closed.shard, closed.listings)  # 5
+            replace_balances(conn, closed.balances)
+            _add_window(conn, closed)  # 6
             copy_rows(conn, closed)
-            replace_balances(conn, closed.balances)  # 6
-            replace_listings(conn, closed.shard, closed.listings)
         _move_on(conn, closed)  # 7
     return True
 

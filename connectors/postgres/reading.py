@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Composed
 
 from state.book import Bid
 from state.settlement import BalanceRow, CommandRow, DeadLetter, PriceRow, Settlement
-from walras_schemas import BidStatus, RejectionReason
+from walras_schemas import TREASURY, BidStatus, RejectionReason
 
 _WINDOW: Final = """
     SELECT first_seq, next_seq, stream_time_ns, prev_digest, digest
@@ -40,8 +40,8 @@ _PRICES: Final = """
     FROM ledger.price JOIN ledger.listing USING (market)
     WHERE shard = %(shard)s AND window_id = %(window_id)s ORDER BY market, resource
 """
-# An account was active when it moved credits or sent a command, if it was there by then: it has a
-# balance left from that time, or at least a movement.
+# Active are accounts that moved credits, and those of agents that sent a command if they were there
+# by then: such a one has a balance from that time, or at least an earlier movement.
 _BALANCES: Final = SQL("""
     WITH moved AS MATERIALIZED (
         SELECT market, agent_id,
@@ -52,7 +52,8 @@ _BALANCES: Final = SQL("""
     ), active AS (
         SELECT market, agent_id FROM moved WHERE in_window
         UNION SELECT market, agent_id FROM ledger.bid WHERE {in_window}
-        UNION SELECT market, agent_id FROM ledger.command WHERE {in_window}
+        UNION SELECT market, agent_id FROM ledger.command
+            WHERE {in_window} AND agent_id <> %(treasury)s
     ), after AS (
         SELECT market, agent_id, coalesce(in_window, false) AS in_window,
             balance_micros - coalesce(later_micros, 0) AS balance_micros
@@ -76,7 +77,7 @@ def read_settlement(conn: Connection, shard: int, window_id: int) -> Settlement:
     window = conn.execute(_WINDOW, place).fetchone()
     assert window is not None, f"window {window_id} of shard {shard} left no row"
     first_seq, next_seq, stream_time_ns, prev_digest, digest = window
-    bounds = place | {"first_seq": first_seq, "next_seq": next_seq}
+    bounds = place | {"first_seq": first_seq, "next_seq": next_seq, "treasury": TREASURY}
     return Settlement(
         shard=shard,
         window_id=window_id,
@@ -94,7 +95,9 @@ def read_settlement(conn: Connection, shard: int, window_id: int) -> Settlement:
     )
 
 
-def _all(conn: Connection, make: Any, query: str | Composed, bounds: dict[str, int]) -> list[Any]:
+def _all(
+    conn: Connection, make: Any, query: str | Composed, bounds: dict[str, int | str]
+) -> list[Any]:
     with conn.cursor(row_factory=args_row(make)) as cursor:
         return cursor.execute(query, bounds).fetchall()
 

@@ -1,7 +1,7 @@
 """Give a shard back what it remembered when its last window closed.
 
-Promise: the state that comes back goes on as if nothing had stopped. Mappings come back in the
-order of their keys, and event ids as far back as a command could still repeat them.
+Promise: the state that comes back goes on as if nothing had stopped. Resources and quotes come back
+in the order of their names, event ids as far back as a command could still repeat them.
 """
 
 from collections import defaultdict
@@ -36,10 +36,11 @@ _QUOTES: Final = """
     FROM ledger.quote JOIN ledger.listing USING (market)
     WHERE shard = %s ORDER BY market, resource
 """
+# As text a balance becomes an int at once, and not a Decimal first.
 _ACCOUNTS: Final = """
-    SELECT market, agent_id, balance_micros
+    SELECT market, agent_id, balance_micros::text
     FROM ledger.account JOIN ledger.listing USING (market)
-    WHERE shard = %s ORDER BY market, agent_id
+    WHERE shard = %s
 """
 # An id is remembered once it got past the rules that stand before `duplicate` in the precedence.
 _REMEMBERED: Final = SQL("""

@@ -1,0 +1,1 @@
+"""The ledger on a real Postgres: what is committed, refused, read back and shown."""

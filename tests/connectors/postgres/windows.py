@@ -1,0 +1,190 @@
+"""Small closed windows, written by hand, that follow one another like those of a real shard."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from psycopg import Connection
+
+from connectors.postgres.ledger import claim
+from state.book import Bid
+from state.market import ListedResource, Listing, Quote
+from state.settlement import BalanceRow, CommandRow, DeadLetter, IdleWindow, PriceRow, Settlement
+from state.shard import ShardState, StreamIdentity
+from walras_schemas import BidStatus
+
+WINDOW_MS = 1_000
+NS_PER_MS = 1_000_000
+START_WINDOW = 1_760_000_000
+START_NS = START_WINDOW * WINDOW_MS * NS_PER_MS
+LOG = StreamIdentity("WALRAS_0", 1_759_999_999_123_456_789)
+
+R = TypeVar("R")
+
+
+def claim_log(conn: Connection, shard: int = 0) -> ShardState:
+    """Claim a shard of the log that all these windows come from."""
+    return claim(conn, shard, identity=LOG, window_ms=WINDOW_MS)
+
+
+def event_id(number: int, *, at_ms: int = START_WINDOW * WINDOW_MS) -> str:
+    """An id whose own time is `at_ms`."""
+    return f"{at_ms >> 16:08x}-{at_ms & 0xFFFF:04x}-7000-8000-{number:012x}"
+
+
+def grant(seq: int, agent: str, amount_micros: int, *, market: str = "m1") -> CommandRow:
+    return CommandRow(
+        seq=seq,
+        ord=0,
+        time_ns=START_NS + 1_234_567,
+        market=market,
+        sender="treasury",
+        event_id=event_id(seq),
+        type="credits_granted",
+        reason=None,
+        amount_micros=amount_micros,
+        recipient=agent,
+    )
+
+
+def transfer(seq: int, sender: str, recipient: str, amount_micros: int) -> CommandRow:
+    row = grant(seq, recipient, amount_micros)
+    return replace(row, sender=sender, type="credits_transferred")
+
+
+def won(seq: int, agent: str, units: int, paid_micros: int, *, time_ns: int = START_NS) -> Bid:
+    """A unit bid for `gpu` that won all it asked for."""
+    return Bid(
+        seq=seq,
+        ord=0,
+        time_ns=time_ns,
+        market="m1",
+        agent=agent,
+        event_id=event_id(seq),
+        resource="gpu",
+        quantity=units,
+        unit_price_micros=paid_micros,
+        min_quantity=1,
+        bundle=None,
+        status=BidStatus.WON,
+        won=units,
+        paid_micros=paid_micros,
+    )
+
+
+def lost(seq: int, agent: str) -> Bid:
+    bid = won(seq, agent, 1, 1)
+    bid.status, bid.won, bid.paid_micros = BidStatus.LOST, 0, 0
+    return bid
+
+
+def bundle_won(seq: int, agent: str, bundle: dict[str, int], paid_micros: int) -> Bid:
+    bid = won(seq, agent, 1, paid_micros)
+    bid.resource, bid.bundle = None, bundle
+    return bid
+
+
+def price(*, sold: int = 0, clearing_micros: int | None = None) -> PriceRow:
+    return PriceRow(
+        market="m1",
+        resource="gpu",
+        reference_micros=10,
+        clearing_micros=clearing_micros,
+        supply=100,
+        demanded=sold,
+        sold=sold,
+        stale=False,
+    )
+
+
+def balances(market: str = "m1", **micros: int) -> list[BalanceRow]:
+    return [
+        BalanceRow(market=market, agent=agent, balance_micros=balance)
+        for agent, balance in sorted(micros.items())
+    ]
+
+
+def listing(market: str = "m1", *, opened_at: tuple[int, int] = (1, 0)) -> Listing:
+    return Listing(
+        market=market,
+        opened_at=opened_at,
+        rule="uniform",
+        stale_after_windows=60,
+        resources={"cpu": ListedResource(5, 3, 0, 0), "gpu": ListedResource(100, 10, 2, 500_000)},
+        quotes={"gpu": Quote(11, START_WINDOW), "tape": Quote(4, START_WINDOW)},
+    )
+
+
+def dead_letter(seq: int, subject: str, payload: bytes, *, error: str = "not JSON") -> DeadLetter:
+    return DeadLetter(
+        seq=seq, ord=0, time_ns=START_NS, subject=subject, error=error, payload=payload
+    )
+
+
+def window(*, after: Settlement | IdleWindow | None = None, **rows: Any) -> Settlement:
+    """A window of ten messages that follows `after`, else the first of its log."""
+    first_seq = after.next_seq if after else 1
+    window_id = after.window_id + 1 if after else START_WINDOW
+    prev_digest = after.digest if isinstance(after, Settlement) else bytes(32)
+    empty: dict[str, Any] = {
+        "bids": [],
+        "commands": [],
+        "dead_letters": [],
+        "prices": [],
+        "balances": [],
+        "listings": (),
+    }
+    return Settlement(
+        shard=0,
+        window_id=window_id,
+        first_seq=first_seq,
+        next_seq=first_seq + 10,
+        stream_time_ns=(window_id + 1) * WINDOW_MS * NS_PER_MS - 1,
+        prev_digest=prev_digest,
+        digest=sha256(prev_digest + repr((window_id, rows)).encode()).digest(),
+        **(empty | rows),
+    )
+
+
+def idle(after: Settlement | IdleWindow) -> IdleWindow:
+    """A window of one tick that follows `after`."""
+    return IdleWindow(
+        shard=0,
+        window_id=after.window_id + 1,
+        first_seq=after.next_seq,
+        next_seq=after.next_seq + 1,
+        stream_time_ns=(after.window_id + 2) * WINDOW_MS * NS_PER_MS - 1,
+    )
+
+
+def busy_window(*, after: Settlement | None = None) -> Settlement:
+    """Something of everything that a window may hold."""
+    return window(
+        after=after,
+        bids=[won(4, "a1", 3, 30), lost(5, "a2")],
+        commands=[grant(2, "a1", 100), grant(3, "a2", 50)],
+        dead_letters=[dead_letter(6, "market.m1.bid.a1", b"\x00\xff{")],
+        prices=[price(sold=3, clearing_micros=10)],
+        balances=balances(a1=70, a2=50, house=30, treasury=-150),
+        listings=[listing()],
+    )
+
+
+class InTheMiddle(Sequence[R]):
+    """Rows that let something happen, once, when the commit comes to write them."""
+
+    def __init__(self, rows: Sequence[R], happens: Callable[[], object]) -> None:
+        self._rows = rows
+        self._happens = [happens]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._rows[at]
+
+    def __iter__(self) -> Iterator[R]:
+        while self._happens:
+            self._happens.pop()()
+        return iter(self._rows)
