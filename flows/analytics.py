@@ -56,11 +56,6 @@ def outcome_at(ledger: duckdb.DuckDBPyConnection, *, market: str, agent: str, se
     return ask(ledger, text_of(Question.OUTCOME), market=market, agent=agent, seq=seq)
 
 
-def broken_promises(ledger: duckdb.DuckDBPyConnection) -> list[str]:
-    """The promises that the books break, in words; empty when they are right."""
-    return [promise for promise, violations in answer(ledger, Question.BOOKS).rows if violations]
-
-
 @cache
 def text_of(question: Question) -> str:
     """The query behind a question."""

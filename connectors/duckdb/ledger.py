@@ -1,0 +1,120 @@
+"""The live ledger as an analyst sees it: `FROM bids` means the view `walras.bids`, as of now.
+
+Promise: nothing is downloaded, no file is read or written, no setting can be changed back, and a
+session of the ledger is read-only. Whoever may hand in SQL of their own goes through
+`connectors/duckdb/query.py`, which closes the ways around this.
+"""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import duckdb
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from state.errors import ServerUnreachable, SettingsError, WalrasError
+
+DEFAULTS = {"connect_timeout": "5", "application_name": "walras"}
+EXTENSION = "duckdb_extension_postgres_scanner"
+
+# An extension comes from its package and from nowhere else; a large question spills to no disk.
+OFFLINE: dict[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "temp_directory": "",
+}
+
+# The last line makes the lines before it final.
+LOCK = """
+    USE ledger.walras;
+    SET TimeZone = 'UTC';
+    SET python_enable_replacements = false;
+    SET enable_external_access = false;
+    SET lock_configuration = true;
+"""
+
+
+def open_ledger(dsn: str) -> duckdb.DuckDBPyConnection:
+    """Attach the ledger behind `dsn`, in any form libpq reads; the caller closes it."""
+    connection = duckdb.connect(config=OFFLINE)
+    try:
+        load_extension(connection)
+        _attach(connection, dsn)
+        _lock(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def load_extension(connection: duckdb.DuckDBPyConnection) -> None:
+    """Load what reads Postgres, from the installed package."""
+    try:
+        connection.load_extension(str(_extension_path()))
+    except duckdb.Error as error:
+        raise WalrasError(
+            "DuckDB cannot load its Postgres extension",
+            detail=_first_line(error),
+            hint=f"DuckDB {duckdb.__version__} needs the extension's package of the same version",
+        ) from error
+
+
+def _extension_path() -> Path:
+    spec = find_spec(EXTENSION)
+    assert spec is not None, "the lock file installs the extension"
+    assert spec.origin is not None
+    versions = Path(spec.origin).parent / "extensions"
+    return versions / f"v{duckdb.__version__}" / "postgres_scanner.duckdb_extension"
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, dsn: str) -> None:
+    """The password goes a way of its own: DuckDB repeats the rest in messages and catalogs."""
+    parameters = _read_dsn(dsn)
+    options = "TYPE postgres, READ_ONLY, SCHEMA 'walras'"
+    if password := parameters.pop("password", None):
+        connection.execute(f"CREATE SECRET login (TYPE postgres, PASSWORD {_quoted(password)})")
+        options += ", SECRET login"
+    try:
+        connection.execute(f"ATTACH {_quoted(make_conninfo(**parameters))} AS ledger ({options})")
+    except duckdb.Error as error:
+        raise unreachable(error) from error
+
+
+def _lock(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.execute(LOCK)
+    except duckdb.CatalogException as error:
+        raise WalrasError(
+            "there is no ledger here yet",
+            detail="the database has no schema walras",
+            hint="Run `walras up` once: it makes the ledger",
+        ) from error
+
+
+def _read_dsn(dsn: str) -> dict[str, str]:
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise SettingsError(
+            "WALRAS_POSTGRES_DSN is no connection string",
+            detail="libpq cannot read it",
+            hint="Write it as postgresql://user:password@host:5432/database",
+        ) from error
+    return DEFAULTS | {name: str(value) for name, value in given.items() if value is not None}
+
+
+def unreachable(error: duckdb.Error) -> ServerUnreachable:
+    """What an analyst reads when Postgres went away."""
+    return ServerUnreachable(
+        "Postgres does not answer",
+        detail=_first_line(error).removeprefix("IO Error: "),
+        hint="Check WALRAS_POSTGRES_DSN and that the server runs; `walras doctor` says more",
+    )
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,1 @@
+"""Questions to the live ledger, tested on a real Postgres."""
