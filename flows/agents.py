@@ -20,7 +20,7 @@ from uuid_utils import uuid7
 
 from connectors.duckdb.ledger import open_ledger
 from connectors.duckdb.query import ask
-from connectors.nats.connection import connect
+from connectors.nats.connection import connected
 from connectors.nats.outbox import Outbox
 from connectors.nats.subjects import RESULTS
 from flows.deliveries import Deliveries, Tally, deliveries
@@ -97,28 +97,26 @@ async def run_population(  # noqa: PLR0913  # the doors name every one of these
     seed: int,
     run: Run | None = None,
 ) -> Run:
-    """Let `agents` trade for `seconds`, with about `rate` commands a second among them.
+    """Let `agents` trade for `seconds`, with `rate` turns a second among them.
 
-    Without a rate each takes one turn a window. `run` may be looked at meanwhile; it is returned
-    once everything that was sent is acknowledged.
+    A turn is about one command. Without a rate each agent takes one turn a window. `run` may be
+    looked at meanwhile; it is returned once everything that was sent is acknowledged.
     """
     run = run or Run()
     known = read_market(servers.postgres_dsn, market)
-    population = seat_agents(known.prices, agents=agents, seed=seed)
-    run.heard.prices.update(known.prices)
     turns_per_s = rate or max(1, agents * MS_PER_S // settings.window_ms)
-    nc = await connect(servers.nats_url, name="walras agents")
-    try:
-        async with (
-            Outbox(nc) as outbox,
-            _following(nc, market, population, run.heard),
-            deliveries(outbox, run.tally) as post,
-        ):
-            session = Session(market, population, run.heard.prices, post)
-            await session.endow(known.balances)
-            await session.trade(turns_per_s * seconds, turns_per_s=turns_per_s, seed=seed)
-    finally:
-        await nc.close()
+    turns_a_window = max(1, turns_per_s * settings.window_ms // (agents * MS_PER_S))
+    population = seat_agents(known.prices, agents=agents, seed=seed, turns_a_window=turns_a_window)
+    run.heard.prices.update(known.prices)
+    async with (
+        connected(servers.nats_url, name="walras agents") as nc,
+        Outbox(nc) as outbox,
+        _following(nc, market, population, run.heard),
+        deliveries(outbox, run.tally) as post,
+    ):
+        session = Session(market, population, run.heard.prices, post)
+        await session.endow(known.balances)
+        await session.trade(turns_per_s * seconds, turns_per_s=turns_per_s, seed=seed)
     return run
 
 
@@ -167,7 +165,8 @@ async def _following(
     try:
         yield
     finally:
-        await subscription.unsubscribe()
+        if not nc.is_closed:
+            await subscription.unsubscribe()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +181,8 @@ class Session:
 
     async def endow(self, balances: Mapping[str, int]) -> None:
         """Give each agent what it lacks of its stake; a later run finds most of them provided."""
-        stake = stake_micros(self.prices, agents=len(self.population))
         for agent in self.population:
+            stake = stake_micros(self.prices, agent.kind, agents=len(self.population))
             owned = balances.get(agent.name, 0)
             agent.balance_micros = max(owned, stake)
             if owned < stake:

@@ -13,11 +13,25 @@ from typing import Final
 
 from cyclopts import App, CycloptsError, Group
 
-from flows.cli_words import tell_failure
+from flows.cli_words import note, tell_failure
 from state.errors import SettingsError, WalrasError
 
 INTERRUPTED: Final = 130
 READER_LEFT: Final = 141
+
+BID_HELP: Final = """
+Place a bid for one resource, or for a bundle as a whole.
+
+- `walras bid m1 a1 tokens 500 --price 0.0015`
+- `walras bid m1 a1 --bundle tokens=500,cpu_ms=2000 --limit 145 --wait`
+"""
+
+SQL_HELP: Final = """
+Ask the ledger in SQL, which only reads it.
+
+- `walras sql "SHOW TABLES"`
+- `walras sql "SELECT status, count(*) FROM bids GROUP BY status"`
+"""
 
 SETTINGS_HELP: Final = """
 Settings are read from the environment:
@@ -30,12 +44,39 @@ Settings are read from the environment:
 - `WALRAS_STREAM_MAX_BYTES`: size at which a log is full (`4294967296`)
 """
 
+# What each group of commands holds: where the command is, and what the help says of it.
+COMMANDS: Final = {
+    "Run a market": {
+        "up": ("cli_running:up", "Run the deployment until it is stopped."),
+        "demo": ("cli_running:demo", "Open a market, let agents trade in it, show the books."),
+        "agents": ("cli_running:agents", "Let simulated agents trade in an open market."),
+        "doctor": ("cli_registry:doctor", "Check the installation, the servers and the schema."),
+    },
+    "Take part": {
+        "market open": ("cli_trading:open_market", "Open a market as a TOML file describes it."),
+        "grant": ("cli_trading:grant", "Give an agent credits from the treasury."),
+        "bid": ("cli_trading:bid", BID_HELP),
+    },
+    "Read the ledger": {
+        "windows": ("cli_reading:windows", "Show the last windows and what became of their bids."),
+        "prices": ("cli_reading:prices", "Show what each resource cleared at."),
+        "bids": ("cli_reading:bids", "Show the bids of a market and their outcomes."),
+        "balance": ("cli_reading:balance", "Show what agents own."),
+        "sql": ("cli_reading:sql", SQL_HELP),
+    },
+    "The log and its events": {
+        "log export": ("cli_log:export", "Write the log of a shard to a file."),
+        "replay": ("cli_log:replay", "Run a saved log into an empty ledger, for its digest."),
+        "schemas": ("cli_registry:schemas", "List the events; --json gives their JSON Schemas."),
+    },
+}
+
 app: Final = App(
     name="walras",
     help="The auctioneer of an agent economy: agents bid, every window the market clears.",
     help_epilogue=SETTINGS_HELP,
     version=lambda: version("walras"),
-    group_commands=Group.create_ordered("Options"),
+    group_commands=Group("Options", sort_key=len(COMMANDS)),
 )
 
 
@@ -47,16 +88,14 @@ def main() -> None:
 def run(words: Sequence[str]) -> int:
     """Run a command; what went wrong is told on stderr, and the exit code says which kind."""
     try:
-        code = app(
-            words, exit_on_error=False, print_error=False, result_action="return_value"
-        )
+        code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as misread:
         return _fail(_misread(misread))
     except WalrasError as failure:
         return _fail(failure)
     except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
+        note("\nstopped")
         return INTERRUPTED
     except BrokenPipeError:
         # Python would write what is left once more at the exit, and complain.
@@ -79,36 +118,25 @@ def _misread(error: CycloptsError) -> SettingsError:
 
 
 def _register() -> None:
-    """Name every command with what the list of commands says of it."""
-    running = Group.create_ordered("Run a market")
-    trading = Group.create_ordered("Take part")
-    reading = Group.create_ordered("Read the ledger")
-    logs = Group.create_ordered("The log and its events")
-    market = App(name="market", help="Open a market.", group=trading)
-    log = App(name="log", help="Save a log to a file.", group=logs)
-    commands = {
-        "up": ("cli_running:up", "Run the deployment until it is stopped.", running),
-        "demo": ("cli_running:demo", "Open a market, let agents trade, show the books.", running),
-        "agents": ("cli_running:agents", "Let simulated agents trade in a market.", running),
-        "doctor": ("cli_registry:doctor", "Check dependencies, servers and schemas.", running),
-        "grant": ("cli_trading:grant", "Give an agent credits from the treasury.", trading),
-        "bid": ("cli_trading:bid", "Place a bid for one resource or for a bundle.", trading),
-        "windows": ("cli_reading:windows", "Show the last windows and what they cleared.", reading),
-        "prices": ("cli_reading:prices", "Show what each resource cleared at.", reading),
-        "bids": ("cli_reading:bids", "Show the bids of a market and their outcomes.", reading),
-        "balance": ("cli_reading:balance", "Show what agents own.", reading),
-        "sql": ("cli_reading:sql", "Ask the ledger in SQL; it is only read.", reading),
-        "replay": ("cli_log:replay", "Run a saved log into an empty ledger.", logs),
-        "schemas": ("cli_registry:schemas", "List the events and their JSON Schemas.", logs),
-    }
-    for name, (path, sentence, group) in commands.items():
-        app.command(f"flows.{path}", name=name, help=sentence, group=group)
-    market.command(
-        "flows.cli_trading:open_market", name="open", help="Open a market from a TOML file."
-    )
-    log.command("flows.cli_log:export", name="export", help="Write the log of a shard to a file.")
-    app.command(market)
-    app.command(log)
+    """Name every command with what the list of commands says of it, in the order of their use."""
+    for place, (group, commands) in enumerate(COMMANDS.items()):
+        panel = Group(group, sort_key=place)
+        for number, (words, (path, sentence)) in enumerate(commands.items()):
+            name, _, inner = words.partition(" ")
+            parent = (
+                App(name=name, group=panel, sort_key=number, help_epilogue="") if inner else app
+            )
+            parent.command(
+                f"flows.{path}",
+                name=inner or name,
+                help=sentence,
+                group=panel,
+                sort_key=number,
+                help_epilogue="",
+            )
+            if inner:
+                parent.help = f"{inner}: {sentence}"
+                app.command(parent)
 
 
 _register()

@@ -1,4 +1,4 @@
-"""The demo's audit: is every command that the log took in the books, once, and do the books add up?
+"""The demo's audit: each command that the log took is in the books once, and the books add up.
 
 Promise: each check is a query over the committed ledger, recomputed from its single rows; a check
 that fails says what it expects and how often that does not hold.
@@ -68,7 +68,7 @@ class Check:
 def check_books(
     ledger: duckdb.DuckDBPyConnection, *, market: str, acknowledged: Sequence[Acknowledged]
 ) -> list[Check]:
-    """All checks of the whole ledger, and that each of the acknowledged commands has one outcome."""
+    """That each acknowledged command has one outcome, and what must hold of any ledger."""
     standing = [Check(promise, count) for promise, count in answer(ledger, Question.BOOKS).rows]
     return [
         Check(

@@ -5,8 +5,8 @@ picture that renews itself; anything else gets a plain line every few seconds.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,14 +18,24 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.agents import Run
-from walras_schemas import BidStatus, MarketWindow
+from walras_schemas import MICROS_PER_CREDIT, BidStatus, MarketWindow
 
 PICTURE_S: Final = 0.2
 LINE_S: Final = 5.0
 TREND_WINDOWS: Final = 24
 BAR_COLUMNS: Final = 40
-MICROS_DIGITS: Final = 6
 STEPS: Final = "▁▂▃▄▅▆▇█"
+
+
+@contextmanager
+def stage(console: Console, doing: str) -> Iterator[None]:
+    """Say what is being done while the block does it."""
+    if console.is_terminal:
+        with console.status(doing):
+            yield
+    else:
+        console.print(doing)
+        yield
 
 
 @asynccontextmanager
@@ -38,6 +48,8 @@ async def progress(console: Console, run: Run, *, seconds: int) -> AsyncIterator
     finally:
         showing.cancel()
         await asyncio.wait([showing])
+        if not showing.cancelled():
+            showing.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +133,7 @@ def sparkline(values: Sequence[int]) -> str:
     return "".join(STEPS[(value - low) * steps // max(1, high - low)] for value in values)
 
 
-def in_credits(micros: int) -> str:
-    """An amount in credits, exactly: `1.25`, `0.000001`."""
-    whole, rest = divmod(abs(micros), 10**MICROS_DIGITS)
-    sign = "-" if micros < 0 else ""
-    return f"{sign}{whole:,}.{rest:0{MICROS_DIGITS}d}"
+def in_credits(micros: int, *, decimals: int = 6) -> str:
+    """An amount in credits; with fewer than six decimals the rest is cut off."""
+    whole, rest = divmod(micros, MICROS_PER_CREDIT)
+    return f"{whole:,}.{f'{rest:06}'[:decimals]}"

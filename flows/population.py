@@ -41,11 +41,23 @@ SEATING: Final = (
     *("truthful", "bundler", "pacer", "deadline", "follower", "truthful", "bundler"),
     *("pacer", "deadline", "truthful", "bundler", "patient", "truthful"),
 )
+KINDS: Final[Mapping[str, str]] = {
+    "truthful": "bids what a unit is worth to it",
+    "bundler": "needs all of a bundle or nothing",
+    "pacer": "spreads its credits over its turns",
+    "deadline": "buys a whole job, and pays more the less time is left",
+    "follower": "bids near the last price and may think again",
+    "patient": "waits while the scarcest resource is in demand",
+    "bargain": "makes low offers with credits it may have promised already",
+}
+"""Every kind of agent and how it bids, in words."""
 BUNDLED: Final = 3
-DEMAND_PERCENT: Final = 120
+DEMAND_PERCENT: Final = 150
 """What an ordinary turn of everyone asks for, in percent of the supply."""
-STAKE_WINDOWS: Final = 60
-"""An agent's first credits: its part of the supply of so many windows, at reference prices."""
+STAKE_WINDOWS: Final = 30
+"""A full stake is an even part of the supply of so many windows, at reference prices."""
+STAKE_PERCENT: Final = {"bargain": 5}
+"""Who starts with less than a full stake: hunting for bargains is for those who must."""
 LONGEST_MEMORY: Final = 64
 
 BUILD: Final[Mapping[str, Callable[[tuple[Need, ...], Random], Strategy]]] = {
@@ -134,11 +146,14 @@ def kind_of(name: str) -> str:
     return name.partition("-")[0]
 
 
-def seat_agents(prices: Prices, *, agents: int, seed: int) -> list[Agent]:
-    """That many agents in a market of these resources, each with its own needs and dice."""
+def seat_agents(prices: Prices, *, agents: int, seed: int, turns_a_window: int = 1) -> list[Agent]:
+    """That many agents in a market of these resources, each with its own needs and dice.
+
+    Who takes several turns in a window needs less in each.
+    """
     dice = Random(seed)
     seats = _seats(agents, Ranked.of(prices))
-    claims = Counter(resource for _, resources in seats for resource in resources)
+    claims = Counter(resource for _, resources in seats for resource in resources * turns_a_window)
     return [
         Agent(
             name=f"{kind}-{number:03d}",
@@ -149,11 +164,11 @@ def seat_agents(prices: Prices, *, agents: int, seed: int) -> list[Agent]:
     ]
 
 
-def stake_micros(prices: Prices, *, agents: int) -> int:
-    """What an agent starts with, in whole credits."""
+def stake_micros(prices: Prices, kind: str, *, agents: int) -> int:
+    """What an agent of this kind starts with, among so many."""
     value = sum(price.reference_micros * price.supply for price in prices.values())
-    whole_credits = value * STAKE_WINDOWS // agents // MICROS_PER_CREDIT
-    return max(1, whole_credits) * MICROS_PER_CREDIT
+    full = value * STAKE_WINDOWS // agents
+    return max(MICROS_PER_CREDIT, full * STAKE_PERCENT.get(kind, PERCENT) // PERCENT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,7 +265,7 @@ class Bargain:
         """Two bids, each within its balance, together perhaps not; some are below the reserve."""
         bids: list[Command] = []
         for need in self.needs:
-            price = view.price_micros(need) * view.dice.randint(45, 95) // PERCENT
+            price = view.price_micros(need) * view.dice.randint(60, 110) // PERCENT
             bids += unit_bid(
                 view,
                 need,

@@ -1,0 +1,1 @@
+"""The routes and the doors, tested as a person would use them."""
