@@ -126,7 +126,8 @@ class Allocate:
         return book
 
     def _book_of_active(self, market: str, agent: str) -> MarketBook:
-        book = self._book(market)
+        """The book that an agent's command is judged by; a market nobody opened keeps none."""
+        book = self.books.markets.get(market) or MarketBook()
         if agent in book.accounts:
             book.active.add(agent)
         return book

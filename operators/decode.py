@@ -64,7 +64,8 @@ def decode(raw: WindowSlice) -> EventSlice:
 def _events(seq: int, time_ns: int, subject: str, payload: bytes) -> Iterator[Event | Bid]:
     parsed = _parse_subject(subject)
     if parsed is None:
-        yield _dead(seq, 0, time_ns, Malformed(subject, "no such subject", payload))
+        told = subject if subject.isprintable() else _shown(subject)
+        yield _dead(seq, 0, time_ns, Malformed(told, "no such subject", payload))
         return
     if parsed.kind == "clock":
         return

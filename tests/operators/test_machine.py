@@ -5,15 +5,15 @@ Hypothesis writes the log while the steps read it, and shrinks it when a promise
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from operators.announce import announce
-from state.book import MarketBook
-from state.settlement import ClosedWindow, Settlement
+from state.book import Bid, MarketBook
+from state.settlement import ClosedWindow, CommandRow, DeadLetter, Settlement
 from tests.flow import rows_of, with_final_tick
 from tests.operators.logs import PARTS, LogWriter, Move, start, write_move
 from tests.operators.steps import Shard, final_digest, restore, settle
@@ -116,7 +116,9 @@ def check_settlement(window: Settlement) -> None:
     for bid in window.bids:
         assert (bid.status is BidStatus.REJECTED) == (bid.reason is not None)
         assert 0 <= bid.paid_micros <= bid.won * bid.unit_price_micros
-    places = [(row.seq, row.ord) for row in [*window.bids, *window.commands, *window.dead_letters]]
+    rows: Iterator[Bid | CommandRow | DeadLetter]
+    rows = chain(window.bids, window.commands, window.dead_letters)
+    places = [(row.seq, row.ord) for row in rows]
     assert len(places) == len(set(places))
     assert all(window.first_seq <= seq < window.next_seq for seq, _ in places)
 

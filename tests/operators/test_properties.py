@@ -132,7 +132,9 @@ def test_one_divisible_resource_sells_at_the_highest_rejected_unit(drawn: Market
     """With one resource the rule must be the auction of the textbook, unit by unit."""
     market, bids = drawn
     divisible = [bid for bid in bids if bid.min_quantity == 1]
-    units = sorted((b.unit_price_micros for b in divisible for _ in range(b.quantity)), reverse=True)
+    units = sorted(
+        (b.unit_price_micros for b in divisible for _ in range(b.quantity)), reverse=True
+    )
     listed = market.resources["gpu"]
     rejected = max(units[listed.supply :], default=0)
     price = max(rejected, listed.reserve_micros)
@@ -145,7 +147,7 @@ def test_one_divisible_resource_sells_at_the_highest_rejected_unit(drawn: Market
 @given(drawn=markets(rules=["uniform"]))
 @thorough
 def test_lowest_accepted_is_never_cheaper_than_highest_rejected(drawn: Market) -> None:
-    """The two uniform rules differ by who sets the price, and the accepted bid is the higher one."""
+    """The two uniform rules differ by who sets the price: the accepted bid is the higher one."""
     market, bids = drawn
     at_rejected = cleared(market, bids)[1]
     at_accepted = cleared(Terms(market.opened_at, "uniform_lab", market.resources), bids)[1]
@@ -190,9 +192,9 @@ LARGE = st.integers(1, 10**15)
 @given(offers=st.lists(st.tuples(LARGE, LARGE), min_size=1, max_size=8))
 @thorough
 def test_densities_are_compared_exactly(offers: list[tuple[int, int]]) -> None:
-    """Two bids that differ in the 30th digit must not be taken for a tie, nor a tie for an order."""
+    """Two bids that differ in the 30th digit must not be taken for a tie, nor a tie for two."""
     listed = {f"r{n}": books.resource(10, reference=ref) for n, (_, ref) in enumerate(offers)}
-    market = books.terms(**listed)
+    market = Terms((0, 0), "uniform", listed)
     bids = [
         books.unit(seq, "a1", f"r{seq}", 1, price=price) for seq, (price, _) in enumerate(offers)
     ]

@@ -61,9 +61,7 @@ def best_lie(market: Terms, values: Values, others: Sequence[Bid], *, seq: int) 
 @pytest.mark.parametrize("reserve", [0, 2])
 @pytest.mark.parametrize("supply", [1, 2])
 @pytest.mark.parametrize("rule", ["vickrey", "uniform"])
-def test_no_lie_pays_for_who_wants_one_unit(
-    rule: str, supply: int, reserve: int, seq: int
-) -> None:
+def test_no_lie_pays_for_who_wants_one_unit(rule: str, supply: int, reserve: int, seq: int) -> None:
     """A rule that is chosen for its truthfulness must have it, ties and reserve included."""
     market = market_of(supply, rule, reserve=reserve)
     for rivals in falling(3):

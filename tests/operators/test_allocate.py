@@ -1,0 +1,274 @@
+"""The open window: who may bid, what a bid holds, and what closing the window leaves behind."""
+
+from typing import Any
+
+import pytest
+
+from state.settlement import BalanceRow, IdleWindow, Settlement
+from tests.operators.logs import LogWriter
+from tests.operators.steps import Shard, settle, settlements
+from tests.twin.rows import LogRecord
+from walras_schemas import BidStatus, RejectionReason
+
+WINDOW_MS = 1000
+R = RejectionReason
+
+
+def opened(*, gpu: int = 10, **balances: int) -> LogWriter:
+    """A log with one market of one resource, and these agents' credits."""
+    log = LogWriter()
+    log.open(gpu={"supply": gpu})
+    for agent, amount in balances.items():
+        log.grant(agent, amount)
+    return log
+
+
+def bid(log: LogWriter, agent: str, quantity: int, price: int, **more: Any) -> int:
+    return log.bid(agent, resource="gpu", quantity=quantity, unit_price_micros=price, **more)
+
+
+def withdraw(log: LogWriter, agent: str, named: str, **more: Any) -> int:
+    event = log.command("bid_withdrawn", bid_event_id=named, **more)
+    return log.say(f"market.m1.bid.{agent}", event)
+
+
+def transfer(log: LogWriter, giver: str, taker: str, amount: int) -> int:
+    event = log.command("credits_transferred", to_agent_id=taker, amount_micros=amount)
+    return log.say(f"market.m1.transfer.{giver}", event)
+
+
+def reasons(log: LogWriter) -> dict[int, R | None]:
+    """Sequence to the reason of each bid and command."""
+    windows = settlements(settle(log.records, window_ms=WINDOW_MS))
+    bids = {row.seq: row.reason for window in windows for row in window.bids}
+    return bids | {row.seq: row.reason for window in windows for row in window.commands}
+
+
+def test_what_a_bid_holds_is_promised_once() -> None:
+    """Two bids on the same credits would have one of them paid with nothing."""
+    log = opened(a1=100)
+    whole, more = bid(log, "a1", 10, 9), bid(log, "a1", 1, 11)
+    exact, nothing_left = bid(log, "a1", 1, 10), bid(log, "a1", 1, 1)
+    told = reasons(log)
+    assert [None, R.INSUFFICIENT_BALANCE, None, R.INSUFFICIENT_BALANCE] == [
+        told[seq] for seq in (whole, more, exact, nothing_left)
+    ]
+
+
+def test_a_withdrawn_bid_releases_all_that_it_held() -> None:
+    """A hold that outlives its bid freezes credits for nothing."""
+    log = opened(a1=100)
+    bid(log, "a1", 10, 10)
+    withdraw(log, "a1", log.ids[-1])
+    again = bid(log, "a1", 10, 10)
+    assert reasons(log)[again] is None
+
+
+def test_a_transfer_spends_only_what_is_free() -> None:
+    """Credits given away while a bid holds them would leave the house unpaid."""
+    log = opened(a1=100)
+    bid(log, "a1", 6, 10)
+    too_much, free = transfer(log, "a1", "a2", 41), transfer(log, "a1", "a2", 40)
+    received = bid(log, "a2", 4, 10)
+    told = reasons(log)
+    assert [R.INSUFFICIENT_BALANCE, None, None] == [told[seq] for seq in (too_much, free, received)]
+
+
+def test_holds_end_with_the_window() -> None:
+    """A loser whose credits stayed held could never bid again."""
+    log = opened(gpu=1, a1=100, a2=100)
+    bid(log, "a1", 1, 100)
+    bid(log, "a2", 1, 90)
+    log.wait(WINDOW_MS)
+    loser = bid(log, "a2", 1, 100)
+    winner = bid(log, "a1", 1, 11)
+    told = reasons(log)
+    assert [None, R.INSUFFICIENT_BALANCE] == [told[loser], told[winner]]
+
+
+def test_a_bid_lives_in_one_window() -> None:
+    """What a bid does not win it loses: it must not win in a later window what it paid for then."""
+    log = opened(gpu=1, a1=100)
+    bid(log, "a1", 1, 5)
+    named = log.ids[-1]
+    log.wait(WINDOW_MS)
+    late = withdraw(log, "a1", named)
+    windows = settlements(settle(log.records, window_ms=WINDOW_MS))
+    assert R.NOT_OPEN == reasons(log)[late]
+    assert [1, 0] == [window.prices[0].sold for window in windows]
+
+
+@pytest.mark.parametrize("who", ["a2", "stranger"])
+def test_nobody_withdraws_another_s_bid(who: str) -> None:
+    """An agent that could withdraw its rivals' bids would have the supply for itself."""
+    log = opened(a1=100, a2=100)
+    bid(log, "a1", 1, 5)
+    named = log.ids[-1]
+    theft = withdraw(log, who, named)
+    own = withdraw(log, "a1", named.upper())
+    twice = withdraw(log, "a1", named)
+    told = reasons(log)
+    assert [R.NOT_OPEN, None, R.NOT_OPEN] == [told[seq] for seq in (theft, own, twice)]
+
+
+def test_an_id_belongs_to_its_sender_and_market() -> None:
+    """If one sender's id used up another's, rivals could silence each other."""
+    log = opened(a1=100, a2=100)
+    log.open("m2", gpu={"supply": 1})
+    log.grant("a1", 100, market="m2")
+    shared = log.fresh_id()
+    first, other = bid(log, "a1", 1, 5, event_id=shared), bid(log, "a2", 1, 5, event_id=shared)
+    elsewhere = bid(log, "a1", 1, 5, event_id=shared, market="m2")
+    again, shouted = (
+        withdraw(log, "a1", shared, event_id=shared),
+        bid(log, "a1", 1, 5, event_id=shared.upper()),
+    )
+    told = reasons(log)
+    assert [None] * 3 == [told[seq] for seq in (first, other, elsewhere)]
+    assert [R.DUPLICATE] * 2 == [told[seq] for seq in (again, shouted)]
+
+
+def test_a_refused_bid_uses_up_its_id() -> None:
+    """Otherwise a refused command sent twice could come true the second time."""
+    log = opened(a1=10)
+    bid(log, "a1", 1, 11)
+    log.grant("a1", 100)
+    again = bid(log, "a1", 1, 11, event_id=log.ids[-2])
+    assert R.DUPLICATE == reasons(log)[again]
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "reason"),
+    [
+        (60_000, None),
+        (60_001, R.STALE_EVENT_ID),
+        (-5_000, None),
+        (-5_001, R.FUTURE_EVENT_ID),
+    ],
+)
+def test_an_id_is_in_time_to_the_millisecond(age_ms: int, reason: R | None) -> None:
+    """The horizon is what allows ids to be forgotten: a window beside it lets one come twice."""
+    log = opened(a1=100)
+    seq = bid(log, "a1", 1, 5, event_id=log.fresh_id(age_ms=age_ms))
+    assert reason == reasons(log)[seq]
+
+
+@pytest.mark.parametrize("offset_ms", range(0, 10_000, 1_111))
+def test_an_id_is_remembered_as_long_as_it_is_in_time(offset_ms: int) -> None:
+    """An id forgotten a moment too early buys twice."""
+    log = opened(a1=100)
+    log.wait(offset_ms)
+    reused = log.fresh_id()
+    bid(log, "a1", 1, 5, event_id=reused)
+    log.wait(60_000)
+    bid(log, "a2", 1, 5)
+    on_time = bid(log, "a1", 1, 5, event_id=reused)
+    log.wait(1)
+    late = bid(log, "a1", 1, 5, event_id=reused)
+    told = reasons(log)
+    assert [R.DUPLICATE, R.STALE_EVENT_ID] == [told[on_time], told[late]]
+
+
+def test_a_market_begins_with_its_opening() -> None:
+    """A bid sent before the opening, even in the same batch of messages, came too early."""
+    log = LogWriter()
+    early = bid(log, "a1", 1, 5)
+    log.open(gpu={"supply": 1})
+    log.grant("a1", 100)
+    in_time = bid(log, "a1", 1, 5)
+    told = reasons(log)
+    assert [R.UNKNOWN_MARKET, None] == [told[early], told[in_time]]
+
+
+def test_a_window_of_ticks_leaves_no_row() -> None:
+    """An idle market must not fill the ledger, and yet the position must move on."""
+    log = opened(a1=100)
+    for _ in range(3):
+        log.wait(WINDOW_MS)
+        log.tick()
+    closed = settle(log.records, window_ms=WINDOW_MS)
+    assert [Settlement, IdleWindow, IdleWindow, IdleWindow] == [type(w) for w in closed]
+    assert [3, 4, 5, 6] == [window.next_seq for window in closed]
+    assert [1, 3, 4, 5] == [window.first_seq for window in closed]
+
+
+def test_windows_follow_each_other_without_a_gap() -> None:
+    """A message between two windows would be in no transaction."""
+    log = opened(gpu=1, a1=100)
+    for wait_ms in (0, WINDOW_MS, 5 * WINDOW_MS, 1):
+        log.wait(wait_ms)
+        bid(log, "a1", 1, 5)
+    closed = settle(log.records, window_ms=WINDOW_MS)
+    assert [1, *(window.next_seq for window in closed)][:-1] == [w.first_seq for w in closed]
+    chain = [bytes(32), *(window.digest for window in settlements(closed))]
+    assert chain[:-1] == [window.prev_digest for window in settlements(closed)]
+
+
+def test_a_window_tells_the_balances_that_may_have_changed() -> None:
+    """A balance that is not told is lost at the next restart; one more row is only a cost."""
+    log = opened(gpu=2, a1=100, a2=100, a3=100)
+    log.wait(WINDOW_MS)
+    bid(log, "a1", 1, 60)
+    bid(log, "a2", 1, 200)
+    bid(log, "stranger", 1, 1)
+    bid(log, "a1", 2, 19)
+    transfer(log, "a1", "a4", 1)
+    first, second = settlements(settle(log.records, window_ms=WINDOW_MS))
+    assert ["a1", "a2", "a3", "treasury"] == [row.agent for row in first.balances]
+    assert [
+        BalanceRow("m1", "a1", 100 - 38 - 1),
+        BalanceRow("m1", "a2", 100),
+        BalanceRow("m1", "a4", 1),
+        BalanceRow("m1", "house", 38),
+    ] == list(second.balances)
+
+
+def test_statuses_tell_what_became_of_each_bid() -> None:
+    """The status is what an agent acts on: a part told as the whole is a broken promise."""
+    log = opened(gpu=5, a1=1000)
+    for quantity, price in ((2, 9), (4, 8), (1, 7)):
+        bid(log, "a1", quantity, price)
+    bid(log, "a1", 1, 9)
+    withdraw(log, "a1", log.ids[-1])
+    bid(log, "a1", 6, 1)
+    [window] = settlements(settle(log.records, window_ms=WINDOW_MS))
+    assert [
+        (BidStatus.WON, 2),
+        (BidStatus.PARTIALLY_WON, 3),
+        (BidStatus.LOST, 0),
+        (BidStatus.WITHDRAWN, 0),
+        (BidStatus.REJECTED, 0),
+    ] == [(row.status, row.won) for row in window.bids]
+
+
+def test_an_unknown_market_leaves_nothing_in_memory() -> None:
+    """Bids to markets that nobody opened would otherwise fill the memory, one name at a time."""
+    log = opened(a1=100)
+    for number in range(5):
+        bid(log, "a1", 1, 5, market=f"none-{number}")
+    shard = Shard(WINDOW_MS)
+    shard.read(log.records)
+    assert ["m1"] == list(shard.allocate.books.markets)
+
+
+def test_a_later_slice_of_a_window_does_not_begin_it_again() -> None:
+    """The window's first message and rows are those of its first slice, not of its last."""
+    log = opened(gpu=5, a1=100)
+    bid(log, "a1", 1, 5)
+    log.tick()
+    [whole] = settle(log.records, window_ms=WINDOW_MS)
+    [halved] = settle(log.records, window_ms=WINDOW_MS, sizes=[1] * 9)
+    assert whole == halved
+    assert (1, 5) == (halved.first_seq, halved.next_seq)
+
+
+def test_a_clock_that_is_set_back_changes_nothing() -> None:
+    """The time of a row is the stream's, which never goes back."""
+    log = opened(a1=100)
+    log.wait(-500)
+    seq = bid(log, "a1", 1, 5, event_id=log.fresh_id(age_ms=-500))
+    [window] = settlements(settle(log.records, window_ms=WINDOW_MS))
+    [row] = window.bids
+    assert (seq, log.records[0].timestamp_ns) == (row.seq, row.time_ns)
+    assert isinstance(log.records[-1], LogRecord)
+    assert log.records[-1].timestamp_ns < row.time_ns

@@ -1,0 +1,452 @@
+"""What a sender may write: the decoder takes what the registry takes, and survives the rest.
+
+The oracle is the registry's own model behind a strict JSON reader written here. The fast way for
+bids may only ever be a faster way to the same answer.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+import walras_schemas as registry
+from operators.decode import NESTING_MAX, decode
+from state.book import Bid
+from state.log import Event, Malformed, WindowSlice
+from tests.operators.logs import event_id
+from walras_schemas import BATCH_MAX, PAYLOAD_MAX_BYTES
+
+BID_SUBJECT = "market.m1.bid.a1"
+ID, OTHER_ID = event_id(1, 1_760_000_000_000), event_id(2, 1_760_000_000_000)
+UNIT = (
+    '{"type": "bid_placed", "event_id": "' + ID + '", '
+    '"resource": "gpu", "quantity": 3, "unit_price_micros": 7}'
+)
+BUNDLE = (
+    '{"type": "bid_placed", "event_id": "' + ID + '", '
+    '"bundle": {"gpu": 3, "cpu": 1}, "limit_micros": 70}'
+)
+WITHDRAWAL = (
+    '{"type": "bid_withdrawn", "event_id": "' + ID + '", "bid_event_id": "' + OTHER_ID + '"}'
+)
+
+thorough = settings(max_examples=400, deadline=None)
+any_command: TypeAdapter[registry.Command] = TypeAdapter(registry.Command)
+
+
+def events_of(payload: bytes, subject: str = BID_SUBJECT) -> list[Event | Bid]:
+    """The events of one message."""
+    raw = WindowSlice(
+        shard=0,
+        window_id=0,
+        first_seq=7,
+        times_ns=[5],
+        subjects=[subject],
+        payloads=[payload],
+        stream_time_ns=5,
+        closes=False,
+    )
+    return decode(raw).events
+
+
+# --- the oracle -----------------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    """What strict JSON does not allow."""
+
+
+def pairs_apart(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise Refused
+    return dict(pairs)
+
+
+def refuse(_: str) -> Any:
+    raise Refused
+
+
+def read_strictly(payload: bytes) -> Any:
+    return json.loads(payload.decode("utf-8"), object_pairs_hook=pairs_apart, parse_constant=refuse)
+
+
+def told_by_registry(document: Any) -> Any:
+    """A bid's wire fields, a withdrawal as it is, or None for what the registry refuses."""
+    try:
+        command = any_command.validate_python(document)
+    except ValidationError:
+        return None
+    if isinstance(command, registry.BidPlaced):
+        fields = command.model_dump(exclude={"version", "timestamp", "scenario_id"})
+        told = {key: value for key, value in fields.items() if value is not None}
+        return told | {"event_id": command.event_id.lower()}
+    return command if isinstance(command, registry.BidWithdrawn) else None
+
+
+def told_by_decoder(event: Event | Bid) -> Any:
+    """The same of what was decoded."""
+    if isinstance(event, Event):
+        return None if isinstance(event.command, Malformed) else event.command
+    told = {"type": "bid_placed", "event_id": event.event_id}
+    if event.bundle is not None:
+        return told | {"bundle": event.bundle, "limit_micros": event.limit_micros}
+    return told | {
+        "resource": event.resource,
+        "quantity": event.quantity,
+        "unit_price_micros": event.unit_price_micros,
+        "min_quantity": event.min_quantity,
+    }
+
+
+def letters_of(payload: bytes, subject: str = BID_SUBJECT) -> list[Malformed]:
+    """The dead letters among the events of one message."""
+    events = [event for event in events_of(payload, subject) if isinstance(event, Event)]
+    return [event.command for event in events if isinstance(event.command, Malformed)]
+
+
+def kinds_of(payload: bytes) -> list[type]:
+    """Whether each event of a bid's message is a bid, a dead letter or another command."""
+    events = events_of(payload)
+    return [type(event.command if isinstance(event, Event) else event) for event in events]
+
+
+def assert_as_registry(payload: bytes) -> None:
+    """The decoder gives what the oracle gives, event by event."""
+    decoded = [told_by_decoder(event) for event in events_of(payload)]
+    try:
+        document = read_strictly(payload)
+    except (Refused, ValueError):
+        # A repeated key spoils one element, no more: told apart by the tests below.
+        assert None in decoded
+        return
+    elements = document if isinstance(document, list) else [document]
+    if not 0 < len(elements) <= BATCH_MAX:
+        elements = [None]
+    assert [told_by_registry(element) for element in elements] == decoded
+
+
+# --- mutated bids ---------------------------------------------------------------------------------
+
+FRAGMENTS = [
+    '"type": "bid_placed"',
+    '"type": "bid_placed", ',
+    f'"event_id": "{ID}"',
+    f'"event_id": "{OTHER_ID}", ',
+    '"resource": "gpu"',
+    '"resource": "type", ',
+    '"resource": "bid_placed", ',
+    '"quantity": 3, ',
+    '"unit_price_micros": 7',
+    '"min_quantity": 2, ',
+    '"bundle": {"gpu": 3}, ',
+    '"bundle": null, ',
+    '"limit_micros": null, ',
+    '"limit_micros": 70',
+    '"version": 1, ',
+    '"version": 1.0, ',
+    '"surprise": 1, ',
+    '"gpu": 3, ',
+    "1.0",
+    "1e3",
+    "3E0",
+    "-0",
+    "-1",
+    "0",
+    "00",
+    "03",
+    "+3",
+    "0x3",
+    "1000000000000",
+    "1000000000001",
+    "1000000000000001",
+    "9223372036854775808",
+    "18446744073709551619",
+    "1" + "0" * 5000,
+    "null",
+    "true",
+    '"3"',
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "nan",
+    '"\\u0067pu"',
+    '"gp\\u0000"',
+    '"\\ud800"',
+    '"g\u00fc"',
+    '"GPU"',
+    '""',
+    "\\",
+    "\\u0022",
+    '"',
+    "'",
+    "{",
+    "}",
+    "[",
+    "]",
+    ", ",
+    ",",
+    ":",
+    " ",
+    "\n",
+    "\t",
+    "\x0b",
+    "\x00",
+    "\ufeff",
+    "\u2028",
+    "/* */",
+    "{}",
+    "[]",
+    UNIT,
+    BUNDLE,
+    WITHDRAWAL,
+]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """Valid commands, alone or in an array, with a few places cut out or written over."""
+    parts = draw(st.lists(st.sampled_from([UNIT, UNIT, BUNDLE, WITHDRAWAL]), min_size=1))
+    text = parts[0] if len(parts) == 1 and draw(st.booleans()) else f"[{', '.join(parts[:4])}]"
+    for _ in range(draw(st.integers(0, 3))):
+        start = draw(st.integers(0, len(text)))
+        cut = draw(st.sampled_from([0, 0, 1, 2, 3, 8, 22, 60]))
+        text = text[:start] + draw(st.sampled_from(FRAGMENTS)) + text[start + cut :]
+    return text.encode("utf-8", "surrogatepass")
+
+
+NUMBERS = (3, 7, 1, 0, -1, 10**12, 10**12 + 1, 10**15, 10**15 + 1, 2**63, 2**64 + 3, 1.0, 1e3)
+TEXTS = ("3", "gpu", "g\u00fc", "GPU", "", "a.b", "gpu\n", "type", "bid_placed", "bid_withdrawn")
+MAPPINGS: tuple[Any, ...] = ({"gpu": 3}, {"gpu": 0}, {}, {"GPU": 1}, {"gpu": {"gpu": 1}})
+CROWDS = tuple({f"r{n}": 1 for n in range(count)} for count in (16, 17))
+VALUES = st.sampled_from(
+    [
+        *NUMBERS,
+        *TEXTS,
+        *MAPPINGS,
+        *CROWDS,
+        ID,
+        ID.upper(),
+        [3],
+        True,
+        None,
+    ]
+)
+NAMES = [*registry.BidPlaced.model_fields, "bid_event_id", "surprise"]
+
+
+@st.composite
+def rewritten(draw: st.DrawFn) -> bytes:
+    """Objects near a bid: fields put in, left out, given twice, in any order."""
+    pairs = list(json.loads(draw(st.sampled_from([UNIT, BUNDLE]))).items())
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, max(len(pairs) - 1, 0)))
+        match draw(st.integers(0, 3)):
+            case 0 if pairs:
+                del pairs[at]
+            case 1 if pairs:
+                pairs.append(pairs[at])
+            case 2 if pairs:
+                pairs[at] = (pairs[at][0], draw(VALUES))
+            case _:
+                pairs.insert(at, (draw(st.sampled_from(NAMES)), draw(VALUES)))
+    ordered = draw(st.permutations(pairs))
+    fields = [f"{json.dumps(name)}:{json.dumps(value)}" for name, value in ordered]
+    return ("{" + ",".join(fields) + "}").encode()
+
+
+@given(payload=mutated())
+@settings(max_examples=1500, deadline=None)
+def test_a_mutated_message_means_what_the_registry_says(payload: bytes) -> None:
+    """A bid that one decoder takes and the other refuses makes two ledgers of one log."""
+    assert_as_registry(payload)
+
+
+@given(payload=rewritten())
+@settings(max_examples=1500, deadline=None)
+def test_a_bid_with_other_fields_means_what_the_registry_says(payload: bytes) -> None:
+    """The fast decoder's own idea of a bid must not be wider than the registry's."""
+    assert_as_registry(payload)
+
+
+@given(payloads=st.lists(rewritten(), min_size=2, max_size=4))
+@thorough
+def test_a_batch_is_judged_one_by_one(payloads: Sequence[bytes]) -> None:
+    """What one element of a batch lacks must not make up for what another has too much."""
+    alone = [told_by_decoder(event) for payload in payloads for event in events_of(payload)]
+    batch = events_of(b"[" + b",".join(payloads) + b"]")
+    assert alone == [told_by_decoder(event) for event in batch]
+    assert list(range(len(payloads))) == [event.ord for event in batch]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        UNIT.replace('"type": "bid_placed"', f'"event_id": "{OTHER_ID}"'),
+        UNIT.replace('"type": "bid_placed", ', ""),
+        UNIT.replace('"type": "bid_placed"', '"bundle": null, "limit_micros": null'),
+        UNIT.replace('"type": "bid_placed"', '"type": ""'),
+        UNIT.replace('"gpu"', '""'),
+        UNIT.replace('"gpu"', "null"),
+        UNIT.replace("}", ', "bundle": null}'),
+        UNIT.replace("}", ', "quantity": 3}'),
+        BUNDLE.replace('"cpu"', '"gpu"'),
+        BUNDLE.replace('"gpu": 3, "cpu": 1', ""),
+        BUNDLE.replace("}, ", '}, "resource": null, '),
+        UNIT.replace("3", "3.0"),
+        UNIT.replace("3", "3e0"),
+        UNIT.replace("3", "03"),
+        UNIT.replace("3", "-0"),
+        UNIT.replace("3", "true"),
+        UNIT.replace("3", '"3"'),
+        UNIT.replace("3", "NaN"),
+        UNIT.replace("3", str(10**12 + 1)),
+        UNIT.replace("3", str(2**64 + 3)),
+        UNIT.replace("3", "3" + "0" * 5000),
+        UNIT.replace("}", ', "min_quantity": 4}'),
+        UNIT + "x",
+        UNIT + UNIT,
+        "\ufeff" + UNIT,
+        UNIT.replace("}", ",}"),
+    ],
+)
+def test_no_bid_slips_in(payload: str) -> None:
+    """Each of these is nearly a bid, and one of two decoders might think that it is one."""
+    assert [Malformed] == kinds_of(payload.encode())
+    assert [payload.encode()] == [letter.payload for letter in letters_of(payload.encode())]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        UNIT.replace('"gpu"', '"\\u0067pu"'),
+        UNIT.replace('"quantity"', '"qu\\u0061ntity"'),
+        UNIT.replace(" ", "\n\t \r"),
+        "  " + UNIT + "  ",
+        UNIT.replace('"type": "bid_placed", ', "").replace("}", ', "type": "bid_placed"}'),
+        UNIT.replace(
+            "}", ', "version": 1, "scenario_id": "s", "timestamp": "2025-01-01T00:00:00Z"}'
+        ),
+    ],
+)
+def test_one_bid_has_many_spellings(payload: str) -> None:
+    """JSON that another library writes differently is the same bid."""
+    assert told_by_decoder(events_of(UNIT.encode())[0]) == told_by_decoder(
+        events_of(payload.encode())[0]
+    )
+
+
+# --- dead letters ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "5",
+        "null",
+        '"bid"',
+        "[[1, 2], 3]",
+        '{"type": "bid_placed"}',
+        '{"a": [1, {"b": "],}"}]}',
+        UNIT.replace("}", ', "quantity": 3}'),
+        '"\u00fc \\" , ]"',
+    ],
+)
+def test_a_bad_element_is_a_dead_letter_of_its_own_text(bad: str) -> None:
+    """Whoever looks at a dead letter must find what was sent, not the batch around it."""
+    batch = f"[ {UNIT} ,\n {bad}\t, {BUNDLE}]".encode()
+    assert [(7, 0), (7, 1), (7, 2)] == [(event.seq, event.ord) for event in events_of(batch)]
+    assert [Bid, Malformed, Bid] == kinds_of(batch)
+    [letter] = letters_of(batch)
+    assert (BID_SUBJECT, bad.encode()) == (letter.subject, letter.payload)
+
+
+@pytest.mark.parametrize(
+    ("subject", "payload"),
+    [
+        (BID_SUBJECT, b""),
+        (BID_SUBJECT, b"[]"),
+        (BID_SUBJECT, b"[" + UNIT.encode()),
+        (BID_SUBJECT, b"\xff" + UNIT.encode()),
+        (BID_SUBJECT, b"[" + b",".join([UNIT.encode()] * (BATCH_MAX + 1)) + b"]"),
+        (BID_SUBJECT, UNIT.encode() + b" " * (PAYLOAD_MAX_BYTES + 1 - len(UNIT))),
+        ("market.m1.transfer.a1", UNIT.encode()),
+        ("market.m1.market", WITHDRAWAL.encode()),
+        ("market.m1.bid.treasury", UNIT.encode()),
+        ("market.m1.bid", UNIT.encode()),
+        ("nonsense", b"[1, 2, 3]"),
+    ],
+)
+def test_a_hopeless_message_is_one_dead_letter(subject: str, payload: bytes) -> None:
+    """A message that cannot be taken apart must neither vanish nor multiply."""
+    [event] = events_of(payload, subject)
+    [letter] = letters_of(payload, subject)
+    assert (0, subject, payload) == (event.ord, letter.subject, letter.payload)
+
+
+def test_a_batch_and_a_payload_may_be_as_large_as_allowed() -> None:
+    """A limit that starts one too early refuses what the wire promises."""
+    batch = b"[" + b",".join([UNIT.encode()] * BATCH_MAX) + b"]"
+    large = UNIT.encode() + b" " * (PAYLOAD_MAX_BYTES - len(UNIT))
+    assert [Bid] * BATCH_MAX == kinds_of(batch)
+    assert [Bid] == kinds_of(large)
+
+
+@pytest.mark.parametrize("depth", [NESTING_MAX, NESTING_MAX + 1, 900, 5_000, 500_000])
+@pytest.mark.parametrize("deep", ["[]", "{}"])
+def test_nesting_is_judged_alike_on_every_machine(depth: int, deep: str) -> None:
+    """A reader's recursion limit depends on Python and on its stack: the ledger may not."""
+    inner = "[" * (depth - 2) + "]" * (depth - 2)
+    if deep == "{}":
+        inner = '{"x":' * (depth - 2) + "1" + "}" * (depth - 2)
+    kinds = kinds_of(f'[{UNIT}, "[[[", [{inner}]]'.encode())
+    assert ([Bid, Malformed, Malformed] if depth <= NESTING_MAX else [Malformed]) == kinds
+
+
+def test_ticks_leave_nothing() -> None:
+    """Only the time of a tick counts: what it carries must not become a dead letter."""
+    assert [] == events_of(b"\xff{", "clock.0")
+
+
+@pytest.mark.parametrize(
+    ("subject", "payload"),
+    [
+        (BID_SUBJECT, b'{"type": "\\u0000"}'),
+        (BID_SUBJECT, b'{"type": "' + b"x" * 100_000 + b'"}'),
+        (BID_SUBJECT, b'{"type": "\\ud800"}'),
+        (BID_SUBJECT, b'{"\\u0000": 1, "\\u0000": 1}'),
+        (BID_SUBJECT, UNIT.replace("}", ', "\\u0000\\ud800": 1}').encode()),
+        (BID_SUBJECT, UNIT.replace("}", ', "' + "k" * 100_000 + '": 1}').encode()),
+        ("market.m\x00.bid.a1", b"{}"),
+        ("market.\udcff.bid.a1", b"{}"),
+    ],
+)
+def test_a_dead_letter_fits_into_a_ledger(subject: str, payload: bytes) -> None:
+    """A database text holds no NUL and no lone surrogate: one such error would stop the shard."""
+    [letter] = letters_of(payload, subject)
+    assert letter.error.isprintable()
+    assert len(letter.error) < 1000
+    assert letter.subject.isprintable()
+
+
+SUBJECTS = st.one_of(
+    st.sampled_from([BID_SUBJECT, "market.m1.grant", "market.m1.market", "market.m1.price.gpu"]),
+    st.text(max_size=20),
+)
+
+
+@given(subject=SUBJECTS, payload=st.one_of(st.binary(max_size=60), mutated()))
+@example(subject=BID_SUBJECT, payload=b"[" * 1_000_000)
+@example(subject=BID_SUBJECT, payload=b'"' + b"\\" * 999_999)
+@thorough
+def test_nothing_that_is_sent_stops_the_flow(subject: str, payload: bytes) -> None:
+    """One message that raises would stop its shard at every restart, for ever."""
+    events = events_of(payload, subject)
+    ticks = subject.startswith("clock.")
+    assert ticks or list(range(len(events))) == [event.ord for event in events] != []
+    for letter in letters_of(payload, subject):
+        assert letter.error.isprintable()
+        assert letter.subject.isprintable()
