@@ -1,0 +1,1 @@
+"""A deployment from outside, as its users meet it."""

@@ -1,0 +1,172 @@
+"""`walras demo` as a newcomer runs it: twice in a row, with a Ctrl-C between, and on wrong books."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psycopg
+import pytest
+
+from connectors.embedded.servers import Servers, embedded
+from tests.connectors.nats.logs import eventually
+
+WALRAS = Path(sys.executable).with_name("walras")
+AGENTS = 21
+DEADLINE_S = 100
+STEP = re.compile(r"^ *\S*uv run walras (.+?)   +\S")
+ACKNOWLEDGED = re.compile(r"each of the ([\d,]+) acknowledged commands has one outcome")
+STOPPED = re.compile(r"The ([\d,]+) commands that the log acknowledged are safe")
+DIGEST = re.compile(r"final digest of shard 0 +([0-9a-f]{64})")
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder of its own; pytest's are shut to the user that Postgres runs as."""
+    with TemporaryDirectory(prefix="walras-demo-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def servers(home: Path) -> Iterator[Servers]:
+    """Servers that several commands share, so that each need not start them."""
+    with embedded(home / "w", shards=1) as running:
+        yield running
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """Somebody who types commands in a folder."""
+
+    home: Path
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [WALRAS, *words],
+            cwd=self.home,
+            env={**os.environ, "WALRAS_HOME": str(self.home / "w")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *words: str) -> "Ended":
+        with self.start(*words) as process:
+            out, err = process.communicate(timeout=DEADLINE_S)
+        return Ended(process.returncode, out, err)
+
+    def demo(self, *, seconds: int) -> "Ended":
+        return self.run("demo", "--agents", str(AGENTS), "--seconds", str(seconds))
+
+    def interrupted_demo(self) -> "Ended":
+        """A Ctrl-C in the middle, once windows have cleared."""
+        with self.start("demo", "--agents", str(AGENTS), "--seconds", "60") as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if "windows cleared" in line:
+                    break
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=DEADLINE_S)
+        return Ended(process.returncode, out, err)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    def number(self, told: re.Pattern[str]) -> int:
+        found = told.search(self.out + self.err)
+        assert found is not None, self.out + self.err
+        return int(found[1].replace(",", ""))
+
+    def figures(self, name: str) -> list[int]:
+        """A row of the figures: this run, and in all."""
+        (row,) = [line.split() for line in self.out.splitlines() if line.strip().startswith(name)]
+        return [int(figure.replace(",", "")) for figure in row[1:]]
+
+    @property
+    def digest(self) -> str:
+        found = DIGEST.search(self.out)
+        assert found is not None, self.out + self.err
+        return found[1]
+
+    @property
+    def steps(self) -> list[list[str]]:
+        """What it says to try next."""
+        found = [STEP.match(line) for line in self.out.splitlines()]
+        return [shlex.split(step[1]) for step in found if step]
+
+
+def test_a_market_goes_on_through_ctrl_c(home: Path) -> None:
+    """A newcomer runs it again: nothing may be lost, counted twice, or left running."""
+    shell = Shell(home)
+    first = shell.demo(seconds=3)
+    assert 0 == first.code, first.err
+    stopped = shell.interrupted_demo()
+    assert 130 == stopped.code, stopped.err
+    assert "Traceback" not in stopped.err
+    eventually(lambda: not (home / "w" / "servers.json").exists())
+    second = shell.demo(seconds=3)
+    assert 0 == second.code, second.err
+
+    assert (10, 0) == (second.out.count("✓"), second.out.count("✗"))
+    assert first.digest != second.digest
+    (ours, whole), (alone, same) = second.figures("windows"), first.figures("windows")
+    assert alone == same
+    assert whole > ours + alone
+    query = "SELECT (SELECT count(*) FROM bids) + (SELECT count(*) FROM commands) AS commands"
+    (row,) = json.loads(shell.run("sql", query, "--json").out)
+    told = [first.number(ACKNOWLEDGED), stopped.number(STOPPED), second.number(ACKNOWLEDGED)]
+    assert row["commands"] >= sum(told)
+
+
+def test_what_it_says_to_try_next_works(home: Path, servers: Servers) -> None:
+    """The first command a newcomer copies must not fail."""
+    shell = Shell(home)
+    demo = shell.demo(seconds=3)
+    assert 0 == demo.code, demo.err
+    assert {"demo", "up", "replay"} <= {words[0] for words in demo.steps}
+    for words in demo.steps:
+        if words[0] not in {"demo", "up"}:
+            ended = shell.run(*words)
+            assert 0 == ended.code, (words, ended.err)
+            assert words[0] != "replay" or demo.digest == json.loads(ended.out)["digest"]
+
+
+def test_its_tables_tell_of_the_market(home: Path, servers: Servers) -> None:
+    """A demo that ends without a rejection, or with one strategy, shows no market."""
+    demo = Shell(home).demo(seconds=3)
+    assert 0 == demo.code, demo.err
+    for told in (
+        *("tokens", "cpu_ms", "memory_mb", "attention"),
+        *("truthful", "bundler", "pacer", "deadline", "follower", "patient", "bargain"),
+        *("below_reserve", "publish to commit, p50 / p99", "bids a second"),
+    ):
+        assert told in demo.out
+
+
+def test_wrong_books_end_with_exit_code_1(home: Path, servers: Servers) -> None:
+    """An audit that says all is well whatever it finds is decoration."""
+    shell = Shell(home)
+    assert 0 == shell.demo(seconds=1).code
+    with psycopg.connect(servers.postgres_dsn, autocommit=True) as ledger:
+        ledger.execute(
+            "UPDATE ledger.account SET balance_micros = balance_micros + 1 WHERE agent_id = 'house'"
+        )
+    tampered = shell.demo(seconds=1)
+    assert 1 == tampered.code
+    assert "✗  the balances of a market sum to zero" in tampered.out
+    assert "What to try next" not in tampered.out
