@@ -5,7 +5,12 @@ a user for them). Promise: what an earlier run left behind, a process or a stale
 or removed; the settings are written once and are the user's from then on.
 """
 
+import hashlib
+import os
+import shlex
+import shutil
 import subprocess
+import tempfile
 import time
 import warnings
 from dataclasses import dataclass
@@ -27,8 +32,11 @@ with warnings.catch_warnings():
 
 DATABASE = "walras"
 PID_FILE = "postmaster.pid"
+SOCKETS_LINE = 4
+SOCKET = ".s.PGSQL.5432"
+SOCKET_PATH_MAX_BYTES = 103
 USER = "postgres"
-READY_DEADLINE_S = 90.0
+START_DEADLINE_S = 90
 STOP_DEADLINE_S = 60
 LOOK_AGAIN_S = 0.05
 MARK = "# Walras: written once, yours to change"
@@ -64,15 +72,15 @@ def start_postgres(folder: Path) -> PostgresServer:
     try:
         programs.ensure_pgdata_inited()
         _write_settings(folder / "postgresql.conf")
-        _take_or_clear(folder)
-        _run(programs, folder)
+        if not _runs(folder):
+            _start(programs)
+        _await_ready(folder)
     except subprocess.CalledProcessError as failure:
         program = Path(failure.cmd[0]).name
         raise _failed(folder, f"{program}: {_last_words(folder / 'log')}") from failure
-    socket_folder = programs.get_postmaster_info().socket_dir
-    assert socket_folder is not None, "it listens on a unix socket only"
-    _ensure_database(_dsn(socket_folder, USER))
-    return PostgresServer(programs=programs, dsn=_dsn(socket_folder, DATABASE))
+    sockets = Path((folder / PID_FILE).read_text().splitlines()[SOCKETS_LINE])
+    _ensure_database(_dsn(sockets, USER))
+    return PostgresServer(programs=programs, dsn=_dsn(sockets, DATABASE))
 
 
 def stop_left(folder: Path) -> None:
@@ -90,39 +98,45 @@ def answers(dsn: str) -> bool:
     return True
 
 
+def _start(programs: Programs) -> None:
+    folder = programs.pgdata
+    (folder / PID_FILE).unlink(missing_ok=True)  # a stale one: its process is another by now
+    sockets = _socket_folder(programs)
+    _pg_ctl(
+        programs,
+        *("start", "-w", "-t", str(START_DEADLINE_S), "-l", str(folder / "log")),
+        *("-o", f"-h '' -k {shlex.quote(str(sockets))}"),  # pg_ctl hands this to a shell
+    )
+
+
 def _stop(programs: Programs) -> None:
-    try:
-        _pg_ctl_stop(programs, "fast")
-    except subprocess.SubprocessError:
-        if _runs(programs.pgdata):
-            _pg_ctl_stop(programs, "immediate")
-
-
-def _pg_ctl_stop(programs: Programs, mode: str) -> None:
     wait = ("-w", "-t", str(STOP_DEADLINE_S))
+    try:
+        _pg_ctl(programs, "stop", *wait, "-m", "fast")
+    except subprocess.CalledProcessError:
+        if _runs(programs.pgdata):
+            _pg_ctl(programs, "stop", *wait, "-m", "immediate")
+
+
+def _pg_ctl(programs: Programs, *words: str) -> None:
     pgexec(
         "pg_ctl",
-        ("stop", *wait, "-m", mode, "-D", str(programs.pgdata)),
+        (*words, "-D", str(programs.pgdata)),
         bin_path=programs.bin_path,
         user=programs.system_user,
     )
 
 
-def _run(programs: Programs, folder: Path) -> None:
-    try:
-        programs.ensure_postgres_running()
-    except subprocess.TimeoutExpired:
-        # The library waits ten seconds; making a crash good may take Postgres longer than that.
-        _await_ready(folder)
-        programs.ensure_postgres_running()
-
-
-def _take_or_clear(folder: Path) -> None:
-    """Leave a pid file that tells of a running server, and remove one that lies."""
-    if _runs(folder):
-        _await_ready(folder)
-    else:
-        (folder / PID_FILE).unlink(missing_ok=True)
+def _socket_folder(programs: Programs) -> Path:
+    """The data's own folder, or where its path is too long for a socket, one in the system's."""
+    if len(os.fsencode(programs.pgdata / SOCKET)) <= SOCKET_PATH_MAX_BYTES:
+        return programs.pgdata
+    digest = hashlib.sha256(os.fsencode(programs.pgdata)).hexdigest()[:16]
+    short = Path(tempfile.gettempdir()) / f"walras-{digest}"
+    short.mkdir(mode=0o700, exist_ok=True)
+    if programs.system_user is not None:
+        shutil.chown(short, programs.system_user)
+    return short
 
 
 def _runs(folder: Path) -> bool:
@@ -136,10 +150,10 @@ def _runs(folder: Path) -> bool:
 
 def _await_ready(folder: Path) -> None:
     pid_file = folder / PID_FILE
-    give_up_at_s = time.monotonic() + READY_DEADLINE_S
+    give_up_at_s = time.monotonic() + START_DEADLINE_S
     while pid_file.read_text().splitlines()[-1].strip() != "ready":
         if time.monotonic() > give_up_at_s:
-            raise _failed(folder, f"it was not ready after {READY_DEADLINE_S:.0f} s")
+            raise _failed(folder, f"it was not ready after {START_DEADLINE_S} s")
         time.sleep(LOOK_AGAIN_S)
 
 

@@ -9,18 +9,20 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
-from nats.js.errors import BadRequestError
+from nats.js.errors import APIError, BadRequestError
 
 from connectors.nats.connection import OUTAGE_LIMIT_S, Patience, told
 from connectors.nats.loop import held, wait_for
-from connectors.nats.outbox import Outbox, open_outbox
+from connectors.nats.outbox import BATCH_MAX, Outbox, open_outbox
 from state.errors import WalrasError
 from state.settlement import Announcement, ClosedWindow, Settlement
 
 Announce = Callable[[Settlement], Sequence[Announcement]]
 MarkPublished = Callable[[int, int], None]
 PublishStep = Callable[[ClosedWindow], Iterable[ClosedWindow]]
+Unpublished = tuple[Announcement, Exception]
 
 
 class Publisher:
@@ -74,15 +76,29 @@ async def _publish_all(outbox: Outbox, announcements: Sequence[Announcement]) ->
         await patience.bear(failures[0][1])
 
 
-async def _attempt(
-    outbox: Outbox, announcements: Sequence[Announcement]
-) -> list[tuple[Announcement, Exception]]:
+async def _attempt(outbox: Outbox, announcements: Sequence[Announcement]) -> list[Unpublished]:
     """What was not acknowledged, and why."""
-    receipts = [await outbox.post(m.subject, m.payload, msg_id=m.msg_id) for m in announcements]
+    batches = [announcements[at : at + BATCH_MAX] for at in range(0, len(announcements), BATCH_MAX)]
+    return [failed for batch in batches for failed in await _attempt_batch(outbox, batch)]
+
+
+async def _attempt_batch(outbox: Outbox, batch: Sequence[Announcement]) -> list[Unpublished]:
+    """Publish a batch in one go; one by one when it is refused, as one that is half there is."""
+    try:
+        await (await outbox.post_batch(batch))
+    except APIError:
+        return await _attempt_each(outbox, batch)
+    except NatsError as failure:
+        return [(message, failure) for message in batch]
+    return []
+
+
+async def _attempt_each(outbox: Outbox, batch: Sequence[Announcement]) -> list[Unpublished]:
+    receipts = [await outbox.post(m.subject, m.payload, msg_id=m.msg_id) for m in batch]
     outcomes = await asyncio.gather(*receipts, return_exceptions=True)
     return [
         (message, outcome)
-        for message, outcome in zip(announcements, outcomes, strict=True)
+        for message, outcome in zip(batch, outcomes, strict=True)
         if isinstance(outcome, Exception)
     ]
 

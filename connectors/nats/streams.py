@@ -114,6 +114,7 @@ def results_config() -> Config:
         "max_age": RESULT_AGE_S * NS_PER_S,
         "max_bytes": RESULT_BYTES,
         "allow_direct": True,
+        "allow_atomic": True,
         "duplicate_window": RESULT_DEDUPE_S * NS_PER_S,
     }
 
