@@ -25,7 +25,7 @@ from connectors.nats.outbox import Outbox
 from connectors.nats.subjects import RESULTS
 from flows.deliveries import Deliveries, Tally, deliveries
 from flows.deployment import Servers
-from flows.population import Agent, Prices, seat_agents, stake_micros
+from flows.population import Agent, Moment, Prices, seat_agents, stake_micros
 from flows.settings import Settings
 from state.errors import SettingsError
 from walras_schemas import (
@@ -203,14 +203,14 @@ class Session:
                 break
             await asyncio.sleep(max(0.0, turn / turns_per_s - now_s))
             agent = order[turn % len(order)]
-            commands = agent.act(
-                self.prices,
+            now = Moment(
+                prices=self.prices,
                 turns_left=-(-(turns - turn) // len(order)),
                 rush_percent=rush_percent(turn, of=turns),
                 payees=names,
                 new_id=new_id,
             )
-            for command in commands:
+            for command in agent.act(now):
                 await self.post.send(self._subject(agent, command), command, sender=agent.name)
 
     def _subject(self, agent: Agent, command: Command) -> str:

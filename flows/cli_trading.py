@@ -47,8 +47,9 @@ def open_market(
     market: Annotated[str | None, Parameter(help="Name of the market, else the file's.")] = None,
 ) -> None:
     opened = read_market_file(file, event_id=_new_id())
+    subject = _subject(subjects.market, market or file.stem)
     with open_servers(load_settings()) as servers:
-        _send(servers, _subject(subjects.market, market or file.stem), opened)
+        _send(servers, subject, opened)
 
 
 def grant(
@@ -64,8 +65,9 @@ def grant(
         agent_id=agent,
         amount_micros=micros_of(amount, name="grant", in_micros=micros),
     )
+    subject = _subject(subjects.grant, market)
     with open_servers(load_settings()) as servers:
-        _send(servers, _subject(subjects.grant, market), granted)
+        _send(servers, subject, granted)
 
 
 def bid(  # noqa: PLR0913 - a bid has so many parts, and a command line names each
@@ -93,9 +95,10 @@ def bid(  # noqa: PLR0913 - a bid has so many parts, and a command line names ea
         "limit_micros": limit and micros_of(limit, name="limit", in_micros=micros),
     }
     placed = _checked(BidPlaced, **{key: part for key, part in given.items() if part is not None})
+    subject = _subject(subjects.bid, market, agent)
     settings = load_settings()
     with open_servers(settings) as servers:
-        seq = _send(servers, _subject(subjects.bid, market, agent), placed)
+        seq = _send(servers, subject, placed)
         if wait:
             say(_await_outcome(settings, servers, market=market, agent=agent, seq=seq))
 

@@ -17,7 +17,6 @@ import duckdb
 from rich.console import Console
 
 from connectors.duckdb.ledger import open_ledger
-from connectors.duckdb.query import ask
 from connectors.nats.client import open_commands
 from connectors.nats.subjects import shard_of
 from flows import deployment
@@ -25,6 +24,7 @@ from flows.agents import MS_PER_S, Run, new_id, run_population
 from flows.deliveries import Acknowledged, Tally
 from flows.demo_books import check_books
 from flows.demo_progress import progress, stage
+from flows.demo_questions import DemoQuestion, ask_demo
 from flows.demo_report import Report, show_next_steps
 from flows.deployment import Servers, open_servers, prepare
 from flows.settings import Settings
@@ -46,13 +46,6 @@ COMMIT_DEADLINE_S: Final = 30
 STOP_DEADLINE_S: Final = 60
 LOOK_AGAIN_S: Final = 0.1
 PLAIN_WIDTH: Final = 100
-
-LAST_COMMITTED: Final = """
-SELECT coalesce(max(last_seq), 0) AS last_seq FROM windows WHERE shard = $shard
-"""
-WINDOW_OF: Final = """
-SELECT window_id FROM commands WHERE market = $market AND event_id = $event_id
-"""
 
 
 def demo(settings: Settings, *, agents: int = 200, seconds: int = 20, seed: int = 7) -> int:
@@ -208,7 +201,7 @@ class Course:
 
 
 def _last_committed(ledger: duckdb.DuckDBPyConnection, shard: int) -> int:
-    ((last_seq,),) = ask(ledger, LAST_COMMITTED, shard=shard).rows
+    ((last_seq,),) = ask_demo(ledger, DemoQuestion.COMMITTED, shard=shard).rows
     return int(last_seq)
 
 
@@ -226,7 +219,9 @@ def _tell(servers: Servers, tally: Tally, opening: Acknowledged) -> None:
     if not out.is_terminal:
         out = Console(highlight=False, width=PLAIN_WIDTH)
     with open_ledger(servers.postgres_dsn) as ledger:
-        ((since,),) = ask(ledger, WINDOW_OF, market=MARKET, event_id=opening.event_id).rows
+        ((since,),) = ask_demo(
+            ledger, DemoQuestion.OPENING, market=MARKET, event_id=opening.event_id
+        ).rows
         checks = check_books(ledger, market=MARKET, acknowledged=tally.acknowledged)
         Report(ledger, MARKET, since, tally, checks).show(out)
     broken = [check.promise for check in checks if not check.holds]
@@ -236,4 +231,4 @@ def _tell(servers: Servers, tally: Tally, opening: Acknowledged) -> None:
             detail="it does not hold that " + ", nor that ".join(broken),
             hint="Keep the folder: `walras log export` and `walras replay` tell what the log gives",
         )
-    show_next_steps(out)
+    show_next_steps(out, shard=opening.shard)

@@ -6,50 +6,12 @@ that fails says what it expects and how often that does not hold.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import duckdb
 
-from connectors.duckdb.query import ask
 from flows.analytics import Question, answer
 from flows.deliveries import Acknowledged
-
-# The shard of a command is not in its view: a market lives in one shard, so its place is enough.
-OUTCOMES_OF: Final = """
-WITH acknowledged AS (
-    SELECT
-        unnest($event_ids::VARCHAR[]) AS event_id,
-        unnest($senders::VARCHAR[]) AS sender,
-        unnest($shards::BIGINT[]) AS shard,
-        unnest($seqs::BIGINT[]) AS seq
-),
-outcomes AS (
-    SELECT event_id, agent_id AS sender, seq FROM bids WHERE market = $market
-    UNION ALL
-    SELECT event_id, agent_id, seq FROM commands WHERE market = $market
-    UNION ALL
-    SELECT event_id, sender, seq
-    FROM dead_letters JOIN acknowledged USING (shard, seq)
-),
-found AS (
-    SELECT event_id, count(outcomes.seq) AS outcomes, any_value(outcomes.seq) AS seq
-    FROM acknowledged LEFT JOIN outcomes USING (event_id, sender)
-    GROUP BY ALL
-)
-SELECT count(*) AS violations
-FROM found JOIN acknowledged USING (event_id)
-WHERE outcomes <> 1 OR found.seq <> acknowledged.seq
-"""
-
-UNBALANCED_TRANSACTIONS: Final = """
-SELECT count(*) AS violations
-FROM (
-    SELECT txn_id
-    FROM transactions
-    GROUP BY shard, txn_id
-    HAVING sum(amount_micros) <> 0 OR count(*) <> 2
-)
-"""
+from flows.demo_questions import DemoQuestion, ask_demo
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +39,7 @@ def check_books(
         ),
         Check(
             "the two postings of each transaction sum to zero",
-            _violations(ledger, UNBALANCED_TRANSACTIONS),
+            _violations(ledger, DemoQuestion.POSTINGS),
         ),
         *standing,
     ]
@@ -88,7 +50,7 @@ def _without_one_outcome(
 ) -> int:
     return _violations(
         ledger,
-        OUTCOMES_OF,
+        DemoQuestion.OUTCOMES,
         market=market,
         event_ids=[command.event_id for command in acknowledged],
         senders=[command.sender for command in acknowledged],
@@ -97,6 +59,6 @@ def _without_one_outcome(
     )
 
 
-def _violations(ledger: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> int:
-    ((violations,),) = ask(ledger, sql, **parameters).rows
+def _violations(ledger: duckdb.DuckDBPyConnection, question: DemoQuestion, **known: object) -> int:
+    ((violations,),) = ask_demo(ledger, question, **known).rows
     return int(violations)

@@ -16,11 +16,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from connectors.duckdb.query import ask
 from flows.analytics import Question, answer
 from flows.deliveries import Tally
 from flows.demo_books import Check
 from flows.demo_progress import in_credits, sparkline
+from flows.demo_questions import DemoQuestion, ask_demo
 from flows.population import KINDS
 
 LAST_WINDOWS: Final = 8
@@ -29,92 +29,12 @@ DIGEST_SHOWN: Final = 12
 US_PER_MS: Final = 1000
 NS_PER_MS: Final = 1_000_000
 
-PRICES: Final = """
-SELECT
-    resource,
-    arg_max(supply, window_id) AS supply,
-    arg_max(reference_micros, window_id) AS reference_micros,
-    min(clearing_micros) AS low_micros,
-    max(clearing_micros) AS high_micros,
-    arg_max(clearing_micros, window_id) AS last_micros,
-    sum(demanded) * 100 // nullif(sum(supply), 0) AS demanded_percent,
-    sum(sold) * 100 // nullif(sum(supply), 0) AS sold_percent,
-    list(clearing_micros ORDER BY window_id) FILTER (clearing_micros IS NOT NULL) AS history
-FROM prices
-WHERE market = $market AND window_id >= $since AND demanded > 0
-GROUP BY resource
-ORDER BY resource
-"""
-
-STRATEGIES: Final = """
-WITH placed AS (
-    SELECT
-        split_part(agent_id, '-', 1) AS strategy,
-        count(DISTINCT agent_id) AS agents,
-        count(*) AS bids,
-        count(*) FILTER (status IN ('won', 'partially_won')) * 100 // count(*) AS won_percent,
-        sum(paid_micros) AS paid_micros
-    FROM bids
-    WHERE market = $market AND window_id >= $since
-    GROUP BY ALL
-),
-got AS (
-    SELECT split_part(agent_id, '-', 1) AS strategy, resource, sum(quantity) AS quantity
-    FROM allocations
-    WHERE market = $market AND window_id >= $since
-    GROUP BY ALL
-),
-won AS (
-    SELECT strategy, map_from_entries(list((resource, quantity))) AS quantities
-    FROM got
-    GROUP BY strategy
-)
-SELECT placed.*, quantities
-FROM placed LEFT JOIN won USING (strategy)
-ORDER BY agents DESC, strategy
-"""
-
-TOTALS: Final = """
-WITH placed AS (
-    SELECT
-        count(*) AS bids,
-        count(*) FILTER (status = 'won') AS won,
-        count(*) FILTER (status = 'partially_won') AS won_in_part,
-        count(*) FILTER (status = 'lost') AS lost,
-        count(*) FILTER (status = 'withdrawn') AS withdrawn,
-        count(*) FILTER (status = 'rejected') AS rejected,
-        count(DISTINCT agent_id) AS bidders,
-        coalesce(sum(paid_micros), 0) AS paid_micros
-    FROM bids
-    WHERE market = $market AND window_id >= $since
-),
-others AS (
-    SELECT
-        count(*) FILTER (type = 'credits_granted') AS grants,
-        count(*) FILTER (type = 'credits_transferred') AS transfers,
-        count(*) FILTER (type = 'bid_withdrawn') AS withdrawals
-    FROM commands
-    WHERE market = $market AND window_id >= $since
-),
-delays AS (
-    SELECT epoch_us(committed_at) - epoch_us(closed_at) AS delay_us
-    FROM windows
-    WHERE window_id IN (SELECT window_id FROM bids WHERE market = $market)
-      AND window_id >= $since
-),
-committed AS (
-    SELECT quantile_disc(delay_us, 0.5) AS p50_us, quantile_disc(delay_us, 0.99) AS p99_us
-    FROM delays
-)
-SELECT * FROM placed, others, committed
-"""
-
 NEXT_STEPS: Final = {
     "demo": "the same market goes on",
     'sql "FROM bids LIMIT 5"': "ask the ledger anything in SQL",
     "prices demo": "what the last windows cleared at",
     "bids demo patient-005": "what became of one agent's bids",
-    "log export demo.jsonl": "the log of a shard, one line of JSON a message",
+    "log export --shard {shard} demo.jsonl": "its log, one line of JSON a message",
     "replay demo.jsonl": "the same log gives the same digest",
     "up": "a deployment that runs until you stop it",
 }
@@ -182,7 +102,7 @@ class Report:
         for column in ("supply", "demand", "sold", "reference", "lowest", "highest", "last"):
             table.add_column(column, justify="right")
         table.add_column("by window", style="cyan", no_wrap=True)
-        for row in self._ask(PRICES):
+        for row in self._ask(DemoQuestion.PRICES):
             table.add_row(
                 row["resource"],
                 f"{row['supply']:,}",
@@ -194,7 +114,7 @@ class Report:
         return table
 
     def _strategies(self) -> Table:
-        rows = self._ask(STRATEGIES)
+        rows = self._ask(DemoQuestion.STRATEGIES)
         kinds = [row["strategy"] for row in rows]
         resources = sorted({name for row in rows for name in row["quantities"] or {}})
         table = _table("Allocations: what each strategy won")
@@ -239,7 +159,7 @@ class Report:
 
     def _figures(self, since: int) -> Iterator[tuple[str, str]]:
         known = {"market": self.market, "since": since}
-        (totals,) = ask(self.ledger, TOTALS, **known).records()
+        (totals,) = ask_demo(self.ledger, DemoQuestion.FIGURES, **known).records()
         (passed,) = answer(self.ledger, Question.THROUGHPUT, since=since).records()
         (waited,) = answer(self.ledger, Question.LATENCY, since=since).records()
         yield "windows", f"{passed['windows']:,}"
@@ -264,16 +184,17 @@ class Report:
     def _answer(self, question: Question) -> list[dict[str, Any]]:
         return answer(self.ledger, question, market=self.market, since=self.since).records()
 
-    def _ask(self, sql: str) -> list[dict[str, Any]]:
-        return ask(self.ledger, sql, market=self.market, since=self.since).records()
+    def _ask(self, question: DemoQuestion) -> list[dict[str, Any]]:
+        known = {"market": self.market, "since": self.since}
+        return ask_demo(self.ledger, question, **known).records()
 
 
-def show_next_steps(console: Console) -> None:
-    """Commands that work as they stand."""
+def show_next_steps(console: Console, *, shard: int) -> None:
+    """Commands that work as they stand, for a market in this shard."""
     walras = "uv run walras" if which("uv") else "tools/uv run walras"
     steps = Table.grid(padding=(0, 3))
     for command, promise in NEXT_STEPS.items():
-        steps.add_row(Text(f"{walras} {command}", "cyan"), promise)
+        steps.add_row(Text(f"{walras} {command.format(shard=shard)}", "cyan"), promise)
     console.print(Padding(Group(Text("What to try next", "bold"), "", steps), 1, expand=False))
 
 

@@ -74,6 +74,19 @@ Prices = Mapping[str, ResourcePrice]
 """The last cleared window of a market, by resource."""
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is the same for whoever's turn comes now."""
+
+    prices: Prices
+    turns_left: int
+    """Turns that an agent may still expect, this one counted."""
+    rush_percent: int
+    payees: Sequence[str]
+    """Who may be paid for a service."""
+    new_id: Callable[[], str]
+
+
 @dataclass(slots=True)
 class Agent:
     """One agent between two turns: its strategy, its purse and what it waits to hear."""
@@ -93,32 +106,10 @@ class Agent:
         """Its strategy, as its name says it."""
         return kind_of(self.name)
 
-    def act(
-        self,
-        prices: Prices,
-        *,
-        turns_left: int,
-        rush_percent: int,
-        payees: Sequence[str],
-        new_id: Callable[[], str],
-    ) -> list[Command]:
+    def act(self, now: Moment) -> list[Command]:
         """Take its turn: what it sends now, in this order."""
-
-        def view() -> View:
-            return View(
-                turn=self.turn,
-                turns_left=turns_left,
-                balance_micros=self.balance_micros,
-                promised_micros=sum(self._promises.values()),
-                prices=prices,
-                outcomes=tuple(self._outcomes),
-                rush_percent=rush_percent,
-                dice=self.dice,
-                new_id=new_id,
-            )
-
-        commands = self._promise(self.strategy(view()))
-        fees = self._promise(service_fee(view(), payees, payer=self.name))
+        commands = self._promise(self.strategy(self._view(now)))
+        fees = self._promise(service_fee(self._view(now), now.payees, payer=self.name))
         self._outcomes.clear()
         self.turn += 1
         return [*commands, *fees]
@@ -134,6 +125,19 @@ class Agent:
             if isinstance(outcome, BidOutcome):
                 self._outcomes.append(outcome)
         del self._outcomes[:-LONGEST_MEMORY]
+
+    def _view(self, now: Moment) -> View:
+        return View(
+            turn=self.turn,
+            turns_left=now.turns_left,
+            balance_micros=self.balance_micros,
+            promised_micros=sum(self._promises.values()),
+            prices=now.prices,
+            outcomes=tuple(self._outcomes),
+            rush_percent=now.rush_percent,
+            dice=self.dice,
+            new_id=now.new_id,
+        )
 
     def _promise(self, commands: Sequence[Command]) -> list[Command]:
         for command in commands:

@@ -1,4 +1,4 @@
-"""`walras demo` as a newcomer runs it: twice in a row, with a Ctrl-C between, and on wrong books."""
+"""`walras demo` as a newcomer runs it: again and again, with a Ctrl-C, and on wrong books."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,27 +21,39 @@ from tests.connectors.nats.logs import eventually
 
 WALRAS = Path(sys.executable).with_name("walras")
 AGENTS = 21
+CHECKS = 10
 DEADLINE_S = 100
 STEP = re.compile(r"^ *\S*uv run walras (.+?)   +\S")
 ACKNOWLEDGED = re.compile(r"each of the ([\d,]+) acknowledged commands has one outcome")
+CLEARED = re.compile(r"[1-9]\d* windows cleared")
 STOPPED = re.compile(r"The ([\d,]+) commands that the log acknowledged are safe")
 DIGEST = re.compile(r"final digest of shard 0 +([0-9a-f]{64})")
 
 pytestmark = pytest.mark.timeout(300)
 
 
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A folder of its own; pytest's are shut to the user that Postgres runs as."""
-    with TemporaryDirectory(prefix="walras-demo-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+@pytest.fixture(scope="module")
+def shell() -> Iterator["Shell"]:
+    """A folder in which a demo has run and its servers go on, so that commands need not wait.
+
+    It is none of pytest's: those are shut to the user that Postgres runs as.
+    """
+    with folder() as home, embedded(home / "w", shards=1) as running:
+        yield Shell(home, running)
 
 
-@pytest.fixture
-def servers(home: Path) -> Iterator[Servers]:
-    """Servers that several commands share, so that each need not start them."""
-    with embedded(home / "w", shards=1) as running:
-        yield running
+@contextmanager
+def folder() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="walras-demo-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def shown(shell: "Shell") -> "Ended":
+    """What a demo has shown."""
+    demo = shell.demo(seconds=3)
+    assert 0 == demo.code, demo.err
+    return demo
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,7 @@ class Shell:
     """Somebody who types commands in a folder."""
 
     home: Path
+    servers: Servers | None = None
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -72,7 +86,7 @@ class Shell:
         with self.start("demo", "--agents", str(AGENTS), "--seconds", "60") as process:
             assert process.stderr is not None
             for line in process.stderr:
-                if "windows cleared" in line:
+                if CLEARED.search(line):
                     break
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=DEADLINE_S)
@@ -110,63 +124,61 @@ class Ended:
         return [shlex.split(step[1]) for step in found if step]
 
 
-def test_a_market_goes_on_through_ctrl_c(home: Path) -> None:
+def test_a_market_goes_on_through_ctrl_c() -> None:
     """A newcomer runs it again: nothing may be lost, counted twice, or left running."""
-    shell = Shell(home)
-    first = shell.demo(seconds=3)
-    assert 0 == first.code, first.err
-    stopped = shell.interrupted_demo()
-    assert 130 == stopped.code, stopped.err
-    assert "Traceback" not in stopped.err
-    eventually(lambda: not (home / "w" / "servers.json").exists())
-    second = shell.demo(seconds=3)
-    assert 0 == second.code, second.err
+    with folder() as home:
+        shell = Shell(home)
+        first = shell.demo(seconds=3)
+        assert 0 == first.code, first.err
+        stopped = shell.interrupted_demo()
+        assert 130 == stopped.code, stopped.err
+        assert "Traceback" not in stopped.err
+        eventually(lambda: not (home / "w" / "servers.json").exists())
+        second = shell.demo(seconds=3)
+        assert 0 == second.code, second.err
+        query = "SELECT (SELECT count(*) FROM bids) + (SELECT count(*) FROM commands) AS commands"
+        (in_all,) = json.loads(shell.run("sql", query, "--json").out)
 
-    assert (10, 0) == (second.out.count("✓"), second.out.count("✗"))
+    assert (CHECKS, 0) == (second.out.count("✓"), second.out.count("✗"))
     assert first.digest != second.digest
-    (ours, whole), (alone, same) = second.figures("windows"), first.figures("windows")
+    (alone, same), (ours, whole) = first.figures("windows"), second.figures("windows")
     assert alone == same
     assert whole > ours + alone
-    query = "SELECT (SELECT count(*) FROM bids) + (SELECT count(*) FROM commands) AS commands"
-    (row,) = json.loads(shell.run("sql", query, "--json").out)
     told = [first.number(ACKNOWLEDGED), stopped.number(STOPPED), second.number(ACKNOWLEDGED)]
-    assert row["commands"] >= sum(told)
+    assert in_all["commands"] >= sum(told)
 
 
-def test_what_it_says_to_try_next_works(home: Path, servers: Servers) -> None:
-    """The first command a newcomer copies must not fail."""
-    shell = Shell(home)
-    demo = shell.demo(seconds=3)
-    assert 0 == demo.code, demo.err
-    assert {"demo", "up", "replay"} <= {words[0] for words in demo.steps}
-    for words in demo.steps:
-        if words[0] not in {"demo", "up"}:
-            ended = shell.run(*words)
-            assert 0 == ended.code, (words, ended.err)
-            assert words[0] != "replay" or demo.digest == json.loads(ended.out)["digest"]
-
-
-def test_its_tables_tell_of_the_market(home: Path, servers: Servers) -> None:
-    """A demo that ends without a rejection, or with one strategy, shows no market."""
-    demo = Shell(home).demo(seconds=3)
-    assert 0 == demo.code, demo.err
+def test_its_tables_tell_of_the_market(shown: "Ended") -> None:
+    """A demo without a rejection, or with one strategy, shows no market."""
     for told in (
         *("tokens", "cpu_ms", "memory_mb", "attention"),
         *("truthful", "bundler", "pacer", "deadline", "follower", "patient", "bargain"),
         *("below_reserve", "publish to commit, p50 / p99", "bids a second"),
     ):
-        assert told in demo.out
+        assert told in shown.out
+    assert [] == [line for line in shown.out.splitlines() if len(line) > 100]
 
 
-def test_wrong_books_end_with_exit_code_1(home: Path, servers: Servers) -> None:
+def test_what_it_says_to_try_next_works(shell: "Shell", shown: "Ended") -> None:
+    """The first command a newcomer copies must not fail."""
+    assert {"demo", "up", "sql", "replay"} <= {words[0] for words in shown.steps}
+    for words in shown.steps:
+        if words[0] not in {"demo", "up"}:
+            ended = shell.run(*words)
+            assert 0 == ended.code, (words, ended.err)
+            assert words[0] != "replay" or shown.digest == json.loads(ended.out)["digest"]
+
+
+def test_wrong_books_end_with_exit_code_1(shell: "Shell", shown: "Ended") -> None:
     """An audit that says all is well whatever it finds is decoration."""
-    shell = Shell(home)
-    assert 0 == shell.demo(seconds=1).code
-    with psycopg.connect(servers.postgres_dsn, autocommit=True) as ledger:
+    assert shell.servers is not None
+    assert "✗" not in shown.out
+    with psycopg.connect(shell.servers.postgres_dsn, autocommit=True) as ledger:
         ledger.execute(
             "UPDATE ledger.account SET balance_micros = balance_micros + 1 WHERE agent_id = 'house'"
         )
     tampered = shell.demo(seconds=1)
     assert 1 == tampered.code
     assert "✗  the balances of a market sum to zero" in tampered.out
-    assert "What to try next" not in tampered.out
+    assert "error: the books are wrong" in tampered.err
+    assert not tampered.steps

@@ -151,6 +151,13 @@ def test_bids_from_the_command_line_win(market: Environment) -> None:
     assert ["won:", "won:"] == [walras(*words, env=market).split()[1] for words in bids]
 
 
+def test_agents_come_for_company(market: Environment) -> None:
+    """They are what gives a newcomer's bid a price."""
+    ((told, *words),) = [words for words in commands(README) if words == ["agents", "demo"]]
+    said = walras(told, *words, "--agents", "7", "--seconds", "2", env=market)
+    assert int(said.split()[0]) > 0
+
+
 @pytest.mark.parametrize("program", blocks(WRITING, "python"), ids=["with models", "hear all"])
 def test_programs_of_the_guide_run(market: Environment, tmp_path: Path, program: str) -> None:
     """A guide is copied before it is read."""

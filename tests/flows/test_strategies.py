@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.population import SEATING, Agent, kind_of, seat_agents, stake_micros
+from flows.population import SEATING, Agent, Moment, kind_of, seat_agents, stake_micros
 from flows.strategies import (
     Bargain,
     Bundler,
@@ -115,7 +115,8 @@ def demand_of(bid: BidPlaced) -> dict[str, int]:
 
 
 def act(agent: Agent, new_id: Callable[[], str]) -> list[Command]:
-    return agent.act(PRICES, turns_left=5, rush_percent=100, payees=(), new_id=new_id)
+    now = Moment(prices=PRICES, turns_left=5, rush_percent=100, payees=(), new_id=new_id)
+    return agent.act(now)
 
 
 @each_strategy

@@ -1,0 +1,39 @@
+"""The market manager: from the results of closed windows to the quotes of the next ones.
+
+A flow of its own beside allocation, which never waits for it: while it is away the market clears at
+the last known prices. Everything is handed in, so that the same route runs on the live results and
+in a test without any server. Items are `(market, value)` pairs.
+"""
+
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import FixedPartitionedSource
+from bytewax.outputs import Sink
+
+from operators.per_market import PerMarket
+from operators.quote import PastOf, PlanOf, Quote
+from state.settlement import Announcement
+from walras_schemas import MarketWindow
+
+
+def build(
+    *,
+    source: FixedPartitionedSource[tuple[str, MarketWindow], Any],
+    plan_of: PlanOf,
+    past_of: PastOf,
+    publish: Sink[tuple[str, Announcement]],
+) -> Dataflow:
+    """The dataflow over the results of all markets.
+
+    `plan_of` tells the operator's choice of controllers as it stands when a window comes, `past_of`
+    what these remember of the windows before; `publish` brings the quotes into the log.
+    """
+    flow = Dataflow("pricing")
+    results = op.input("results_in", flow, source)  # MarketWindow
+    quotes = op.stateful_batch(
+        "quote", results, lambda _resume: PerMarket(Quote(plan_of, past_of))
+    )  # Announcement
+    op.output("publish", quotes, publish)
+    return flow
