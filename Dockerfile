@@ -18,10 +18,12 @@ RUN pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes \
 # Dependencies first: this layer is made again only when the lock changes.
 COPY pyproject.toml uv.lock ./
 COPY schemas/pyproject.toml schemas/
+COPY client/pyproject.toml client/
 RUN uv sync --locked --no-dev --no-install-workspace
 
 COPY LICENSE ./
 COPY schemas schemas
+COPY client client
 COPY state state
 COPY otel otel
 COPY operators operators
@@ -31,12 +33,12 @@ COPY bench bench
 RUN uv sync --locked --no-dev
 
 FROM python:3.12-slim
-RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin walras
+RUN useradd --uid 10001 --create-home --home-dir /var/lib/walras --shell /usr/sbin/nologin walras
 COPY --from=build /opt/walras /opt/walras
 ENV PATH=/opt/walras/.venv/bin:$PATH \
     PYTHONUNBUFFERED=1
 USER walras
-WORKDIR /home/walras
+WORKDIR /var/lib/walras
 
 # It asks both servers, the streams and the schema; how long a start may take is the first number.
 HEALTHCHECK --start-period=30s --interval=30s --timeout=10s --retries=3 CMD ["walras", "doctor"]

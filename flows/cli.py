@@ -76,6 +76,7 @@ app: Final = App(
     help="The auctioneer of an agent economy: agents bid, every window the market clears.",
     help_epilogue=SETTINGS_HELP,
     version=lambda: version("walras"),
+    suppress_keyboard_interrupt=False,
     group_commands=Group("Options", sort_key=len(COMMANDS)),
 )
 

@@ -73,8 +73,12 @@ def replay(
 
 @contextmanager
 def _whole_or_not(file: Path) -> Iterator[Path]:
-    """Where to write what shall become the file, which is replaced at the end."""
-    part = file.with_name(f"{file.name}.part")
+    """Where to write what shall become the file, which is replaced at the end.
+
+    What is there and is no file, such as a device or a pipe, is written to and never replaced.
+    """
+    in_place = file.exists() and not file.is_file()
+    part = file if in_place else file.with_name(f"{file.name}.part")
     try:
         yield part
         part.replace(file)
@@ -85,7 +89,8 @@ def _whole_or_not(file: Path) -> Iterator[Path]:
             hint="Name a file in a folder that exists, on a disk with room",
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        if not in_place:
+            part.unlink(missing_ok=True)
 
 
 @contextmanager

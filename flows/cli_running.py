@@ -75,7 +75,7 @@ def _stopping() -> Iterator[threading.Event]:
     def on_signal(_number: int, _frame: object) -> None:
         stop.set()
         restore()
-        note("stopping after this window's work; once more to end at once")
+        note("stopping; a second signal ends it at once")
 
     for number in STOP_SIGNALS:
         signal.signal(number, on_signal)

@@ -46,7 +46,7 @@ def table_of(answer: Answer, *, title: str) -> Table:
 
 def raw_table_of(answer: Answer) -> Table:
     """An answer to a query that somebody typed: its columns and values as they are."""
-    return _table("", answer.columns, [[cell(v) for v in row] for row in answer.rows], answer)
+    return _table(None, answer.columns, [[cell(v) for v in row] for row in answer.rows], answer)
 
 
 def print_table(table: Table) -> None:
@@ -68,7 +68,7 @@ def cell(value: object) -> str:
 
 
 def _table(
-    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], answer: Answer
+    title: str | None, headings: Sequence[str], rows: Sequence[Sequence[str]], answer: Answer
 ) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for place, heading in enumerate(headings):

@@ -19,7 +19,8 @@ from flows.amounts import credits_text, micros_of
 from flows.analytics import outcome_at
 from flows.cli_words import note, say
 from flows.deployment import Servers, open_servers
-from flows.market_file import read_market_file
+from flows.market_file import read_market_file, read_pricing
+from flows.pricing_plan import save_plan
 from flows.settings import Settings, load_settings
 from state.errors import SettingsError, WalrasError
 from walras_schemas import BidPlaced, CommandBase, CreditsGranted, subjects
@@ -46,9 +47,11 @@ def open_market(
     *,
     market: Annotated[str | None, Parameter(help="Name of the market, else the file's.")] = None,
 ) -> None:
-    opened = read_market_file(file, event_id=_new_id())
-    subject = _subject(subjects.market, market or file.stem)
+    opened, plan = read_market_file(file, event_id=_new_id()), read_pricing(file)
+    name = market or file.stem
+    subject = _subject(subjects.market, name)
     with open_servers(load_settings()) as servers:
+        save_plan(servers.postgres_dsn, name, plan)
         _send(servers, subject, opened)
 
 

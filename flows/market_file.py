@@ -1,7 +1,8 @@
 """A market as its operator writes it down: a TOML file with the keys of `market_opened`.
 
-Promise: what is accepted here is accepted by the log, for the registry's own model says so; what is
-not is refused with the key that is wrong, before anything is sent.
+Beside them it may choose how each resource is priced, which is no part of the command. Promise:
+what is accepted here is accepted by the log, for the registry's own model says so; what is not is
+refused with the key that is wrong, before anything is sent.
 """
 
 import tomllib
@@ -11,6 +12,8 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from flows.pricing_plan import parse_plan
+from operators.quote import Plan
 from state.errors import SettingsError
 from walras_schemas import MarketOpened
 
@@ -19,7 +22,7 @@ NOT_IN_A_FILE: Final = frozenset({"type", "version", "event_id", "timestamp", "s
 
 def read_market_file(path: Path, *, event_id: str) -> MarketOpened:
     """The command that opens the market of this file."""
-    keys = _read(path)
+    keys, _plan = parse_plan(_read(path))
     strangers = sorted(keys.keys() & NOT_IN_A_FILE)
     if strangers:
         raise _wrong(path, f"{', '.join(strangers)}: this is no key of a market file")
@@ -28,6 +31,12 @@ def read_market_file(path: Path, *, event_id: str) -> MarketOpened:
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise _wrong(path, "\n".join(map(_told, details))) from error
+
+
+def read_pricing(path: Path) -> Plan:
+    """The controllers that the file chooses, by resource."""
+    _keys, plan = parse_plan(_read(path))
+    return plan
 
 
 def _read(path: Path) -> dict[str, Any]:

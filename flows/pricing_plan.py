@@ -6,7 +6,6 @@ Promise: what is accepted here can be followed; a choice that could only ever ra
 refused.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -23,15 +22,15 @@ TABLE = "pricing"
 Keys = dict[str, Any]
 
 
-def parse_plan(keys: Mapping[str, Any]) -> tuple[Keys, Plan]:
+def parse_plan(keys: Keys) -> tuple[Keys, Plan]:
     """The keys of a market file without its pricing tables, and the plan that these make."""
     resources = keys.get("resources")
-    if not isinstance(resources, Mapping):
-        return dict(keys), {}
+    if not isinstance(resources, dict):
+        return keys, {}
     plan = {
         name: _controller(name, table)
         for name, table in resources.items()
-        if isinstance(table, Mapping) and TABLE in table
+        if isinstance(table, dict) and TABLE in table
     }
     return {**keys, "resources": {name: _listed(table) for name, table in resources.items()}}, plan
 
@@ -73,19 +72,19 @@ def read_past(
 
 
 def _listed(table: Any) -> Any:
-    if not isinstance(table, Mapping):
+    if not isinstance(table, dict):
         return table
     return {key: value for key, value in table.items() if key != TABLE}
 
 
-def _controller(name: str, table: Mapping[str, Any]) -> Controller:
+def _controller(name: str, table: Keys) -> Controller:
     chosen = table[TABLE]
-    if isinstance(chosen, Mapping) and chosen.get("controller") == "fixed":
+    if isinstance(chosen, dict) and chosen.get("controller") == "fixed":
         chosen = {"price_micros": table.get("initial_price_micros"), **chosen}
     try:
         controller: Controller = msgspec.convert(chosen, type=Controller)
     except msgspec.ValidationError as error:
-        raise _wrong(name, str(error).replace("`$.", "`").replace("`$`", "the table")) from error
+        raise _wrong(name, str(error).replace("`$.", "`")) from error
     ratio_ppm = table.get("reserve_ratio_ppm", 0)
     if isinstance(controller, Vwap | Ewma) and isinstance(ratio_ppm, int) and ratio_ppm >= PPM:
         raise _wrong(

@@ -44,7 +44,15 @@ class Answer:
 def ask(ledger: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> Answer:
     """Answer a query of our own; it gets those of the parameters that it names."""
     (question,) = ledger.extract_statements(sql)
-    return _answer(ledger, question, {name: parameters[name] for name in question.named_parameters})
+    named = {name: parameters[name] for name in question.named_parameters}
+    try:
+        return _answer(ledger, question, named)
+    except duckdb.CatalogException as error:
+        raise WalrasError(
+            "the ledger is not one of this version",
+            detail=str(error).splitlines()[0],
+            hint="Run `walras up` with this version: it brings the ledger up to date",
+        ) from error
 
 
 def ask_stranger(ledger: duckdb.DuckDBPyConnection, query: str) -> Answer:
@@ -64,6 +72,10 @@ def _answer(
         rows = relation.project(shown).fetchall()
     except duckdb.IOException as error:
         raise unreachable(error) from error
+    except duckdb.Error as error:
+        if type(error) is duckdb.Error:  # what Postgres itself said has no class of its own
+            raise _denied(error) from error
+        raise
     return Answer(columns=tuple(_told_apart(relation.columns)), rows=tuple(rows))
 
 
@@ -123,6 +135,15 @@ def _call(node: Mapping[str, Any]) -> Iterator[str]:
 
 def _name(function: Mapping[str, Any]) -> str:
     return str(function["function_name"]).lower()
+
+
+def _denied(error: duckdb.Error) -> WalrasError:
+    said = str(error).splitlines()[0].partition("ERROR:")
+    return WalrasError(
+        "Postgres refuses to answer",
+        detail=(said[2] or said[0]).strip(),
+        hint="Let the user of WALRAS_POSTGRES_DSN read the views of schema walras",
+    )
 
 
 def _refused(detail: str, *, hint: str) -> WalrasError:

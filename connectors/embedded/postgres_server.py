@@ -32,7 +32,6 @@ with warnings.catch_warnings():
 
 DATABASE = "walras"
 PID_FILE = "postmaster.pid"
-SOCKETS_LINE = 4
 SOCKET = ".s.PGSQL.5432"
 SOCKET_PATH_MAX_BYTES = 103
 USER = "postgres"
@@ -78,7 +77,7 @@ def start_postgres(folder: Path) -> PostgresServer:
     except subprocess.CalledProcessError as failure:
         program = Path(failure.cmd[0]).name
         raise _failed(folder, f"{program}: {_last_words(folder / 'log')}") from failure
-    sockets = Path((folder / PID_FILE).read_text().splitlines()[SOCKETS_LINE])
+    sockets = _socket_folder(programs)
     _ensure_database(_dsn(sockets, USER))
     return PostgresServer(programs=programs, dsn=_dsn(sockets, DATABASE))
 
@@ -116,6 +115,9 @@ def _stop(programs: Programs) -> None:
     except subprocess.CalledProcessError:
         if _runs(programs.pgdata):
             _pg_ctl(programs, "stop", *wait, "-m", "immediate")
+    sockets = _socket_folder(programs)
+    if sockets != programs.pgdata:
+        shutil.rmtree(sockets)
 
 
 def _pg_ctl(programs: Programs, *words: str) -> None:
@@ -149,12 +151,19 @@ def _runs(folder: Path) -> bool:
 
 
 def _await_ready(folder: Path) -> None:
-    pid_file = folder / PID_FILE
     give_up_at_s = time.monotonic() + START_DEADLINE_S
-    while pid_file.read_text().splitlines()[-1].strip() != "ready":
-        if time.monotonic() > give_up_at_s:
-            raise _failed(folder, f"it was not ready after {START_DEADLINE_S} s")
+    while not _ready(folder):
+        if not _runs(folder) or time.monotonic() > give_up_at_s:
+            raise _failed(folder, _last_words(folder / "log"))
         time.sleep(LOOK_AGAIN_S)
+
+
+def _ready(folder: Path) -> bool:
+    """Whether the server has said so in the last line of its pid file."""
+    try:
+        return (folder / PID_FILE).read_text().rstrip().endswith("\nready")
+    except FileNotFoundError:
+        return False
 
 
 def _write_settings(conf: Path) -> None:
@@ -177,7 +186,7 @@ def _dsn(socket_folder: Path, database: str) -> str:
 def _last_words(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     complaints = [line for line in lines if "FATAL" in line or "PANIC" in line]
-    return (complaints or lines or ["it said nothing"])[-1]
+    return (complaints or lines or ["it left no log"])[-1]
 
 
 def _failed(folder: Path, reason: str) -> ServerUnreachable:

@@ -1,7 +1,7 @@
 """The results of closed windows on their way into the pricing flow: one for each market and window.
 
 No position is stored: a start goes a minute back in the stream and reads on from there, for what
-was told from a window before is told from it again under the same id. Promise: from there on every
+was told from a window is told from it again under the same id. Promise: from there on every
 result comes, in the order of the stream, through disconnections and restarts of the server; where
 results were dropped unread, the reading ends with an error.
 """
@@ -14,32 +14,29 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
-from pydantic import ValidationError
 from typing_extensions import override
 
 from connectors.nats.api import NS_PER_S, ask, nanos
-from connectors.nats.connection import Patience, connected, told
+from connectors.nats.connection import OUTAGE_LIMIT_S, Patience, connected, told
 from connectors.nats.loop import start
 from connectors.nats.subjects import RESULTS
-from connectors.nats.tail import Interrupted, Tail, check_log
+from connectors.nats.tail import HEARTBEAT_S, SILENCE_S, Interrupted, check_log
 from state.shard import StreamIdentity
 from walras_schemas import MarketWindow, subjects
 
 BACK_S = 60
 AHEAD_WINDOWS = 1000
 BATCH_WINDOWS = 100
-BATCH_BYTES = 8 << 20
 ROOM_AGAIN_S = 0.005
 IDLE = timedelta(milliseconds=4)
 ALL_MARKETS = "window.*"
-NEVER = "0001-01-01"
+LAST_DELIVERED = "Nats-Last-Consumer"
 
 log = logging.getLogger(__name__)
 
@@ -104,16 +101,12 @@ class ResultsIntake:
         """How many results may be read now."""
         return AHEAD_WINDOWS - len(self._windows)
 
-    def put(self, _timestamp_ns: int, msg: Msg) -> None:
+    def put(self, msg: Msg) -> None:
         """Add a result; what is none is told and left out."""
         try:
-            window = MarketWindow.model_validate_json(msg.data)
-            if subjects.window(window.market) != msg.subject:
-                raise ValueError(f"it is of the market {window.market}")
+            self._windows.append(_result(msg))
         except ValueError as strange:
             log.warning("%s: passed over what is no result: %s", msg.subject, told(strange))
-        else:
-            self._windows.append(window)
 
     def take(self, limit: int) -> list[MarketWindow]:
         """The next results, at most `limit`; a failure is raised after all that preceded it."""
@@ -128,32 +121,101 @@ class ResultsIntake:
         self._reading.cancel()
 
 
+def _result(msg: Msg) -> MarketWindow:
+    window = MarketWindow.model_validate_json(msg.data)
+    if subjects.window(window.market) != msg.subject:
+        raise ValueError(f"it is of the market {window.market}")
+    return window
+
+
 @dataclass(slots=True)
 class Place:
     """Where the reading stands in the stream of results."""
 
     stream: StreamIdentity
     next_seq: int
-    """The next to read; of the results before the first one that is read, the oldest there is."""
+    """The next to read; before anything was read, the oldest there is."""
     since: str | None
     """The time to begin at; None once a result was read."""
 
+    @property
+    def deliver_from(self) -> dict[str, Any]:
+        """The beginning, in the words of a consumer's configuration."""
+        if self.since is None:
+            return {"deliver_policy": "by_start_sequence", "opt_start_seq": self.next_seq}
+        return {"deliver_policy": "by_start_time", "opt_start_time": self.since}
 
-class ResultsTail(Tail):
-    """The results of the markets from a place on; those of the agents between them are left out.
 
-    That none is missing shows in the server's count of what it delivered.
+async def _read(url: str, intake: ResultsIntake) -> None:
+    """Read for ever; what ends it is an error that the flow must see."""
+    silence = Patience(
+        "the results cannot be read",
+        hint="Check that nats-server runs; what was missed is read when it is back",
+        limit_s=OUTAGE_LIMIT_S,
+    )
+    async with connected(url, name="walras results_in") as nc:
+        place: Place | None = None
+        while True:
+            try:
+                place = place or await _minute_back(nc)
+                await check_log(nc, place.stream, next_seq=place.next_seq)
+                await _read_on(nc, place, intake, silence)
+            except (NatsError, OSError) as trouble:
+                await silence.bear(trouble)
+
+
+async def _minute_back(nc: Client) -> Place:
+    """A minute before the last result, by the server's own clock."""
+    info = await ask(nc, f"STREAM.INFO.{RESULTS}")
+    held = info["state"]
+    stream = StreamIdentity(name=RESULTS, created_ns=nanos(info["created"]))
+    if not held["messages"]:
+        return Place(stream, next_seq=held["last_seq"] + 1, since=None)
+    last_at = datetime.fromtimestamp(nanos(held["last_ts"]) / NS_PER_S, UTC)
+    since = (last_at - timedelta(seconds=BACK_S)).isoformat()
+    return Place(stream, next_seq=held["first_seq"], since=since)
+
+
+async def _read_on(nc: Client, place: Place, intake: ResultsIntake, silence: Patience) -> None:
+    """Take what the server delivers until it falls silent, or a delivery was lost on the way.
+
+    The consumer lives in the server's memory and ends with the subscription.
     """
+    inbox = nc.new_inbox()
+    subscription = await nc.subscribe(inbox)
+    try:
+        await ask(nc, f"CONSUMER.CREATE.{RESULTS}", _consumer(place, inbox))
+        delivered = 0
+        while True:
+            msg = await subscription.next_msg(timeout=SILENCE_S)
+            silence.relieve()
+            if msg.reply:
+                delivered += 1
+                await _accept(msg, place, intake, delivered)
+            elif int((msg.headers or {}).get(LAST_DELIVERED, delivered)) != delivered:
+                raise Interrupted(f"{RESULTS}: a delivery was lost")
+    finally:
+        if not nc.is_closed:
+            await subscription.unsubscribe()
 
-    def __init__(self, nc: Client, place: Place, intake: ResultsIntake) -> None:
-        super().__init__(nc, place.stream, next_seq=place.next_seq, take=intake.put)
-        self._place = place
-        self._delivered = 0
 
-    @override
-    def _consumer_config(self) -> dict[str, Any]:
-        return super()._consumer_config() | {"filter_subject": ALL_MARKETS} | _beginning(self._place)
+async def _accept(msg: Msg, place: Place, intake: ResultsIntake, delivered: int) -> None:
+    sequence = msg.metadata.sequence
+    if sequence.consumer != delivered:
+        raise Interrupted(f"{RESULTS}: a delivery was lost")
+    while not intake.room:  # noqa: ASYNC110 - the flow takes without waking this loop
+        await asyncio.sleep(ROOM_AGAIN_S)
+    intake.put(msg)
+    place.next_seq, place.since = sequence.stream + 1, None
 
-    @override
-    def _accept(self, msg: Msg) -> None:
-        ...
+
+def _consumer(place: Place, inbox: str) -> dict[str, Any]:
+    config = {
+        "filter_subject": ALL_MARKETS,
+        "deliver_subject": inbox,
+        "ack_policy": "none",
+        "idle_heartbeat": HEARTBEAT_S * NS_PER_S,
+        "mem_storage": True,
+        "num_replicas": 1,
+    }
+    return {"stream_name": RESULTS, "config": config | place.deliver_from}

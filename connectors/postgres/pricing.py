@@ -1,4 +1,4 @@
-"""What the pricing flow keeps in the ledger and reads from it: choices of controllers, past windows.
+"""What pricing keeps in the ledger and reads from it: choices of controllers, past windows.
 
 Promise: the choices of a market are replaced as a whole; only committed windows are read. Nothing
 here waits for a shard's lock, nor makes a commit wait.
@@ -49,12 +49,17 @@ class ListedChoice(NamedTuple):
 
 
 def replace_choices(conn: Connection, market: str, choices: Mapping[str, str]) -> None:
-    """Set the controllers of a market, given as JSON by resource; all before are forgotten."""
+    """Set the controllers of a market, given as JSON by resource; all before are forgotten.
+
+    A ledger that has no room for them yet has none to forget.
+    """
     try:
         with reaching(), conn.transaction():
             conn.execute(_FORGET, [market])
             conn.execute(_CHOOSE, [market, list(choices), list(choices.values())])
     except UndefinedTable as missing:
+        if not choices:
+            return
         raise SettingsError(
             "the ledger does not know controllers yet",
             detail=str(missing).splitlines()[0],

@@ -3,7 +3,7 @@
 Whatever is exported here is a promise to the agents that build on it; everything else may move.
 """
 
-from walras_schemas import subjects
+from walras_schemas import queries, subjects
 from walras_schemas.commands import (
     COMMANDS,
     BidForm,
@@ -44,6 +44,17 @@ from walras_schemas.names import (
     Price,
     Quantity,
 )
+from walras_schemas.queries import (
+    QUERIES,
+    BalanceQuery,
+    BalanceReply,
+    HistoryQuery,
+    HistoryReply,
+    PricesQuery,
+    PricesReply,
+    QueryError,
+    QueryErrorReason,
+)
 from walras_schemas.reasons import BidStatus, CommandStatus, RejectionReason
 from walras_schemas.results import (
     RESULTS,
@@ -69,6 +80,7 @@ __all__ = [
     "NAME_PATTERN",
     "PAYLOAD_MAX_BYTES",
     "QUANTITY_MAX",
+    "QUERIES",
     "RESERVED_ACCOUNTS",
     "RESULTS",
     "TIMESTAMP_PATTERN",
@@ -77,6 +89,8 @@ __all__ = [
     "AgentName",
     "AgentResult",
     "Amount",
+    "BalanceQuery",
+    "BalanceReply",
     "BidForm",
     "BidOutcome",
     "BidPlaced",
@@ -89,12 +103,18 @@ __all__ = [
     "CreditsGranted",
     "CreditsTransferred",
     "EventId",
+    "HistoryQuery",
+    "HistoryReply",
     "MarketOpened",
     "MarketWindow",
     "Name",
     "Price",
     "PriceQuoted",
+    "PricesQuery",
+    "PricesReply",
     "Quantity",
+    "QueryError",
+    "QueryErrorReason",
     "RejectionReason",
     "ResourcePrice",
     "ResourceRules",
@@ -102,6 +122,7 @@ __all__ = [
     "Subject",
     "SupplyChanged",
     "bid_form_error",
+    "queries",
     "subjects",
     "uuid7_ms",
 ]

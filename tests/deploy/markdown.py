@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.deploy.compose import HOUSE
 
 DOCUMENTS = sorted(
-    [*HOUSE.glob("*.md"), *(HOUSE / "docs" / "adr").glob("*.md"), *HOUSE.glob("docs/guides/*.md")]
+    [*HOUSE.glob("*.md"), *(HOUSE / "docs").rglob("*.md"), *HOUSE.glob("*/README.md")]
 )
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

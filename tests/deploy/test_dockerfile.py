@@ -10,7 +10,12 @@ import pytest
 
 HOUSE = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text())
-OURS = {*PROJECT["tool"]["uv"]["build-backend"]["module-name"], "walras_schemas"}
+MEMBERS = PROJECT["tool"]["uv"]["workspace"]["members"]
+PACKAGES = {
+    **{name: name for name in PROJECT["tool"]["uv"]["build-backend"]["module-name"]},
+    **{f"walras_{member}": member for member in MEMBERS},
+}
+"""Each package of ours and the folder that it is in."""
 
 
 class Instruction(NamedTuple):
@@ -52,7 +57,7 @@ def ignored() -> set[str]:
 
 
 def imported(folder: str) -> set[str]:
-    """The packages of ours that the files of a folder import."""
+    """The folders whose packages the files of a folder import."""
     found: set[str] = set()
     for file in (HOUSE / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -60,7 +65,7 @@ def imported(folder: str) -> set[str]:
                 found |= {name.name.split(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 found.add(node.module.split(".")[0])
-    return found & OURS
+    return {PACKAGES[name] for name in found & PACKAGES.keys()}
 
 
 @pytest.mark.parametrize("source", copied())
@@ -73,8 +78,12 @@ def test_a_copied_path_is_there(source: str) -> None:
 def test_all_that_runs_is_copied() -> None:
     """A package left out is an ImportError in production only."""
     needed = set().union(*(imported(folder) for folder in copied() if (HOUSE / folder).is_dir()))
-    assert needed - {"walras_schemas"} <= set(copied())
-    assert {"schemas", *PROJECT["tool"]["uv"]["build-backend"]["module-name"]} <= set(copied())
+    assert needed | set(PACKAGES.values()) <= set(copied())
+
+
+def test_every_member_of_the_workspace_is_copied() -> None:
+    """The lock is of all members: without one of them uv takes it for outdated and stops."""
+    assert {f"{member}/pyproject.toml" for member in MEMBERS} <= set(copied())
 
 
 def test_the_base_has_a_python_that_the_project_takes() -> None:

@@ -1,14 +1,20 @@
 """The command line where no server is needed: what it tells, and what it refuses."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from connectors.duckdb.query import Answer
 from flows import cli
+from flows.cli_tables import cell, table_of
+from flows.cli_words import plain, printable
 from flows.settings import variables
 from tests.flows.shell import WALRAS, Said, Walras, shell
 
@@ -80,16 +86,6 @@ def test_a_wrong_setting_is_told(walras: Walras, monkeypatch: pytest.MonkeyPatch
     )
 
 
-def test_an_interruption_is_no_crash(walras: Walras, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C is an answer that a shell must be able to tell from a failure."""
-
-    def interrupted(*_words: object, **_how: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "app", interrupted)
-    assert walras("windows") == Said(code=130, out="", err="\nstopped\n")
-
-
 def test_a_reader_may_leave() -> None:
     """`walras schemas --json | head -1` must not end in a complaint."""
     reads, writes = os.pipe()
@@ -139,3 +135,37 @@ def test_schemas_are_the_registry(walras: Walras) -> None:
     listed = walras("schemas").out
     assert [name for name in schemas if name not in listed] == []
     assert "market.<market>.bid.<agent>" in listed
+
+
+def test_nothing_acts_on_a_terminal() -> None:
+    """Whoever can write into a log could move the cursor of whoever reads it."""
+    assert printable("\x1b[31mred\x07\r\u202e") == "\\x1b[31mred\\x07\\r\\u202e"
+    assert cell({"\x1b": "\x9b"}) == '{"\\u001b": "\\x9b"}'
+    assert printable("günstig 价") == "günstig 价"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (2**63, 2**63),
+        (True, True),
+        (1.5, 1.5),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+        (Decimal("1.50"), "1.50"),
+        (b"\xff\x00", "ff00"),
+        ([{1: (None, b"\x01")}], [{"1": [None, "01"]}]),
+        (date(2026, 1, 2), "2026-01-02"),
+    ],
+)
+def test_every_value_is_told_in_json(value: object, told: object) -> None:
+    """JSON with NaN in it, or an integer as a float, breaks the program that reads it."""
+    assert json.loads(json.dumps(plain(value), allow_nan=False)) == told
+
+
+def test_tables_tell_units() -> None:
+    """Micro-credits read as credits would make everyone a millionaire."""
+    answer = Answer(columns=("paid_micros", "p99_us"), rows=((1_500_000, 1_234_567), (None, None)))
+    table = table_of(answer, title="Paid")
+    shown = [[str(each) for each in column.cells] for column in table.columns]
+    assert shown == [["1.5", ""], ["1234.5 ms", ""]]

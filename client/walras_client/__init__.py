@@ -1,0 +1,38 @@
+"""The agent's side of a Walras market: a small async client on nats-py and the event registry.
+
+Whatever is exported here is a promise to the agents that build on it; everything else may move.
+"""
+
+from walras_client.client import BidId, WalrasClient
+from walras_client.errors import (
+    ClientError,
+    LogFull,
+    NoOutcome,
+    NotPlaced,
+    QueryRefused,
+    ResultsLost,
+    ServerAway,
+    Unacknowledged,
+)
+from walras_client.following import Bookmark, Following
+from walras_client.ids import new_event_id
+from walras_client.outcomes import Outcome
+from walras_client.results import Results
+
+__all__ = [
+    "BidId",
+    "Bookmark",
+    "ClientError",
+    "Following",
+    "LogFull",
+    "NoOutcome",
+    "NotPlaced",
+    "Outcome",
+    "QueryRefused",
+    "Results",
+    "ResultsLost",
+    "ServerAway",
+    "Unacknowledged",
+    "WalrasClient",
+    "new_event_id",
+]

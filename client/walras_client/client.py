@@ -1,0 +1,196 @@
+"""An agent's place in a market: it bids, hears what came of it, and asks what it owns.
+
+Promise: a command whose method returned is in the log, once; a result is heard once and in order;
+whatever cannot be done within the client's patience ends in a `ClientError` that says why.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, NewType, Self, TypeVar, overload
+
+from walras_client.following import Bookmark, Following, bookmark_now
+from walras_client.ids import new_event_id
+from walras_client.link import Link, away, open_link
+from walras_client.log import put
+from walras_client.outcomes import Outcome, Outcomes
+from walras_client.patience import TROUBLE, told
+from walras_client.queries import ask
+from walras_client.results import Results
+from walras_schemas import (
+    DEDUPE_HORIZON_MS,
+    AgentResult,
+    BalanceQuery,
+    BalanceReply,
+    BidOutcome,
+    BidPlaced,
+    BidWithdrawn,
+    CommandBase,
+    CreditsTransferred,
+    HistoryQuery,
+    HistoryReply,
+    MarketWindow,
+    PricesQuery,
+    PricesReply,
+    queries,
+    subjects,
+)
+from walras_schemas.queries import HISTORY_DEFAULT, HISTORY_MAX, Question
+from walras_schemas.wire import Message
+
+PATIENCE_S: Final = 30.0
+"""Half the time after which an event id is stale: what is placed in the end still counts."""
+
+BidId = NewType("BidId", str)
+"""The event id of a bid: its outcome tells what was won."""
+
+R = TypeVar("R", bound=Message)
+
+
+class WalrasClient:
+    """One agent in one market, over one connection."""
+
+    def __init__(
+        self, link: Link, *, market: str, agent: str, since: Bookmark, patience_s: float
+    ) -> None:
+        self.market = market
+        self.agent = agent
+        self._link = link
+        self._since = since
+        self._patience_s = patience_s
+        self._bids = subjects.bid(market, agent)
+        self._transfers = subjects.transfer(market, agent)
+        self._outcomes = Outcomes(self.results())
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls, url: str, *, market: str, agent: str, patience_s: float = PATIENCE_S
+    ) -> AsyncIterator[Self]:
+        """Take part for a block.
+
+        `patience_s` is how long a command is tried; a stream that is full and a server that is away
+        for longer end it.
+        """
+        if not 0 < patience_s < DEDUPE_HORIZON_MS / 1000:
+            raise ValueError("patience_s is above 0 and below 60: older commands are stale")
+        subjects.result(market, agent)
+        async with open_link(url, name=f"walras {market} {agent}") as link:
+            try:
+                since = await bookmark_now(link)
+            except TROUBLE as trouble:
+                raise away(f"it keeps no results: {told(trouble)}") from trouble
+            me = cls(link, market=market, agent=agent, since=since, patience_s=patience_s)
+            try:
+                yield me
+            finally:
+                await me._outcomes.close()
+
+    async def bid(
+        self, resource: str, quantity: int, unit_price_micros: int, min_quantity: int = 1
+    ) -> BidId:
+        """Bid for units of one resource in the open window; its event id."""
+        bid = BidPlaced(
+            event_id=new_event_id(),
+            resource=resource,
+            quantity=quantity,
+            unit_price_micros=unit_price_micros,
+            min_quantity=min_quantity,
+        )
+        return BidId(await self._place(bid))
+
+    async def bid_bundle(self, bundle: Mapping[str, int], *, limit_micros: int) -> BidId:
+        """Bid for several resources, all or nothing, in the open window; its event id."""
+        bid = BidPlaced(event_id=new_event_id(), bundle=dict(bundle), limit_micros=limit_micros)
+        return BidId(await self._place(bid))
+
+    async def withdraw(self, event_id: str) -> str:
+        """Take back a bid while its window is open; the event id of the withdrawal."""
+        return await self._place(BidWithdrawn(event_id=new_event_id(), bid_event_id=event_id))
+
+    async def transfer(self, to: str, amount_micros: int, purpose: str | None = None) -> str:
+        """Give credits to another agent; the event id."""
+        return await self._place(
+            CreditsTransferred(
+                event_id=new_event_id(),
+                to_agent_id=to,
+                amount_micros=amount_micros,
+                purpose=purpose,
+            )
+        )
+
+    async def place_many(self, commands: Sequence[CommandBase]) -> list[str]:
+        """Put up to 1000 commands into the log as one message, in this order; their event ids.
+
+        Bids and withdrawals go together, transfers by themselves. Each stands or falls alone.
+        """
+        await put(self._link, self._subject(commands), commands, patience_s=self._patience_s)
+        return [command.event_id for command in commands]
+
+    @overload
+    async def outcome(self, event_id: BidId, timeout_s: float) -> BidOutcome: ...
+    @overload
+    async def outcome(self, event_id: str, timeout_s: float) -> Outcome: ...
+    async def outcome(self, event_id: str, timeout_s: float) -> Outcome:
+        """What became of a command, once its window has closed."""
+        return await self._outcomes.of(event_id, timeout_s=timeout_s)
+
+    def results(self, *, after: Bookmark | None = None) -> Results:
+        """All results of the agent after a bookmark, or since the client connected."""
+        return Results(
+            self._link,
+            self.market,
+            self.agent,
+            after=after or self._since,
+            history=self._history_after,
+        )
+
+    def prices_feed(self, *, after: Bookmark | None = None) -> Following[MarketWindow]:
+        """The prices of every window after a bookmark, or since the client connected."""
+        return Following(
+            self._link,
+            subjects.window(self.market),
+            read=MarketWindow.model_validate_json,
+            after=after or self._since,
+        )
+
+    async def balance(self) -> BalanceReply:
+        """What the agent owns in the committed ledger; open bids may hold a part of it."""
+        subject = queries.balance_subject(self.market, self.agent)
+        return await self._ask(subject, BalanceQuery(), reply=BalanceReply)
+
+    async def prices(self) -> PricesReply:
+        """What the resources of the market cost in its last window."""
+        subject = queries.prices_subject(self.market)
+        return await self._ask(subject, PricesQuery(), reply=PricesReply)
+
+    async def history(
+        self,
+        *,
+        after_window: int | None = None,
+        before_window: int | None = None,
+        limit: int = HISTORY_DEFAULT,
+    ) -> list[AgentResult]:
+        """A page of past results, oldest first; an empty one means that there are no more.
+
+        The oldest after `after_window`, else the newest before `before_window`.
+        """
+        question = HistoryQuery(after_window=after_window, before_window=before_window, limit=limit)
+        subject = queries.history_subject(self.market, self.agent)
+        return (await self._ask(subject, question, reply=HistoryReply)).results
+
+    async def _history_after(self, window_id: int) -> list[AgentResult]:
+        return await self.history(after_window=window_id, limit=HISTORY_MAX)
+
+    async def _place(self, command: CommandBase) -> str:
+        (event_id,) = await self.place_many([command])
+        return event_id
+
+    def _subject(self, commands: Sequence[CommandBase]) -> str:
+        if all(isinstance(command, BidPlaced | BidWithdrawn) for command in commands):
+            return self._bids
+        if all(isinstance(command, CreditsTransferred) for command in commands):
+            return self._transfers
+        raise ValueError("a message holds bids and withdrawals, or transfers: an agent's commands")
+
+    async def _ask(self, subject: str, question: Question, *, reply: type[R]) -> R:
+        return await ask(self._link, subject, question, reply=reply, patience_s=self._patience_s)

@@ -1,0 +1,127 @@
+"""The connection of an agent to NATS.
+
+Promise: the first one is made within a deadline; when it is lost, it is made again on its own for
+as long as the client is open, and whoever watches it is told.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError
+
+from walras_client.errors import ServerAway
+from walras_client.patience import told
+
+CONNECT_DEADLINE_S: Final = 5.0
+ATTEMPT_S: Final = 2.0
+RECONNECT_WAIT_S: Final = 1
+PING_INTERVAL_S: Final = 10
+
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """One connection, and who has to know that it was lost and is there again."""
+
+    def __init__(self, nc: Client) -> None:
+        self.nc = nc
+        self._online = asyncio.Event()
+        self._watchers: set[Callable[[], None]] = set()
+
+    async def request(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        headers: dict[str, str] | None = None,
+        within_s: float = ATTEMPT_S,
+    ) -> Msg:
+        """Ask once, as soon as there is a connection to ask over."""
+        async with asyncio.timeout(within_s):
+            await self._online.wait()
+            return await self.nc.request(subject, payload, timeout=within_s, headers=headers)
+
+    async def ask(self, question: str, content: object | None = None) -> dict[str, Any]:
+        """Ask JetStream `$JS.API.<question>` once; a refusal is nats-py's own `APIError`."""
+        payload = b"" if content is None else json.dumps(content).encode()
+        return answer_of(await self.request(f"$JS.API.{question}", payload))
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Call the watcher from now on whenever the connection was made again."""
+        self._watchers.add(watcher)
+
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        """Call it no more."""
+        self._watchers.discard(watcher)
+
+    async def came(self) -> None:
+        """There is a connection."""
+        self._online.set()
+        for watcher in self._watchers:
+            watcher()
+
+    async def went(self) -> None:
+        """The connection was lost."""
+        self._online.clear()
+
+
+@asynccontextmanager
+async def open_link(url: str, *, name: str) -> AsyncIterator[Link]:
+    """Connect as `name` for a block."""
+    link = Link(Client())
+    try:
+        await _connect(link, url, name)
+        yield link
+    finally:
+        await link.nc.close()
+
+
+async def _connect(link: Link, url: str, name: str) -> None:
+    trouble: list[Exception] = []
+
+    async def remember(error: Exception) -> None:
+        trouble[:] = [error]
+        log.debug("NATS: %s", told(error))
+
+    try:
+        async with asyncio.timeout(CONNECT_DEADLINE_S):
+            await link.nc.connect(
+                url,
+                name=name,
+                error_cb=remember,
+                disconnected_cb=link.went,
+                reconnected_cb=link.came,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RECONNECT_WAIT_S,
+                ping_interval=PING_INTERVAL_S,
+            )
+    except TimeoutError:
+        reason = told(trouble[0]) if trouble else "no answer"
+        raise away(f"{reason} (waited {CONNECT_DEADLINE_S:.0f} s)") from None
+    except (NatsError, ValueError) as wrong:
+        raise away(told(wrong)) from wrong
+    await link.came()
+
+
+def answer_of(reply: Msg) -> dict[str, Any]:
+    """What JetStream answered; a refusal is raised."""
+    answer: dict[str, Any] = json.loads(reply.data)
+    if "error" in answer:
+        raise APIError.from_error(answer["error"])
+    return answer
+
+
+def away(detail: str) -> ServerAway:
+    """NATS is not there, or no market is behind it."""
+    return ServerAway(
+        "the market cannot be reached",
+        detail=detail,
+        hint="Check the URL, that nats-server runs, and that `walras up` does",
+    )

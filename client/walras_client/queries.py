@@ -1,0 +1,59 @@
+"""Questions to the market, asked until they are answered.
+
+Promise: an answer tells committed windows only; a refusal is raised with its reason. Asking changes
+nothing, so it is repeated freely.
+"""
+
+from typing import Final, TypeVar
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from walras_client.errors import QueryRefused
+from walras_client.link import Link, away
+from walras_client.patience import TROUBLE, Patience, told
+from walras_schemas import QueryError, QueryErrorReason
+from walras_schemas.wire import Message
+
+ANSWER_S: Final = 5.0
+ERROR_CODE: Final = "Nats-Service-Error-Code"
+ERROR: Final = "Nats-Service-Error"
+
+R = TypeVar("R", bound=Message)
+
+
+class NoAnswer(NatsError):
+    """The service cannot answer now."""
+
+
+async def ask(
+    link: Link, subject: str, question: Message, *, reply: type[R], patience_s: float
+) -> R:
+    """Ask until there is an answer."""
+    payload = question.model_dump_json().encode()
+    patience = Patience(patience_s)
+    try:
+        while True:
+            try:
+                return _answer(await link.request(subject, payload, within_s=ANSWER_S), reply)
+            except TROUBLE as trouble:
+                await patience.bear(trouble)
+    except TROUBLE as trouble:
+        raise away(f"{subject}: {told(trouble)}") from trouble
+
+
+def _answer(msg: Msg, reply: type[R]) -> R:
+    headers = msg.headers or {}
+    if ERROR_CODE not in headers:
+        return reply.model_validate_json(msg.data)
+    if not msg.data:
+        raise NoAnswer(f"{headers[ERROR_CODE]} {headers.get(ERROR)}")
+    error = QueryError.model_validate_json(msg.data)
+    if error.reason is QueryErrorReason.UNAVAILABLE:
+        raise NoAnswer(error.detail)
+    raise QueryRefused(
+        "the market did not answer",
+        detail=f"{msg.subject}: {error.detail}",
+        hint="Check the names of market and agent, and that the agent has received credits",
+        reason=error.reason,
+    )

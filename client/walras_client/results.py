@@ -1,0 +1,31 @@
+"""An agent's own results, and how it catches up on those that were dropped before it read them."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from walras_client.following import Bookmark, Following
+from walras_client.link import Link
+from walras_schemas import AgentResult, subjects
+
+HistoryAfter = Callable[[int], Awaitable[list[AgentResult]]]
+"""A page of results after a window, oldest first; an empty one at the end."""
+
+
+class Results(Following[AgentResult]):
+    """Every result of one agent, once and in order."""
+
+    def __init__(
+        self, link: Link, market: str, agent: str, *, after: Bookmark, history: HistoryAfter
+    ) -> None:
+        subject = subjects.result(market, agent)
+        super().__init__(link, subject, read=AgentResult.model_validate_json, after=after)
+        self._history = history
+
+    async def rebuild(self) -> AsyncIterator[AgentResult]:
+        """After `ResultsLost`: what the ledger holds after the last window that was handed out.
+
+        Each is handed out as if it had been read; reading goes on after the last of them.
+        """
+        while page := await self._history(self.bookmark.window_id):
+            for result in page:
+                self._hand_out(result)
+                yield result

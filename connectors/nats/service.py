@@ -1,0 +1,93 @@
+"""Questions over request and reply, as a NATS micro service.
+
+Promise: of all instances that listen one answers each question; answers are worked out in threads
+beside the loop, one at a time for each endpoint, so that the talk of the flow with NATS never waits
+for them.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from nats.micro import add_service
+from nats.micro.request import Request
+
+from connectors.nats.connection import connected
+
+VERSION = "1.0.0"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why there is no answer, as NATS tells it in the headers of a reply."""
+
+    code: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, or with a fault what the asker is told instead."""
+
+    payload: bytes
+    fault: Fault | None = None
+
+
+Answer = Callable[[str, bytes], Reply]
+"""Gets the subject and the payload of a question; it may wait, for it has a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One kind of question."""
+
+    name: str
+    subject: str
+    answer: Answer
+
+
+@asynccontextmanager
+async def serving(
+    url: str, *, name: str, endpoints: Sequence[Endpoint], threads: Executor
+) -> AsyncIterator[None]:
+    """Answer questions for a block, over a connection of its own."""
+    async with connected(url, name=name) as nc:
+        service = await add_service(nc, name=name, version=VERSION, queue_group=name)
+        try:
+            for endpoint in endpoints:
+                await service.add_endpoint(
+                    name=endpoint.name,
+                    subject=endpoint.subject,
+                    handler=_answering(endpoint, threads),
+                )
+            await nc.flush()
+            yield
+        finally:
+            await service.stop()
+
+
+def _answering(endpoint: Endpoint, threads: Executor) -> Callable[[Request], Awaitable[None]]:
+    async def answer(request: Request) -> None:
+        reply = await asyncio.get_running_loop().run_in_executor(
+            threads, endpoint.answer, request.subject, request.data
+        )
+        fault = reply.fault
+        if fault is None:
+            await request.respond(reply.payload)
+        else:
+            await request.respond_error(fault.code, fault.description, data=reply.payload)
+
+    async def answer_or_tell(request: Request) -> None:
+        try:
+            await answer(request)
+        except Exception:
+            # The service tells the asker only, and that no more than its name.
+            log.exception("the question %s was not answered", request.subject)
+            raise
+
+    return answer_or_tell

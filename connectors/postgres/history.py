@@ -1,0 +1,277 @@
+"""Past results of one agent, window by window, as they were published.
+
+Promise: whole windows only, oldest first. The windows of a page are found by steps along the index
+of the agent's bids, so that a page costs the same at the end of a long life as at its beginning.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from typing import Any, Final, LiteralString, NamedTuple, TypeVar
+
+from psycopg import Connection
+from psycopg.rows import class_row
+from psycopg.sql import SQL
+
+from walras_schemas import (
+    AgentResult,
+    BidOutcome,
+    BidStatus,
+    CommandOutcome,
+    CommandStatus,
+    QueryError,
+    QueryErrorReason,
+    RejectionReason,
+)
+
+OUTCOMES_MAX: Final = 10_000
+"""More than fit into one message."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+R = TypeVar("R")
+Way = Mapping[str, SQL]
+"""The order in which windows are looked for, and what lies beyond the last one found."""
+
+_SHARD: Final = """
+    SELECT shard FROM walras.transactions WHERE market = %(market)s AND agent_id = %(agent)s LIMIT 1
+"""
+_WINDOW_LENGTH: Final = """
+    SELECT closed_at - opened_at FROM walras.windows WHERE shard = %s LIMIT 1
+"""
+_OWN: Final = SQL("market = %(market)s AND agent_id = %(agent)s")
+_BETWEEN: Final = SQL('"timestamp" >= %(from_at)s AND "timestamp" < %(until_at)s')
+_FORWARD: Final[Way] = {
+    "order": SQL("ASC"),
+    "beyond": SQL(""""timestamp" >= timestamptz 'epoch' + (here.window_id + 1) * %(length)s"""),
+}
+_BACKWARD: Final[Way] = {
+    "order": SQL("DESC"),
+    "beyond": SQL(""""timestamp" < timestamptz 'epoch' + here.window_id * %(length)s"""),
+}
+# Each step asks the index for the next bid that is not in the window of the last one.
+_WINDOWS: Final = SQL("""
+    WITH RECURSIVE bid_window AS (
+        (
+            SELECT window_id FROM walras.bids WHERE {own} AND {between}
+            ORDER BY "timestamp" {order} LIMIT 1
+        )
+        UNION ALL
+        SELECT there.window_id
+        FROM bid_window AS here CROSS JOIN LATERAL (
+            SELECT window_id FROM walras.bids WHERE {own} AND {between} AND {beyond}
+            ORDER BY "timestamp" {order} LIMIT 1
+        ) AS there
+    )
+    SELECT window_id FROM (
+        (SELECT window_id FROM bid_window LIMIT %(limit)s)
+        UNION
+        SELECT window_id FROM walras.commands
+        WHERE {own} AND window_id >= %(first_window)s AND window_id < %(end_window)s
+    ) AS own_window
+    ORDER BY window_id {order} LIMIT %(limit)s
+""")
+_BIDS: Final = SQL("""
+    SELECT window_id, seq, ord, event_id, status, reason, paid_micros
+    FROM walras.bids WHERE {own} AND {between}
+    ORDER BY "timestamp" {order} LIMIT %(outcomes)s
+""")
+_COMMANDS: Final = SQL("""
+    SELECT window_id, seq, ord, event_id, type, status, reason
+    FROM walras.commands
+    WHERE {own} AND window_id >= %(first_window)s AND window_id < %(end_window)s
+    ORDER BY window_id {order} LIMIT %(outcomes)s
+""")
+_ALLOCATIONS: Final = SQL("""
+    SELECT seq, ord, resource, quantity FROM walras.allocations WHERE {own} AND {between}
+""").format(own=_OWN, between=_BETWEEN)
+_MOVED: Final = SQL("""
+    SELECT least(window_id, %(end_window)s), sum(amount_micros)::numeric
+    FROM walras.transactions WHERE {own} AND "timestamp" >= %(from_at)s
+    GROUP BY 1
+""").format(own=_OWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """An agent that the ledger knows, and how it stands after the last window of its market."""
+
+    market: str
+    agent: str
+    last_window: int
+    balance_micros: int
+
+
+def read_results(
+    conn: Connection,
+    owner: Owner,
+    *,
+    after_window: int | None,
+    before_window: int | None,
+    limit: int,
+) -> list[AgentResult] | QueryError:
+    """The oldest windows after one, else the newest before one; empty when there are no more."""
+    shard = _value(conn, _SHARD, {"market": owner.market, "agent": owner.agent})
+    pages = _Pages(conn, owner, shard=shard, length=_value(conn, _WINDOW_LENGTH, [shard]))
+    end_window = owner.last_window + 1
+    span = _Span(
+        first_window=0 if after_window is None else min(after_window, owner.last_window) + 1,
+        end_window=end_window if before_window is None else min(before_window, end_window),
+    )
+    return pages.read(span, _BACKWARD if after_window is None else _FORWARD, limit=limit)
+
+
+def _value(conn: Connection, query: LiteralString, parameters: Any) -> Any:
+    row = conn.execute(query, parameters).fetchone()
+    assert row is not None, "who owns credits received them in a window"
+    return row[0]
+
+
+class _Span(NamedTuple):
+    """Windows from the first to the one before the end."""
+
+    first_window: int
+    end_window: int
+
+
+class _BidRow(NamedTuple):
+    window_id: int
+    seq: int
+    ord: int
+    event_id: str
+    status: str
+    reason: str | None
+    paid_micros: int
+
+
+class _CommandRow(NamedTuple):
+    window_id: int
+    seq: int
+    ord: int
+    event_id: str
+    type: Any
+    status: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """The past of one owner, to be read in one direction or the other."""
+
+    conn: Connection
+    owner: Owner
+    shard: int
+    length: timedelta
+
+    def read(self, span: _Span, way: Way, *, limit: int) -> list[AgentResult] | QueryError:
+        """The first windows of a span on the way, up to a limit."""
+        windows = self._windows(span, way, limit)
+        if not windows:
+            return []
+        page = _Span(min(windows), max(windows) + 1)
+        bids = self._rows(_BidRow, _BIDS, page, way)
+        commands = self._rows(_CommandRow, _COMMANDS, page, way)
+        cut = {rows[-1].window_id for rows in (bids, commands) if len(rows) > OUTCOMES_MAX}
+        whole = sorted(takewhile(lambda window: window not in cut, windows))
+        if not whole:
+            return _too_large(windows[0])
+        return self._results(whole, bids, commands)
+
+    def _windows(self, span: _Span, way: Way, limit: int) -> list[int]:
+        parameters = self._parameters(span) | {"length": self.length, "limit": limit}
+        query = _WINDOWS.format(own=_OWN, between=_BETWEEN, **way)
+        return [window for (window,) in self.conn.execute(query, parameters)]
+
+    def _rows(self, kind: type[R], query: SQL, page: _Span, way: Way) -> list[R]:
+        parameters = self._parameters(page) | {"outcomes": OUTCOMES_MAX + 1}
+        asked = query.format(own=_OWN, between=_BETWEEN, order=way["order"])
+        with self.conn.cursor(row_factory=class_row(kind)) as cursor:
+            return cursor.execute(asked, parameters).fetchall()
+
+    def _results(
+        self, windows: Sequence[int], bids: Iterable[_BidRow], commands: Iterable[_CommandRow]
+    ) -> list[AgentResult]:
+        page = _Span(windows[0], windows[-1] + 1)
+        won, balances = self._won(page), self._balances(windows, page)
+        outcomes: dict[int, list[BidOutcome | CommandOutcome]] = {window: [] for window in windows}
+        for bid in bids:
+            if bid.window_id in outcomes:
+                outcomes[bid.window_id].append(_bid_outcome(bid, won[bid.seq, bid.ord]))
+        for command in commands:
+            if command.window_id in outcomes:
+                outcomes[command.window_id].append(_command_outcome(command))
+        return [
+            AgentResult(
+                market=self.owner.market,
+                agent_id=self.owner.agent,
+                shard=self.shard,
+                window_id=window,
+                balance_micros=balances[window],
+                outcomes=sorted(outcomes[window], key=lambda outcome: (outcome.seq, outcome.ord)),
+            )
+            for window in windows
+        ]
+
+    def _won(self, page: _Span) -> Mapping[tuple[int, int], dict[str, int]]:
+        """What each bid of the page won, by its place in the log."""
+        won: defaultdict[tuple[int, int], dict[str, int]] = defaultdict(dict)
+        for seq, ord_, resource, quantity in self.conn.execute(
+            _ALLOCATIONS, self._parameters(page)
+        ):
+            won[seq, ord_][resource] = quantity
+        return won
+
+    def _balances(self, windows: Iterable[int], page: _Span) -> Mapping[int, int]:
+        """The balance after each window: that of now, less all that was moved since."""
+        parameters = self._parameters(page)
+        moved = {window: int(micros) for window, micros in self.conn.execute(_MOVED, parameters)}
+        balances, balance = {}, self.owner.balance_micros
+        for window in sorted({*windows, *moved}, reverse=True):
+            balances[window] = balance
+            balance -= moved.get(window, 0)
+        return balances
+
+    def _parameters(self, span: _Span) -> dict[str, Any]:
+        return {
+            "market": self.owner.market,
+            "agent": self.owner.agent,
+            "first_window": span.first_window,
+            "end_window": span.end_window,
+            "from_at": _EPOCH + span.first_window * self.length,
+            "until_at": _EPOCH + span.end_window * self.length,
+        }
+
+
+def _bid_outcome(row: _BidRow, won: Mapping[str, int]) -> BidOutcome:
+    return BidOutcome(
+        event_id=row.event_id,
+        seq=row.seq,
+        ord=row.ord,
+        status=BidStatus(row.status),
+        reason=_reason(row.reason),
+        won=dict(won),
+        paid_micros=row.paid_micros,
+    )
+
+
+def _command_outcome(row: _CommandRow) -> CommandOutcome:
+    return CommandOutcome(
+        event_id=row.event_id,
+        seq=row.seq,
+        ord=row.ord,
+        type=row.type,
+        status=CommandStatus(row.status),
+        reason=_reason(row.reason),
+    )
+
+
+def _reason(text: str | None) -> RejectionReason | None:
+    return None if text is None else RejectionReason(text)
+
+
+def _too_large(window: int) -> QueryError:
+    return QueryError(
+        reason=QueryErrorReason.TOO_LARGE,
+        detail=f"window {window} has more than {OUTCOMES_MAX} outcomes of this agent",
+    )

@@ -1,0 +1,257 @@
+"""The pricing process, stopped and killed beside a market that goes on."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg
+import pytest
+from uuid_utils import uuid7
+
+from connectors.nats.client import CommandClient, open_commands
+from connectors.nats.export import export_log
+from connectors.postgres.connect import connect
+from flows import deployment, pricing_process
+from flows.pricing_plan import read_past, save_plan
+from flows.pricing_process import Process, end_pricing, pricing_beside, start_pricing
+from flows.settings import Settings
+from flows.worker import Servers
+from operators.controllers import Eip1559, Vwap
+from operators.quote import Plan, Quote
+from tests.connectors.nats.logs import eventually
+from walras_schemas import MarketWindow, ResourcePrice, subjects
+
+WALRAS = Path(sys.executable).with_name("walras")
+WINDOW_MS = 500
+STALE_AFTER = 4
+PLAN: Plan = {"cpu": Vwap(windows=3), "gpu": Eip1559()}
+WITHIN_S = 60.0
+
+LAST_CLEARED = """
+    SELECT window_id, resource, reference_micros, clearing_micros, supply, demanded, sold, stale
+    FROM walras.prices WHERE sold > 0 AND window_id = (
+        SELECT max(window_id) FROM walras.prices WHERE sold > 0
+    ) ORDER BY resource
+"""
+WINDOWS = """
+    SELECT window_id, resource, reference_micros, clearing_micros, supply, demanded, sold, stale
+    FROM walras.prices ORDER BY window_id, resource
+"""
+REFUSED_QUOTES = """
+    SELECT reason FROM walras.commands WHERE type = 'price_quoted' AND status = 'rejected'
+"""
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@dataclass(slots=True)
+class Market:
+    """An open market with an agent who keeps bidding."""
+
+    servers: Servers
+    log: CommandClient
+    ledger: psycopg.Connection
+    dice: Random = field(default_factory=lambda: Random(3))
+
+    def send(self, subject: str, **fields: Any) -> None:
+        event_id = str(uuid7())
+        payload = json.dumps({"event_id": event_id, **fields}).encode()
+        self.log.publish_command(subject, payload, msg_id=event_id)
+
+    def open(self) -> None:
+        save_plan(self.servers.postgres_dsn, "m1", PLAN)
+        listed = {"supply": 10, "initial_price_micros": 1000}
+        self.send(
+            subjects.market("m1"),
+            type="market_opened",
+            stale_after_windows=STALE_AFTER,
+            resources={"cpu": listed, "gpu": {**listed, "reserve_ratio_ppm": 1_000_000}},
+        )
+        self.send(subjects.grant("m1"), type="credits_granted", agent_id="a1", amount_micros=10**15)
+
+    def bid(self) -> None:
+        for resource in PLAN:
+            self.send(
+                subjects.bid("m1", "a1"),
+                type="bid_placed",
+                resource=resource,
+                quantity=self.dice.randint(5, 9),
+                unit_price_micros=self.dice.randint(5000, 9000),
+            )
+
+    def bid_until(self, condition: Callable[[], bool]) -> None:
+        def bid_and_look() -> bool:
+            self.bid()
+            return condition()
+
+        eventually(bid_and_look, within_s=WITHIN_S)
+
+    def cleared(self) -> dict[str, ResourcePrice]:
+        """What the last window with sales cleared at, by resource."""
+        return {row.resource: row for _, row in self.rows(LAST_CLEARED)}
+
+    def rows(self, query: str) -> list[tuple[int, ResourcePrice]]:
+        columns = ResourcePrice.model_fields
+        return [
+            (window_id, ResourcePrice(**dict(zip(columns, row, strict=True))))
+            for window_id, *row in self.ledger.execute(query)
+        ]
+
+    def is_stale(self) -> bool:
+        cleared = self.cleared().values()
+        return bool(cleared) and all(row.stale for row in cleared)
+
+    def is_fresh(self) -> bool:
+        cleared = self.cleared().values()
+        return bool(cleared) and not any(row.stale for row in cleared)
+
+    def quotes(self) -> list[tuple[str, str, int]]:
+        """All quotes in the log: subject, event id and price of each message."""
+        return [
+            (line.subject, quoted["event_id"], quoted["price_micros"])
+            for line in export_log(self.servers.nats_url, shard=0)
+            if ".price." in line.subject
+            for quoted in [json.loads(line.payload)]
+        ]
+
+    def undisturbed_quotes(self) -> list[tuple[str, str, int]]:
+        """What a pricing flow that never stopped tells from the windows in the ledger."""
+        windows: dict[int, list[ResourcePrice]] = {}
+        for window_id, row in self.rows(WINDOWS):
+            windows.setdefault(window_id, []).append(row)
+        step = Quote(lambda _market: PLAN, lambda *asked: read_past(self.ledger, *asked))
+        return [
+            (quote.subject, quote.msg_id, json.loads(quote.payload)["price_micros"])
+            for window_id, prices in windows.items()
+            for quote in step(told(window_id, prices))
+        ]
+
+
+def told(window_id: int, prices: list[ResourcePrice]) -> MarketWindow:
+    return MarketWindow(
+        market="m1",
+        shard=0,
+        window_id=window_id,
+        window_ms=WINDOW_MS,
+        digest="0" * 64,
+        prices=prices,
+    )
+
+
+@pytest.fixture(scope="module")
+def market() -> Iterator[Market]:
+    """A market in a deployment without pricing, in this process."""
+    with (
+        TemporaryDirectory(prefix="walras-pricing-", ignore_cleanup_errors=True) as home,
+        deployed(Settings(home=Path(home) / "w", window_ms=WINDOW_MS)) as servers,
+        open_commands(servers.nats_url) as log,
+        connect(servers.postgres_dsn) as ledger,
+    ):
+        opened = Market(servers, log, ledger)
+        opened.open()
+        yield opened
+
+
+@contextmanager
+def deployed(settings: Settings) -> Iterator[Servers]:
+    stop = threading.Event()
+    with deployment.open_servers(settings) as servers:
+        deployment.prepare(settings, servers)
+        allocation = threading.Thread(target=deployment.run, args=(settings, servers, stop))
+        allocation.start()
+        try:
+            yield servers
+        finally:
+            stop.set()
+            allocation.join()
+
+
+def killed(process: Process) -> None:
+    process.kill()
+    process.wait()
+    end_pricing(process)
+
+
+def test_the_market_outlives_its_pricing(market: Market) -> None:
+    """A price feed that can stop the auction would make every agent wait for it."""
+    pricing = start_pricing(market.servers)
+    market.bid_until(market.is_fresh)
+    killed(pricing)
+    market.bid_until(market.is_stale)
+    last_known = market.cleared()
+    assert {"cpu", "gpu"} == set(last_known)
+    assert {True} == {price["stale"] for price in shown_prices(market.servers)}
+    market.bid_until(lambda: market.cleared() != last_known)
+    assert market.is_stale()
+    assert [last_known[name].reference_micros for name in PLAN] == [
+        market.cleared()[name].reference_micros for name in PLAN
+    ]
+    pricing = start_pricing(market.servers)
+    market.bid_until(market.is_fresh)
+    end_pricing(pricing)
+    assert 0 == pricing.returncode
+
+
+def shown_prices(servers: Servers) -> list[dict[str, Any]]:
+    """What `walras prices` shows of the last window."""
+    environment = {
+        **os.environ,
+        "WALRAS_NATS_URL": servers.nats_url,
+        "WALRAS_POSTGRES_DSN": servers.postgres_dsn,
+    }
+    command = [WALRAS, "prices", "m1", "--last", "1", "--json"]
+    told = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60)
+    shown: list[dict[str, Any]] = json.loads(told.stdout)
+    return shown
+
+
+def test_kills_change_no_quote_and_repeat_none(market: Market) -> None:
+    """Whatever a kill leaves half done, the log must read as if there had been none."""
+    for _ in range(4):
+        quoted = len(market.quotes())
+        pricing = start_pricing(market.servers)
+        market.bid_until(lambda: len(market.quotes()) > quoted + market.dice.randint(2, 9))
+        killed(pricing)
+    pricing = start_pricing(market.servers)
+    market.bid_until(market.is_fresh)
+    eventually(lambda: is_quiet(market), within_s=WITHIN_S)
+    end_pricing(pricing)
+    quotes = market.quotes()
+    assert {1} == set(Counter(event_id for _, event_id, _ in quotes).values())
+    assert sorted(market.undisturbed_quotes()) == sorted(quotes)
+    assert [] == market.ledger.execute(REFUSED_QUOTES).fetchall()
+
+
+def is_quiet(market: Market) -> bool:
+    """True once every window that is due to be quoted has been."""
+    return sorted(market.undisturbed_quotes()) == sorted(market.quotes())
+
+
+def test_a_deployment_starts_its_pricing_again(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that died in the night must not leave stale prices until somebody looks."""
+    started: list[Process] = []
+
+    def start(servers: Servers) -> Process:
+        started.append(start_pricing(servers))
+        return started[-1]
+
+    monkeypatch.setattr(pricing_process, "FIRST_PAUSE_S", 0.1)
+    monkeypatch.setattr(pricing_process, "start_pricing", start)
+    with pricing_beside(market.servers):
+        eventually(lambda: started)
+        started[0].kill()
+        market.bid_until(lambda: len(started) > 1 and market.is_fresh())
+    assert [-9, 0] == [process.returncode for process in started]
