@@ -36,7 +36,7 @@ CREATE TABLE ledger."window" (
     first_seq bigint NOT NULL,
     next_seq bigint NOT NULL,                      -- next to read: the first of a later window
     stream_time_ns bigint NOT NULL,
-    committed_at timestamptz NOT NULL DEFAULT now(),
+    committed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     digest bytea NOT NULL,
     prev_digest bytea NOT NULL,
     PRIMARY KEY (shard, window_id)
