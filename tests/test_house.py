@@ -40,8 +40,13 @@ def committed_files() -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
+def texts() -> list[Path]:
+    """Pictures and recorded logs that are packed have no words."""
+    return [file for file in committed_files() if b"\0" not in file.read_bytes()]
+
+
 def lines_with(banned: re.Pattern[str]) -> Iterator[str]:
-    for file in committed_files():
+    for file in texts():
         for number, line in enumerate(file.read_text(errors="replace").splitlines(), start=1):
             if banned.search(line):
                 yield f"{file.relative_to(HOUSE)}:{number}: {line.strip()}"
