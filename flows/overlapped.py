@@ -2,12 +2,13 @@
 
 Promise: the items of a shard are worked on one by one, in order, in one thread of their own, and
 leave in that order when they are done; no more than `AHEAD` wait for the world at a time, then the
-flow waits too. A failure stops the flow at the next item or look.
+flow waits too. A failure stops the flow at the next item or look, and nothing that came after it is
+begun: were a later window's results marked as out, nobody would tell those of the failed one.
 """
 
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -28,6 +29,7 @@ class Overlapped(StatefulBatchLogic[V, W, None]):
         self._step: Step[V, W] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._busy: deque[Future[list[W]]] = deque()
+        self._failed = False
 
     @override
     def on_batch(self, values: list[V]) -> tuple[Iterable[W], bool]:
@@ -36,7 +38,7 @@ class Overlapped(StatefulBatchLogic[V, W, None]):
         for value in values:
             while len(self._busy) >= AHEAD:
                 done += self._busy.popleft().result()
-            self._busy.append(self._thread.submit(_work, step, value))
+            self._busy.append(self._thread.submit(self._work, step, value))
         return done + self._finished(), self.RETAIN
 
     @override
@@ -64,6 +66,11 @@ class Overlapped(StatefulBatchLogic[V, W, None]):
             done += self._busy.popleft().result()
         return done
 
-
-def _work(step: Step[V, W], value: V) -> list[W]:
-    return list(step(value))
+    def _work(self, step: Step[V, W], value: V) -> list[W]:
+        if self._failed:
+            raise CancelledError
+        try:
+            return list(step(value))
+        except BaseException:
+            self._failed = True
+            raise

@@ -59,7 +59,7 @@ def test_a_mistake_is_told_before_anything_starts(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", ["windows", "bid m1 a1 gpu 1 --price 1", "up", "log export x"])
+@pytest.mark.parametrize("words", ["windows", "bid m1 a1 gpu 1 --price 1", "up"])
 def test_silent_servers_are_told_as_such(
     walras: Walras, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ) -> None:

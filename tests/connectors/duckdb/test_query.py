@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.duckdb.ledger import open_ledger
 from connectors.duckdb.query import Answer, ask, ask_stranger
-from state.errors import ServerUnreachable, SettingsError
+from state.errors import ServerUnreachable, SettingsError, WalrasError
 
 
 def test_an_answer_is_exact(ledger: duckdb.DuckDBPyConnection) -> None:
@@ -131,6 +131,26 @@ def test_a_ledger_that_went_away_is_unreachable(postgres_dsn: str) -> None:
             owner.execute(ended, [name])
         with pytest.raises(ServerUnreachable):
             ask_stranger(ledger, "FROM bids")
+
+
+def test_a_reader_without_rights_is_told_so(dsn: str) -> None:
+    """Whoever reads with a user of its own meets this first, and it is no crash."""
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("CREATE ROLE stranger LOGIN")
+        try:
+            with (
+                open_ledger(make_conninfo(dsn, user="stranger")) as ledger,
+                pytest.raises(WalrasError, match="permission denied for schema walras"),
+            ):
+                ask(ledger, "FROM bids")
+        finally:
+            owner.execute("DROP ROLE stranger")
+
+
+def test_a_ledger_of_another_version_is_told_as_one(ledger: duckdb.DuckDBPyConnection) -> None:
+    """A program that is newer than its ledger asks for views that are not there yet."""
+    with pytest.raises(WalrasError, match="not one of this version"):
+        ask(ledger, "FROM clearing_prices")
 
 
 def test_a_balance_beyond_64_bits_is_exact(ledger: duckdb.DuckDBPyConnection) -> None:

@@ -1,17 +1,35 @@
-"""A place for servers of a test's own."""
+"""Places for servers of a test's own, whose processes must all be gone after it."""
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from connectors.embedded.servers import embedded
 from tests.connectors.embedded.processes import eventually, gone
 from tests.servers import open_folder
 
 
+@pytest.fixture(scope="session")
+def stopped() -> Iterator[Path]:
+    """Servers that were started and stopped before, which is quick to copy."""
+    with open_folder() as folder:
+        with embedded(folder / "home", shards=2):
+            pass
+        yield folder / "home"
+
+
 @pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder for embedded servers, which must all be gone after the test."""
+def bare() -> Iterator[Path]:
+    """A place where nothing was ever started."""
     with open_folder() as folder:
         yield folder / "home"
         eventually(lambda: gone(folder))
+
+
+@pytest.fixture
+def root(bare: Path, stopped: Path) -> Path:
+    """A place where servers have been before."""
+    subprocess.run(["cp", "-a", stopped, bare], check=True)  # noqa: S607 - owners are kept
+    return bare

@@ -321,9 +321,16 @@ def test_reading_ahead_is_bounded_in_bytes(
     make_streams(nc)
     large = [b"%d" % number * (1 << 20) for number in range(9)]
     fill_shard(nc, large)
-    batches = drained(source_of(nc, nats_url, until=9))
-    assert large == payloads_of(batches)
-    assert max(sum(map(len, batch.payloads)) for batch in batches) <= 4 << 20
+    intake = Intake(nats_url, wait_for(identity(nc, 0)), next_seq=1)
+    read: list[RawBatch] = []
+    while len(payloads_of(read)) < 6:
+        eventually(lambda: intake.room() == (0, 0))
+        read += filter(None, [intake.take(1000)])
+        assert sum(map(len, read[-1].payloads)) <= 4 << 20
+    eventually(reads_beyond(intake, 9))
+    read += filter(None, [intake.take(1000)])
+    intake.close()
+    assert large == payloads_of(read)
 
 
 def test_nothing_is_kept_between_two_runs(nc: Client, nats_url: str) -> None:

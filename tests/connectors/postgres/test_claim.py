@@ -10,7 +10,7 @@ from state.book import Account, MarketBook, bid_key
 from state.errors import LogReplaced, SettingsError
 from state.market import ListedResource, Quote
 from state.seen import SeenIds
-from state.settlement import Settlement
+from state.settlement import IdleWindow, Settlement
 from state.shard import Position, StreamIdentity, Token
 from tests.connectors.postgres.asking import value
 from tests.connectors.postgres.windows import (
@@ -107,6 +107,26 @@ def test_balances_beyond_int64(conn: Connection) -> None:
     assert 0 == value(conn, "SELECT sum(balance_micros) FROM walras.accounts")
 
 
+def test_the_state_of_other_shards_stays_out(conn: Connection) -> None:
+    """All shards share the tables: a neighbour's accounts and ids would change its outcomes."""
+    commit_all(conn, busy_window())
+    other = claim(conn, 1, identity=LOG, window_ms=WINDOW_MS)
+    neighbour = window(
+        commands=[grant(5, "a1", 9, market="m2")],
+        balances=balances("m2", a1=9, treasury=-9),
+        listings=[listing("m2")],
+    )
+    commit_window(conn, replace(neighbour, shard=1), token=other.token)
+    zero, one = claim_log(conn), claim_log(conn, shard=1)
+    assert [{"m1"}, {"m2"}] == [set(state.board.listings) for state in (zero, one)]
+    assert [{"m1"}, {"m2"}] == [set(state.books.markets) for state in (zero, one)]
+    now_ns = neighbour.stream_time_ns
+    key = bid_key("m2", "treasury", event_id(5))
+    assert [None, RejectionReason.DUPLICATE] == [
+        state.board.seen.judge(key, time_ns=now_ns) for state in (zero, one)
+    ]
+
+
 def test_another_stream_is_refused(conn: Connection) -> None:
     """A stream that was made again counts from 1: its messages would be taken for applied ones."""
     claim_log(conn)
@@ -176,15 +196,17 @@ def test_ids_are_known_for_as_long_as_they_could_come_back(conn: Connection) -> 
     assert RejectionReason.DUPLICATE == judged(seen, "a1", ahead, time_ns=last_moment_ns)
 
 
-def test_older_ids_are_left_where_they_are(conn: Connection) -> None:
-    """A restart that read all ids of a year would take hours and all memory."""
-    first = busy_window()
-    later = replace(
-        window(after=first),
-        window_id=START_WINDOW + 70,
-        stream_time_ns=(START_WINDOW + 70) * WINDOW_MS * NS_PER_MS,
-    )
-    commit_all(conn, first, later)
-    seen = claim_log(conn).books.seen
+@pytest.mark.parametrize("window_ms", [1_000, 100_000])
+def test_older_ids_are_left_where_they_are(conn: Connection, window_ms: int) -> None:
+    """A restart that read all ids of a year, or of one long window, would need all memory."""
+    token = claim(conn, 0, identity=LOG, window_ms=window_ms).token
     then_ns = START_WINDOW * WINDOW_MS * NS_PER_MS
+    first = replace(
+        busy_window(), window_id=then_ns // (window_ms * NS_PER_MS), stream_time_ns=then_ns
+    )
+    later_ns = then_ns + 66_000 * NS_PER_MS
+    later = IdleWindow(0, first.window_id + 70, first.next_seq, first.next_seq + 1, later_ns)
+    for closed in (first, later):
+        commit_window(conn, closed, token=token)
+    seen = claim(conn, 0, identity=LOG, window_ms=window_ms).books.seen
     assert None is judged(seen, "a1", event_id(4), time_ns=then_ns)

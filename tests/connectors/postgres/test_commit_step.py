@@ -153,6 +153,16 @@ def test_no_server_for_longer_than_our_patience(
     assert 1 == len(caplog.records)
 
 
+def test_a_lock_that_nobody_gives(conn: Connection, dsn: str, claimed: ShardState) -> None:
+    """A server that answers and still lets no one through is an outage like any other."""
+    writers = LedgerWriters(f"{dsn} options='-c lock_timeout=10ms'", {0: claimed}, patience=SHORT)
+    with conn.transaction():
+        conn.execute("LOCK TABLE ledger.shard")
+        with pytest.raises(ServerUnreachable, match="did not give a lock in time"):
+            writers.of(0).commit(busy_window())
+    writers.close()
+
+
 def test_a_replaced_writer_stops_at_once(conn: Connection, writers: LedgerWriters) -> None:
     """No patience helps against a successor."""
     claim_log(conn)

@@ -10,9 +10,9 @@ import pytest
 from psycopg import Connection
 
 from connectors.postgres.connect import connect
-from connectors.postgres.migrate import MIGRATIONS, migrate, schema_version
+from connectors.postgres.migrate import LOCK_KEY, MIGRATIONS, migrate, schema_version
 from state.errors import SettingsError
-from tests.connectors.postgres.asking import value
+from tests.connectors.postgres.asking import value, wait_until
 
 NAMES = sorted(file.stem for file in MIGRATIONS.glob("*.sql"))
 
@@ -61,30 +61,39 @@ def test_a_second_time_does_nothing(dsn: str) -> None:
     assert before == catalogue(dsn)
 
 
-def test_two_processes_at_once(empty_dsn: str) -> None:
-    """Two hosts that start together must not trip over each other's half-made schema."""
+def start_migrating(dsn: str) -> subprocess.Popen[str]:
     command = (
         "import sys; from connectors.postgres.migrate import migrate; print(migrate(sys.argv[1]))"
     )
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", command, empty_dsn],
-            cwd=MIGRATIONS.parent.parent,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
+    return subprocess.Popen(
+        [sys.executable, "-c", command, dsn],
+        cwd=MIGRATIONS.parent.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_processes_at_once(empty_dsn: str) -> None:
+    """Two hosts that start together must not trip over each other's half-made schema."""
+    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with connect(empty_dsn) as gate:
+        gate.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        both = [start_migrating(empty_dsn) for _ in range(2)]
+        wait_until(lambda: value(gate, waiting) == 2)
     told = sorted(process.communicate(timeout=60)[0].strip() for process in both)
     assert [0, 0] == [process.returncode for process in both]
     assert sorted([str(NAMES), "[]"]) == told
 
 
-def test_a_process_killed_while_migrating_leaves_no_lock(dsn: str) -> None:
+def test_a_process_killed_while_migrating_leaves_no_lock(empty_dsn: str) -> None:
     """The runner's own lock is a row: left behind, it would refuse every later start."""
-    with connect(dsn) as conn:
+    with connect(empty_dsn) as conn:
+        conn.execute("CREATE SCHEMA yoyo")
+        conn.execute(
+            "CREATE TABLE yoyo.yoyo_lock (locked int PRIMARY KEY, ctime timestamp, pid int)"
+        )
         conn.execute("INSERT INTO yoyo.yoyo_lock VALUES (1, now(), 4711)")
-    assert [] == migrate(dsn)
+    assert NAMES == migrate(empty_dsn)
 
 
 def test_a_failing_migration_leaves_nothing(empty_dsn: str, tmp_path: Path) -> None:

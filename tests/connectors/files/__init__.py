@@ -1,0 +1,1 @@
+"""The log as a file: what may stand in it, and what a damaged one says."""
