@@ -32,8 +32,8 @@ def up() -> None:
     with _stopping() as stop, deployment.open_servers(settings) as servers:
         deployment.prepare(settings, servers)
         _tell_where(settings, servers)
-        say("ready")
-        deployment.run(settings, servers, stop)
+        with deployment.companions(servers):
+            deployment.run(settings, servers, stop, ready=lambda: say("ready"))
     note("stopped")
 
 

@@ -6,7 +6,7 @@ the ledger stands, and a worker that was replaced stops and says so. Whatever fa
 """
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from connectors.embedded.servers import embedded
@@ -17,11 +17,13 @@ from connectors.postgres.connect import connect
 from connectors.postgres.ledger import claim
 from connectors.postgres.migrate import migrate
 from flows.cluster import run_cluster
+from flows.pricing_process import pricing_beside
+from flows.queries import serving_queries
 from flows.settings import Settings
 from flows.worker import Servers, Worker
 from state.shard import ShardState, StreamIdentity
 
-__all__ = ["Servers", "claim_all", "open_servers", "prepare", "run"]
+__all__ = ["Servers", "claim_all", "companions", "open_servers", "prepare", "run"]
 
 
 @contextmanager
@@ -48,10 +50,27 @@ def prepare(settings: Settings, servers: Servers) -> None:
     )
 
 
-def run(settings: Settings, servers: Servers, stop: threading.Event) -> None:
+@contextmanager
+def companions(servers: Servers) -> Iterator[None]:
+    """What runs beside the flow and never in its way: the market manager, and the query service."""
+    with (
+        pricing_beside(servers),
+        serving_queries(servers.nats_url, servers.postgres_dsn),
+    ):
+        yield
+
+
+def run(
+    settings: Settings,
+    servers: Servers,
+    stop: threading.Event,
+    *,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
     """Run the flow until `stop` is set, in this process or in as many as the settings say.
 
-    Every shard is claimed first: whoever wrote it before is refused from then on.
+    Every shard is claimed first: whoever wrote it before is refused from then on. `ready` is called
+    when that is done.
     """
     identities = stream_identities(servers.nats_url, shards=settings.shards)
     claims = claim_all(servers.postgres_dsn, identities, window_ms=settings.window_ms)
@@ -64,6 +83,7 @@ def run(settings: Settings, servers: Servers, stop: threading.Event) -> None:
         identities=identities,
     )
     with _ticks(settings, servers):
+        ready()
         if settings.processes == 1:
             worker.run(stop)
         else:

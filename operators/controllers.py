@@ -16,7 +16,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 
 from state.market import PPM
-from walras_schemas import AMOUNT_MAX, ResourcePrice
+from walras_schemas import AMOUNT_MAX
 
 WINDOWS_MAX = 10_000
 HALF_LIFE_MAX = 1_000
@@ -28,15 +28,19 @@ PriceMicros = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
 Share = Annotated[int, msgspec.Meta(ge=1, le=PPM)]
 
 
-class Sale(NamedTuple):
-    """What one window sold of a resource, and at which price."""
+class Seen(NamedTuple):
+    """One resource in one window that has closed: prices in micros a unit, quantities in units."""
 
-    price_micros: int
-    units: int
+    window_id: int
+    reference_micros: int
+    clearing_micros: int | None
+    """None when nothing was sold."""
+    supply: int
+    sold: int
 
 
-Follow = Callable[[ResourcePrice], int]
-"""Takes in the next window of a resource; the price to quote after it, in micros a unit."""
+Follow = Callable[[Seen], int | None]
+"""Takes in the next window; the price to quote after it, or None for no quote."""
 
 
 class Choice(
@@ -58,19 +62,25 @@ class Choice(
 
     @property
     def remembered_sales(self) -> int:
-        """How many of the latest sales the living state is rebuilt from."""
+        """From how many of the latest windows with sales the living state is rebuilt."""
         return 0
 
-    def start(self, past: Iterable[Sale]) -> Follow:
-        """The living state after `past`: the latest `remembered_sales`, oldest first."""
-        follow = self._start(past)
+    def start(self, past: Iterable[Seen]) -> Follow:
+        """The living state after `past`, which is in order.
 
-        def bounded(seen: ResourcePrice) -> int:
-            return min(max(follow(seen), self.min_micros), self.max_micros)
+        It holds the resource's latest window, and of those with sales `remembered_sales`.
+        """
+        follow = self._start()
 
+        def bounded(seen: Seen) -> int | None:
+            price = follow(seen)
+            return None if price is None else min(max(price, self.min_micros), self.max_micros)
+
+        for seen in past:
+            follow(seen)
         return bounded
 
-    def _start(self, past: Iterable[Sale]) -> Follow:
+    def _start(self) -> Follow:
         raise NotImplementedError
 
 
@@ -87,88 +97,120 @@ class Vwap(Choice, frozen=True, kw_only=True):
     def remembered_sales(self) -> int:
         return self.windows
 
-    def _start(self, past: Iterable[Sale]) -> Follow:
-        sales: deque[Sale] = deque()
+    def _start(self) -> Follow:
+        sales: deque[tuple[int, int]] = deque()
         paid = units = 0
 
-        def add(sale: Sale) -> None:
+        def add(price_micros: int, sold: int) -> tuple[int, int]:
             nonlocal paid, units
-            sales.append(sale)
-            gone = sales.popleft() if len(sales) > self.windows else Sale(0, 0)
-            paid += sale.price_micros * sale.units - gone.price_micros * gone.units
-            units += sale.units - gone.units
+            sales.append((price_micros, sold))
+            gone_micros, gone = sales.popleft() if len(sales) > self.windows else (0, 0)
+            paid += price_micros * sold - gone_micros * gone
+            units += sold - gone
+            return paid, units
 
-        return _after_sales(past, add, lambda: (paid, units))
+        return _after_sales(add)
 
 
 class Ewma(Choice, frozen=True, kw_only=True):
     """The exponentially weighted average of clearing prices: each weighs 2^(-age / half-life).
 
     Ages count windows that sold something: one without sales carries the last price. Weights have
-    64 binary digits; prices more than sixteen half-lives old, which would weigh less than 1/65 536,
-    are forgotten, so that the average is exact however often it is begun again. Source: J.P. Morgan
-    / Reuters, RiskMetrics Technical Document, 4th ed. (1996), § 5.2, there for variances.
+    64 binary digits; what is sixteen half-lives old, and would weigh less than 1/65 536, is
+    forgotten, so that the average is exact wherever it is begun again. Source: J.P. Morgan and
+    Reuters, RiskMetrics Technical Document, 4th ed. (1996), § 5.2, where it is for variances.
     """
 
-    half_life_windows: Annotated[int, msgspec.Meta(ge=1, le=HALF_LIFE_MAX)] = 10
+    half_life_windows: Annotated[int, msgspec.Meta(ge=1, le=HALF_LIFE_MAX)] = 5
 
     @property
     def remembered_sales(self) -> int:
         return self.half_life_windows * HALF_LIVES_REMEMBERED
 
-    def _start(self, past: Iterable[Sale]) -> Follow:
+    def _start(self) -> Follow:
         weights, totals = decaying_weights(self.half_life_windows)
         newest_first: deque[int] = deque(maxlen=self.remembered_sales)
 
-        def average() -> tuple[int, int]:
-            known = len(newest_first)
-            return sum(map(mul, weights, newest_first)), totals[known - 1] if known else 0
+        def add(price_micros: int, _sold: int) -> tuple[int, int]:
+            newest_first.appendleft(price_micros)
+            return sum(map(mul, weights, newest_first)), totals[len(newest_first) - 1]
 
-        return _after_sales(past, lambda sale: newest_first.appendleft(sale.price_micros), average)
+        return _after_sales(add)
 
 
 class Eip1559(Choice, frozen=True, kw_only=True):
     """The base fee of Ethereum: up or down by at most an eighth with utilisation against a target.
 
-    It moves from the price that was in force in the window, and utilisation is what was sold of the
-    supply. Where nothing was supplied there is nothing to measure: the price stays. Source: EIP-1559
-    (2019), with the target at any share of the supply where Ethereum's is one half.
+    It moves from the price in force in the window by the share of the supply that was sold, and
+    stays where nothing was supplied. A quote is in force two windows after the one it was told
+    from, so it is told from every second window only: told from each, the prices of even and of odd
+    windows would part. Source: EIP-1559 (2019); Ethereum's target is one half.
     """
 
     target_ppm: Share = 800_000
 
-    def _start(self, past: Iterable[Sale]) -> Follow:  # noqa: ARG002 - it needs no past
-        return lambda seen: next_base_fee(
-            seen.reference_micros,
-            used=seen.sold,
-            target=max(seen.supply * self.target_ppm // PPM, 1) if seen.supply else seen.sold,
-        )
+    def _start(self) -> Follow:
+        last_window = -1
+
+        def follow(seen: Seen) -> int | None:
+            nonlocal last_window
+            one_after_the_other = seen.window_id == last_window + 1
+            last_window = seen.window_id
+            if one_after_the_other and seen.window_id % 2:
+                return None
+            if not seen.supply:
+                return seen.reference_micros
+            target = max(seen.supply * self.target_ppm // PPM, 1)
+            return next_base_fee(seen.reference_micros, used=seen.sold, target=target)
+
+        return follow
 
 
 class Fixed(Choice, frozen=True, kw_only=True):
-    """Always the same price: a posted price, as in any shop; no source but the operator's word."""
+    """Always the same price: the operator's word is its source."""
 
     price_micros: PriceMicros
 
-    def _start(self, past: Iterable[Sale]) -> Follow:  # noqa: ARG002 - it heeds no past
+    def _start(self) -> Follow:
         return lambda _seen: self.price_micros
 
 
 Controller = Vwap | Ewma | Eip1559 | Fixed
-"""In a file or in the ledger it names itself: `{"controller": "vwap", "windows": 20}`."""
+"""In a file and in the ledger it names itself: `{"controller": "vwap", "windows": 20}`."""
 
 
 def usual_controller(*, reserve_ratio_ppm: int) -> Controller:
     """What prices a resource for which the operator chose nothing (docs/pricing.md says why)."""
-    return Eip1559() if reserve_ratio_ppm else Ewma()
+    return Eip1559() if reserve_ratio_ppm else Vwap()
 
 
 def next_base_fee(fee_micros: int, *, used: int, target: int) -> int:
-    """The formula of EIP-1559, which also bounds the change where a target is below one half."""
+    """The formula of EIP-1559; where the target is below one half the change has the same bound."""
     if used == target:
         return fee_micros
     change = fee_micros * min(abs(used - target), target) // target // MAX_CHANGE_DENOMINATOR
     return fee_micros + max(change, 1) if used > target else fee_micros - change
+
+
+def _after_sales(add: Callable[[int, int], tuple[int, int]]) -> Follow:
+    """Follow the average that `add` gives, as a numerator and a denominator, with each sale.
+
+    A window without sales carries it; before the first sale the price in force stays.
+    """
+    average: int | None = None
+
+    def follow(seen: Seen) -> int:
+        nonlocal average
+        if seen.clearing_micros is not None:
+            average = nearest(*add(seen.clearing_micros, seen.sold))
+        return seen.reference_micros if average is None else average
+
+    return follow
+
+
+def nearest(numerator: int, denominator: int) -> int:
+    """The quotient as the nearest integer; halves go up."""
+    return (2 * numerator + denominator) // (2 * denominator)
 
 
 @cache
@@ -179,6 +221,7 @@ def decaying_weights(half_life: int) -> tuple[Sequence[int], Sequence[int]]:
 
 
 def _decay(half_life: int) -> Iterator[int]:
+    """Weights from 1 on (in units of 2^-64), each the one before times the root of one half."""
     kept = _root(1 << (WEIGHT_BITS * half_life - 1), half_life)
     weight = 1 << WEIGHT_BITS
     while True:
@@ -193,27 +236,3 @@ def _root(number: int, degree: int) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if middle**degree <= number else (low, middle)
     return low
-
-
-def _after_sales(
-    past: Iterable[Sale], add: Callable[[Sale], None], average: Callable[[], tuple[int, int]]
-) -> Follow:
-    """Follow the sales by their average, a numerator and a denominator.
-
-    Before the first sale the price in force stays, afterwards the average of those there were.
-    """
-    for sale in past:
-        add(sale)
-
-    def follow(seen: ResourcePrice) -> int:
-        if seen.clearing_micros is not None:
-            add(Sale(seen.clearing_micros, seen.sold))
-        numerator, denominator = average()
-        return nearest(numerator, denominator) if denominator else seen.reference_micros
-
-    return follow
-
-
-def nearest(numerator: int, denominator: int) -> int:
-    """The quotient as the nearest integer; halves go up."""
-    return (2 * numerator + denominator) // (2 * denominator)

@@ -8,6 +8,7 @@ accepts and never more.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate
@@ -224,8 +225,8 @@ def _distinct(pairs: list[tuple[str, object]]) -> Mapping[str, object] | _Repeat
     mapping = dict(pairs)
     if len(mapping) == len(pairs):
         return mapping
-    keys = [key for key, _ in pairs]
-    return _RepeatedKey(next(key for key in keys if keys.count(key) > 1))
+    times = Counter(key for key, _ in pairs)
+    return _RepeatedKey(next(key for key, count in times.items() if count > 1))
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -243,7 +244,8 @@ def _bounded_int(digits: str) -> int:
 NESTING_MAX = 100
 _DIGITS_MAX = 30
 _SHOWN = 256
-_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# Possessive, and a text may end with the payload: no text, however ill, is read twice.
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _STRICT_JSON: dict[str, Any] = {
     "object_pairs_hook": _distinct,

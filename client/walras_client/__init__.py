@@ -16,6 +16,7 @@ from walras_client.errors import (
 )
 from walras_client.following import Bookmark, Following
 from walras_client.ids import new_event_id
+from walras_client.log import Receipt
 from walras_client.outcomes import Outcome
 from walras_client.results import Results
 
@@ -29,6 +30,7 @@ __all__ = [
     "NotPlaced",
     "Outcome",
     "QueryRefused",
+    "Receipt",
     "Results",
     "ResultsLost",
     "ServerAway",

@@ -4,14 +4,14 @@ Promise: a command whose method returned is in the log, once; a result is heard 
 whatever cannot be done within the client's patience ends in a `ClientError` that says why.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, NewType, Self, TypeVar, overload
+from typing import Any, Final, NewType, Self, TypeVar, overload
 
 from walras_client.following import Bookmark, Following, bookmark_now
 from walras_client.ids import new_event_id
 from walras_client.link import Link, away, open_link
-from walras_client.log import put
+from walras_client.log import Receipt, put
 from walras_client.outcomes import Outcome, Outcomes
 from walras_client.patience import TROUBLE, told
 from walras_client.queries import ask
@@ -71,19 +71,29 @@ class WalrasClient:
         `patience_s` is how long a command is tried; a stream that is full and a server that is away
         for longer end it.
         """
+        one = cls.connect_many(url, market=market, agents=[agent], patience_s=patience_s)
+        async with one as clients:
+            yield clients[agent]
+
+    @classmethod
+    @asynccontextmanager
+    async def connect_many(
+        cls, url: str, *, market: str, agents: Iterable[str], patience_s: float = PATIENCE_S
+    ) -> AsyncIterator[dict[str, Self]]:
+        """Take part for a block as several agents of one program, over one connection."""
         if not 0 < patience_s < DEDUPE_HORIZON_MS / 1000:
             raise ValueError("patience_s is above 0 and below 60: older commands are stale")
-        subjects.result(market, agent)
-        async with open_link(url, name=f"walras {market} {agent}") as link:
+        async with open_link(url, name=f"walras agents of {market}") as link:
+            since = await _now(link)
+            clients = {
+                agent: cls(link, market=market, agent=agent, since=since, patience_s=patience_s)
+                for agent in agents
+            }
             try:
-                since = await bookmark_now(link)
-            except TROUBLE as trouble:
-                raise away(f"it keeps no results: {told(trouble)}") from trouble
-            me = cls(link, market=market, agent=agent, since=since, patience_s=patience_s)
-            try:
-                yield me
+                yield clients
             finally:
-                await me._outcomes.close()
+                for client in clients.values():
+                    await client.close()
 
     async def bid(
         self, resource: str, quantity: int, unit_price_micros: int, min_quantity: int = 1
@@ -109,12 +119,10 @@ class WalrasClient:
 
     async def transfer(self, to: str, amount_micros: int, purpose: str | None = None) -> str:
         """Give credits to another agent; the event id."""
+        asked: dict[str, Any] = {} if purpose is None else {"purpose": purpose}
         return await self._place(
             CreditsTransferred(
-                event_id=new_event_id(),
-                to_agent_id=to,
-                amount_micros=amount_micros,
-                purpose=purpose,
+                event_id=new_event_id(), to_agent_id=to, amount_micros=amount_micros, **asked
             )
         )
 
@@ -123,8 +131,13 @@ class WalrasClient:
 
         Bids and withdrawals go together, transfers by themselves. Each stands or falls alone.
         """
-        await put(self._link, self._subject(commands), commands, patience_s=self._patience_s)
+        await self.place(commands)
         return [command.event_id for command in commands]
+
+    async def place(self, commands: Sequence[CommandBase]) -> Receipt:
+        """Like `place_many`; where the message lies in the log."""
+        subject = self._subject(commands)
+        return await put(self._link, subject, commands, patience_s=self._patience_s)
 
     @overload
     async def outcome(self, event_id: BidId, timeout_s: float) -> BidOutcome: ...
@@ -174,16 +187,22 @@ class WalrasClient:
 
         The oldest after `after_window`, else the newest before `before_window`.
         """
-        question = HistoryQuery(after_window=after_window, before_window=before_window, limit=limit)
+        asked: dict[str, Any] = {"after_window": after_window, "before_window": before_window}
+        given = {name: window for name, window in asked.items() if window is not None}
+        question = HistoryQuery(limit=limit, **given)
         subject = queries.history_subject(self.market, self.agent)
         return (await self._ask(subject, question, reply=HistoryReply)).results
+
+    async def close(self) -> None:
+        """Listen for outcomes no longer; the block that connected does this at its end."""
+        await self._outcomes.close()
 
     async def _history_after(self, window_id: int) -> list[AgentResult]:
         return await self.history(after_window=window_id, limit=HISTORY_MAX)
 
     async def _place(self, command: CommandBase) -> str:
-        (event_id,) = await self.place_many([command])
-        return event_id
+        await self.place([command])
+        return command.event_id
 
     def _subject(self, commands: Sequence[CommandBase]) -> str:
         if all(isinstance(command, BidPlaced | BidWithdrawn) for command in commands):
@@ -194,3 +213,10 @@ class WalrasClient:
 
     async def _ask(self, subject: str, question: Question, *, reply: type[R]) -> R:
         return await ask(self._link, subject, question, reply=reply, patience_s=self._patience_s)
+
+
+async def _now(link: Link) -> Bookmark:
+    try:
+        return await bookmark_now(link)
+    except TROUBLE as trouble:
+        raise away(f"it keeps no results: {told(trouble)}") from trouble

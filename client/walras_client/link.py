@@ -9,11 +9,14 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any, Final
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from nats.js.api import Header
 from nats.js.errors import APIError
 
 from walras_client.errors import ServerAway
@@ -23,17 +26,21 @@ CONNECT_DEADLINE_S: Final = 5.0
 ATTEMPT_S: Final = 2.0
 RECONNECT_WAIT_S: Final = 1
 PING_INTERVAL_S: Final = 10
+NO_RESPONDERS: Final = "503"
 
 log = logging.getLogger(__name__)
 
 
 class Link:
-    """One connection, and who has to know that it was lost and is there again."""
+    """One connection: who asks over it, and who has to know that it was lost and is there again."""
 
     def __init__(self, nc: Client) -> None:
         self.nc = nc
         self._online = asyncio.Event()
         self._watchers: set[Callable[[], None]] = set()
+        self._inbox = nc.new_inbox()
+        self._numbers = count()
+        self._unanswered: dict[str, asyncio.Future[Msg]] = {}
 
     async def request(
         self,
@@ -43,10 +50,20 @@ class Link:
         headers: dict[str, str] | None = None,
         within_s: float = ATTEMPT_S,
     ) -> Msg:
-        """Ask once, as soon as there is a connection to ask over."""
-        async with asyncio.timeout(within_s):
-            await self._online.wait()
-            return await self.nc.request(subject, payload, timeout=within_s, headers=headers)
+        """Ask once, as soon as there is a connection to ask over.
+
+        nats-py's own `request` is a fifth as fast with many under way.
+        """
+        inbox = f"{self._inbox}.{next(self._numbers)}"
+        answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        self._unanswered[inbox] = answer
+        try:
+            async with asyncio.timeout(within_s):
+                await self._online.wait()
+                await self.nc.publish(subject, payload, reply=inbox, headers=headers)
+                return await answer
+        finally:
+            del self._unanswered[inbox]
 
     async def ask(self, question: str, content: object | None = None) -> dict[str, Any]:
         """Ask JetStream `$JS.API.<question>` once; a refusal is nats-py's own `APIError`."""
@@ -61,8 +78,15 @@ class Link:
         """Call it no more."""
         self._watchers.discard(watcher)
 
+    async def open(self) -> None:
+        """Listen for answers; from now on there is a connection."""
+        await self.nc.subscribe(
+            f"{self._inbox}.*", cb=self._settle, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+        self._online.set()
+
     async def came(self) -> None:
-        """There is a connection."""
+        """There is a connection again."""
         self._online.set()
         for watcher in self._watchers:
             watcher()
@@ -70,6 +94,15 @@ class Link:
     async def went(self) -> None:
         """The connection was lost."""
         self._online.clear()
+
+    async def _settle(self, msg: Msg) -> None:
+        answer = self._unanswered.get(msg.subject)
+        if answer is None or answer.done():
+            return  # who asked has given up by now, and may have asked again
+        if msg.headers and msg.headers.get(Header.STATUS) == NO_RESPONDERS:
+            answer.set_exception(NoRespondersError())
+        else:
+            answer.set_result(msg)
 
 
 @asynccontextmanager
@@ -107,7 +140,7 @@ async def _connect(link: Link, url: str, name: str) -> None:
         raise away(f"{reason} (waited {CONNECT_DEADLINE_S:.0f} s)") from None
     except (NatsError, ValueError) as wrong:
         raise away(told(wrong)) from wrong
-    await link.came()
+    await link.open()
 
 
 def answer_of(reply: Msg) -> dict[str, Any]:

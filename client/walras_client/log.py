@@ -5,6 +5,7 @@ ids and the same `Nats-Msg-Id`, and the stream drops what it has already.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
@@ -19,20 +20,27 @@ MSG_ID: Final = "Nats-Msg-Id"
 STREAM_IS_FULL: Final = 10077
 
 
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where a message lies in the log: outcomes name the same sequence."""
+
+    stream: str
+    seq: int
+
+
 async def put(
     link: Link, subject: str, commands: Sequence[CommandBase], *, patience_s: float
-) -> None:
+) -> Receipt:
     """Put commands into the log as one message, and return when it is there."""
     payload, headers = payload_of(commands), {MSG_ID: message_id(commands)}
     patience = Patience(patience_s)
     try:
         while True:
             try:
-                answer_of(await link.request(subject, payload, headers=headers))
+                ack = answer_of(await link.request(subject, payload, headers=headers))
+                return Receipt(stream=ack["stream"], seq=ack["seq"])
             except TROUBLE as trouble:
                 await patience.bear(trouble)
-            else:
-                return
     except TROUBLE as trouble:
         raise _not_placed(subject, commands, trouble) from trouble
 

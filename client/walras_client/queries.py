@@ -35,14 +35,15 @@ async def ask(
     try:
         while True:
             try:
-                return _answer(await link.request(subject, payload, within_s=ANSWER_S), reply)
+                answer = await link.request(subject, payload, within_s=ANSWER_S)
+                return _read(answer, reply, subject=subject)
             except TROUBLE as trouble:
                 await patience.bear(trouble)
     except TROUBLE as trouble:
         raise away(f"{subject}: {told(trouble)}") from trouble
 
 
-def _answer(msg: Msg, reply: type[R]) -> R:
+def _read(msg: Msg, reply: type[R], *, subject: str) -> R:
     headers = msg.headers or {}
     if ERROR_CODE not in headers:
         return reply.model_validate_json(msg.data)
@@ -53,7 +54,7 @@ def _answer(msg: Msg, reply: type[R]) -> R:
         raise NoAnswer(error.detail)
     raise QueryRefused(
         "the market did not answer",
-        detail=f"{msg.subject}: {error.detail}",
+        detail=f"{subject}: {error.detail}",
         hint="Check the names of market and agent, and that the agent has received credits",
         reason=error.reason,
     )

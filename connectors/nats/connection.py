@@ -1,13 +1,15 @@
 """A connection to NATS that outlives an outage, and the patience that its users have with one.
 
 Promise: the first connection is made within a deadline or told as unreachable; a later outage is
-borne with growing waits, told once in the log, and ends in an error at a limit.
+borne with growing waits, told once in the log, and ends in an error at a limit. A line that is lost
+is known at once to whoever waits for an answer on it.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -15,18 +17,56 @@ from nats.errors import Error as NatsError
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 
 CONNECT_DEADLINE_S = 5.0
-RECONNECT_WAIT_S = 1
+RECONNECT_WAIT_S = 0.25
 PING_INTERVAL_S = 10
 OUTAGE_LIMIT_S = 300.0
 FIRST_WAIT_S = 0.1
-LONGEST_WAIT_S = 5.0
+LONGEST_WAIT_S = 1.0
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-async def connect(url: str, *, name: str) -> Client:
+class LineLost(NatsError):
+    """The connection broke: what was asked on it is not answered any more."""
+
+    def __str__(self) -> str:
+        return "the connection was lost"
+
+
+class Line(Client):
+    """A connection that tells whether it is lost; on its own it is soon found again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lost = asyncio.Event()
+
+    async def on_lost(self) -> None:
+        """What the client calls when the connection breaks or is closed."""
+        self._lost.set()
+
+    async def on_found(self) -> None:
+        """What the client calls when it has connected again."""
+        self._lost.clear()
+
+    async def unless_lost(self, talk: Coroutine[Any, Any, T]) -> T:
+        """What comes of the talk; `LineLost` as soon as the line is, or when it is already."""
+        talking, losing = asyncio.ensure_future(talk), asyncio.ensure_future(self._lost.wait())
+        try:
+            await asyncio.wait([talking, losing], return_when=asyncio.FIRST_COMPLETED)
+            if not talking.done():
+                raise LineLost
+            return talking.result()
+        finally:
+            talking.cancel()
+            losing.cancel()
+            await asyncio.gather(talking, losing, return_exceptions=True)
+
+
+async def connect(url: str, *, name: str) -> Line:
     """Connect as `name`; once connected, the client reconnects on its own until it is closed."""
-    nc = Client()
+    nc = Line()
     trouble: list[Exception] = []
 
     async def remember(error: Exception) -> None:
@@ -39,8 +79,10 @@ async def connect(url: str, *, name: str) -> Client:
                 url,
                 name=name,
                 error_cb=remember,
+                disconnected_cb=nc.on_lost,
+                reconnected_cb=nc.on_found,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=RECONNECT_WAIT_S,
+                reconnect_time_wait=RECONNECT_WAIT_S,  # type: ignore[arg-type] # it is slept for
                 ping_interval=PING_INTERVAL_S,
             )
     except TimeoutError:
@@ -56,7 +98,7 @@ async def connect(url: str, *, name: str) -> Client:
 
 
 @asynccontextmanager
-async def connected(url: str, *, name: str) -> AsyncIterator[Client]:
+async def connected(url: str, *, name: str) -> AsyncIterator[Line]:
     """A connection for a block; prefer it to `connect`, for it also closes well in an outage."""
     nc = await connect(url, name=name)
     try:

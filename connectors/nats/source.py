@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from typing_extensions import override
 
-from connectors.nats.connection import OUTAGE_LIMIT_S, Patience, connected
+from connectors.nats.connection import OUTAGE_LIMIT_S, Line, Patience, connected
 from connectors.nats.loop import start
 from connectors.nats.subjects import public_subject, shard_of
 from connectors.nats.tail import Tail
@@ -175,7 +174,7 @@ async def _read(url: str, stream: StreamIdentity, intake: Intake) -> None:
         await _read_through_outages(nc, stream, intake)
 
 
-async def _read_through_outages(nc: Client, stream: StreamIdentity, intake: Intake) -> None:
+async def _read_through_outages(nc: Line, stream: StreamIdentity, intake: Intake) -> None:
     silence = Patience(
         f"the log {stream.name} cannot be read",
         hint="Check that nats-server runs; the flow goes on where it was",
@@ -189,7 +188,7 @@ async def _read_through_outages(nc: Client, stream: StreamIdentity, intake: Inta
     )
     while True:
         try:
-            await _read_on(nc, stream, intake, answered=(silence.relieve, missing.relieve))
+            await nc.unless_lost(_read_on(nc, stream, intake, (silence.relieve, missing.relieve)))
         except NotFoundError as gone:
             await missing.bear(gone)
         except (NatsError, OSError) as trouble:
@@ -197,7 +196,7 @@ async def _read_through_outages(nc: Client, stream: StreamIdentity, intake: Inta
 
 
 async def _read_on(
-    nc: Client, stream: StreamIdentity, intake: Intake, *, answered: Iterable[Callable[[], None]]
+    nc: Line, stream: StreamIdentity, intake: Intake, answered: Iterable[Callable[[], None]]
 ) -> None:
     async with Tail(nc, stream, next_seq=intake.next_seq, take=intake.put) as log:
         while True:

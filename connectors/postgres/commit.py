@@ -2,14 +2,17 @@
 
 Promise: a window is passed on only when it is in the ledger. An outage is waited out with growing
 pauses up to a limit, told once when it begins and once when it ends; a commit whose answer was lost
-is tried again and found applied, so it is never applied twice.
+is tried again and found applied, so it is never applied twice. Whoever waits here is let go at once
+when the writer is closed, also by a server that has fallen silent.
 """
 
 import logging
-import time
+import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Lock
+from socket import SHUT_RDWR, socket
+from threading import Event, Lock
 from typing import Final, TypeVar
 
 import psycopg
@@ -43,7 +46,7 @@ class Patience:
     """The pauses between tries: they double from `first_s` to `longest_s`, `in_all_s` together."""
 
     first_s: float = 0.1
-    longest_s: float = 5.0
+    longest_s: float = 1.0
     in_all_s: float = 120.0
 
     def pauses(self) -> Iterator[float]:
@@ -64,6 +67,7 @@ class LedgerWriter:
         self._patience = patience
         self._conn: Connection | None = None
         self._in_use = Lock()
+        self._closed = Event()
 
     def commit(self, closed: ClosedWindow) -> tuple[ClosedWindow]:
         """Commit a window of the shard, and pass it on."""
@@ -75,10 +79,13 @@ class LedgerWriter:
         self._run(lambda conn: mark_published(conn, self._shard, window_id, token=self._token))
 
     def close(self) -> None:
-        """Give the connection back; the next use opens another."""
-        conn, self._conn = self._conn, None
-        if conn is not None:
-            conn.close()
+        """Let go of Postgres for good: what waits for it fails, and nothing is tried again."""
+        self._closed.set()
+        if self._in_use.acquire(blocking=False):
+            self._drop()
+            self._in_use.release()
+        else:
+            _hang_up(self._conn)
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         with self._in_use:
@@ -90,15 +97,19 @@ class LedgerWriter:
     def _try(self, work: Callable[[Connection], T]) -> T:
         self._conn = conn = self._conn or connect(self._dsn)
         try:
+            if self._closed.is_set():
+                raise _closed(self._shard)
             return work(conn)
         except _PASSING:
-            self.close()
+            self._drop()
             raise
 
     def _try_again(self, work: Callable[[Connection], T], lost: Passing) -> T:
-        log.warning("shard %d waits: %s", self._shard, _outage(lost))
+        if not self._closed.is_set():
+            log.warning("shard %d waits: %s", self._shard, _outage(lost))
         for pause_s in self._patience.pauses():
-            time.sleep(pause_s)
+            if self._closed.wait(pause_s):
+                raise _closed(self._shard) from lost
             try:
                 done = self._try(work)
             except _PASSING as again:
@@ -107,6 +118,29 @@ class LedgerWriter:
                 log.info("shard %d goes on: Postgres answers again", self._shard)
                 return done
         raise _outage(lost) from lost
+
+    def _drop(self) -> None:
+        """Give the connection back; the next use opens another."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            conn.close()
+
+
+def _hang_up(conn: Connection | None) -> None:
+    """Cut the line under whoever waits for an answer on it."""
+    # Where it has ended in this very moment, nobody waits any more.
+    with suppress(OSError, OperationalError):
+        if conn is not None:
+            with socket(fileno=os.dup(conn.fileno())) as line:
+                line.shutdown(SHUT_RDWR)
+
+
+def _closed(shard: int) -> ServerUnreachable:
+    return ServerUnreachable(
+        f"A window of shard {shard} is not known to be in the ledger",
+        detail="the flow ended while it waited for Postgres",
+        hint="Nothing is lost: the next start reads the log from the ledger's position",
+    )
 
 
 def _outage(lost: Passing) -> ServerUnreachable:
@@ -137,6 +171,6 @@ class LedgerWriters:
         self.of(shard).mark_published(window_id)
 
     def close(self) -> None:
-        """Close all connections."""
-        for writer in self._writers.values():
+        """Let go of Postgres for good; see `LedgerWriter.close`."""
+        for writer in list(self._writers.values()):
             writer.close()

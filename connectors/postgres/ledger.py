@@ -10,6 +10,7 @@ from psycopg import Connection
 from psycopg.pq import TransactionStatus
 
 from connectors.postgres.connect import reaching
+from connectors.postgres.eviction import evicting
 from connectors.postgres.latest import replace_balances, replace_listings
 from connectors.postgres.reading import read_settlement
 from connectors.postgres.restore import restore_board, restore_books
@@ -45,10 +46,15 @@ def claim(conn: Connection, shard: int, *, identity: StreamIdentity, window_ms: 
     """Take the right to write a shard, and the state to go on from.
 
     One transaction holds the shard's row from the first statement to the last: a commit of the
-    worker before is seen as a whole or refused, so what is read here is what it left.
+    worker before is seen as a whole or refused, so what is read here is what it left. A worker that
+    stands still with the row in its hands is not waited for.
     """
-    with reaching(), conn.transaction():
+
+    def take() -> ShardState:
         return _state(conn, claim_shard(conn, shard, identity=identity, window_ms=window_ms))
+
+    with reaching():
+        return evicting(conn, shard, take)
 
 
 def resume(conn: Connection, shard: int, *, token: Token) -> ShardState:
@@ -133,7 +139,8 @@ def _require_next(row: ShardRow, closed: ClosedWindow) -> None:
             f"Messages of shard {closed.shard} are missing",
             detail=f"the ledger has to read {row.next_seq} next, "
             f"but window {closed.window_id} begins at {closed.first_seq}",
-            hint="Restore the stream from a backup: no later window can be right without them",
+            hint="If the ledger was set back to an earlier state, start again: the log is read "
+            "from there. Else restore the stream: no later window can be right without them",
         )
     if isinstance(closed, Settlement) and closed.prev_digest != row.digest:
         raise _diverged(

@@ -20,7 +20,7 @@ from connectors.postgres.connect import connect, connection_parameters, reaching
 from state.errors import SettingsError
 
 MIGRATIONS: Final = Path(state.__file__).parent / "migrations"
-_LOCK_KEY: Final = 0x57414C524153  # "WALRAS" in ASCII
+LOCK_KEY: Final = 0x57414C524153  # "WALRAS" in ASCII
 _APPLIED: Final = "SELECT max(migration_id) FROM yoyo._yoyo_migration"
 
 
@@ -28,7 +28,7 @@ def migrate(dsn: str, *, migrations: Path = MIGRATIONS) -> list[str]:
     """Apply what is missing; the names of what was applied, in order."""
     with connect(dsn) as guard, reaching():
         # The runner's own lock is a row that outlives a killed process: this one ends with it.
-        guard.execute("SELECT pg_advisory_lock(%s)", [_LOCK_KEY])
+        guard.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
         try:
             guard.execute("CREATE SCHEMA IF NOT EXISTS yoyo")
             with _runner(dsn) as runner:

@@ -26,6 +26,7 @@ from walras_schemas import (
     ResourcePrice,
 )
 
+NAME: Final = "walras queries"
 CONNECTIONS: Final = 3
 WAIT_S: Final = 2.0
 STATEMENT_LIMIT_S: Final = 3
@@ -94,15 +95,15 @@ class LedgerReader:
 def open_reader(dsn: str) -> Iterator[LedgerReader]:
     """A reader over a few connections of its own; they are made when a question comes."""
     parameters = connection_parameters(dsn)
-    limit = f"-c statement_timeout={STATEMENT_LIMIT_S}s"
+    options = f"{parameters['options']} -c statement_timeout={STATEMENT_LIMIT_S}s"
     with ConnectionPool(
-        kwargs=parameters | {"options": f"{parameters['options']} {limit}"},
+        kwargs=parameters | {"options": options, "application_name": NAME},
         configure=_read_snapshots,
         check=ConnectionPool.check_connection,
         min_size=0,
         max_size=CONNECTIONS,
         reconnect_timeout=WAIT_S,
-        name="walras queries",
+        name=NAME,
     ) as pool:
         yield LedgerReader(pool)
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+    model_validator,
+)
 
 from walras_schemas.names import AgentName, Count, Name, is_agent_name, is_name
 from walras_schemas.results import AgentResult, Balance, ResourcePrice
@@ -38,6 +45,14 @@ class Question(Message):
     """What every question has in common; its subject says whom it is about."""
 
     model_config = ConfigDict(json_schema_extra=state_question)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_its_type(cls, fields: Any, info: ValidationInfo) -> Any:
+        """Only in Python does the class itself say which question it is."""
+        if info.mode == "json" and isinstance(fields, dict) and "type" not in fields:
+            raise ValueError("a question has a type")
+        return fields
 
     @model_serializer(mode="wrap")
     def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
@@ -36,6 +37,7 @@ WALRAS = Path(sys.executable).with_name("walras")
 WINDOW_MS = 500
 STALE_AFTER = 4
 PLAN: Plan = {"cpu": Vwap(windows=3), "gpu": Eip1559()}
+WINDOWS_OF_REST = 4
 WITHIN_S = 60.0
 
 LAST_CLEARED = """
@@ -63,6 +65,7 @@ class Market:
     log: CommandClient
     ledger: psycopg.Connection
     dice: Random = field(default_factory=lambda: Random(3))
+    bid_in: int = -1
 
     def send(self, subject: str, **fields: Any) -> None:
         event_id = str(uuid7())
@@ -81,16 +84,22 @@ class Market:
         self.send(subjects.grant("m1"), type="credits_granted", agent_id="a1", amount_micros=10**15)
 
     def bid(self) -> None:
-        for resource in PLAN:
+        """More than there is, once a window."""
+        if self.bid_in == current_window():
+            return
+        self.bid_in = current_window()
+        for resource in [*PLAN] * 3:
             self.send(
                 subjects.bid("m1", "a1"),
                 type="bid_placed",
                 resource=resource,
-                quantity=self.dice.randint(5, 9),
+                quantity=self.dice.randint(4, 9),
                 unit_price_micros=self.dice.randint(5000, 9000),
             )
 
     def bid_until(self, condition: Callable[[], bool]) -> None:
+        """Look at every window that this bids in, until one shows what is waited for."""
+
         def bid_and_look() -> bool:
             self.bid()
             return condition()
@@ -125,6 +134,9 @@ class Market:
             for quoted in [json.loads(line.payload)]
         ]
 
+    def has_quotes(self, count: int) -> bool:
+        return len(self.quotes()) >= count
+
     def undisturbed_quotes(self) -> list[tuple[str, str, int]]:
         """What a pricing flow that never stopped tells from the windows in the ledger."""
         windows: dict[int, list[ResourcePrice]] = {}
@@ -136,6 +148,11 @@ class Market:
             for window_id, prices in windows.items()
             for quote in step(told(window_id, prices))
         ]
+
+
+def current_window() -> int:
+    """The window in which a command sent now would arrive."""
+    return time.time_ns() // (WINDOW_MS * 1_000_000)
 
 
 def told(window_id: int, prices: list[ResourcePrice]) -> MarketWindow:
@@ -210,22 +227,22 @@ def shown_prices(servers: Servers) -> list[dict[str, Any]]:
         "WALRAS_NATS_URL": servers.nats_url,
         "WALRAS_POSTGRES_DSN": servers.postgres_dsn,
     }
-    command = [WALRAS, "prices", "m1", "--last", "1", "--json"]
-    told = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60)
-    shown: list[dict[str, Any]] = json.loads(told.stdout)
+    command = [str(WALRAS), "prices", "m1", "--last", "1", "--json"]
+    ended = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=60)
+    shown: list[dict[str, Any]] = json.loads(ended.stdout)
     return shown
 
 
 def test_kills_change_no_quote_and_repeat_none(market: Market) -> None:
     """Whatever a kill leaves half done, the log must read as if there had been none."""
-    for _ in range(4):
-        quoted = len(market.quotes())
+    for few in (1, 2, 5, 8):
+        enough = len(market.quotes()) + few
         pricing = start_pricing(market.servers)
-        market.bid_until(lambda: len(market.quotes()) > quoted + market.dice.randint(2, 9))
+        market.bid_until(partial(market.has_quotes, enough))
         killed(pricing)
     pricing = start_pricing(market.servers)
     market.bid_until(market.is_fresh)
-    eventually(lambda: is_quiet(market), within_s=WITHIN_S)
+    eventually(lambda: is_at_rest(market), within_s=WITHIN_S)
     end_pricing(pricing)
     quotes = market.quotes()
     assert {1} == set(Counter(event_id for _, event_id, _ in quotes).values())
@@ -233,9 +250,11 @@ def test_kills_change_no_quote_and_repeat_none(market: Market) -> None:
     assert [] == market.ledger.execute(REFUSED_QUOTES).fetchall()
 
 
-def is_quiet(market: Market) -> bool:
-    """True once every window that is due to be quoted has been."""
-    return sorted(market.undisturbed_quotes()) == sorted(market.quotes())
+def is_at_rest(market: Market) -> bool:
+    """True once no window is due to be quoted: a quote on its way would make another window."""
+    newest = max(window_id for window_id, _ in market.rows(WINDOWS))
+    quiet = current_window() - newest > WINDOWS_OF_REST
+    return quiet and sorted(market.undisturbed_quotes()) == sorted(market.quotes())
 
 
 def test_a_deployment_starts_its_pricing_again(

@@ -98,6 +98,30 @@ def test_a_bid_lives_in_one_window() -> None:
     assert [1, 0] == [window.prices[0].sold for window in windows]
 
 
+@pytest.mark.parametrize("bundle", [{"gpu": 11, "cpu": 1}, {"cpu": 2, "gpu": 1}])
+def test_each_part_of_a_bundle_must_be_there(bundle: dict[str, int]) -> None:
+    """A bundle that can never fit must not hold credits for it."""
+    log = LogWriter()
+    log.open(gpu={"supply": 10}, cpu={"supply": 1})
+    log.grant("a1", 100)
+    seq = log.bid("a1", bundle=bundle, limit_micros=5)
+    assert R.EXCEEDS_SUPPLY == reasons(log)[seq]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "reason"),
+    [
+        (153_092_023, 60_247_241_209, R.INSUFFICIENT_BALANCE),  # together 2^63 - 1
+        (2**33, 2**30, R.AMOUNT_OVERFLOW),
+    ],
+)
+def test_a_hold_fits_into_64_bits_or_not(quantity: int, price: int, reason: R) -> None:
+    """A hold that wraps around would be negative, and worth having."""
+    log = opened(gpu=10**12, a1=100)
+    seq = bid(log, "a1", quantity, price)
+    assert reason == reasons(log)[seq]
+
+
 @pytest.mark.parametrize("who", ["a2", "stranger"])
 def test_nobody_withdraws_another_s_bid(who: str) -> None:
     """An agent that could withdraw its rivals' bids would have the supply for itself."""

@@ -83,11 +83,18 @@ def test_a_level_is_rounded_up_for_each_winner() -> None:
     """Rounded down, the house would sell below the level; by unit, winners would pay too much."""
     market = terms(gpu=resource(10, reference=2), cpu=resource(3, reference=3))
     bids = [
-        unit(1, "a1", "gpu", 9, price=9),
+        unit(1, "a1", "gpu", 8, price=9),
         unit(2, "a2", "cpu", 3, price=13),
         unit(3, "a3", "cpu", 1, price=5),
     ]
-    assert [(9, 30), (3, 15), (0, 0)] == outcome(market, *bids)
+    assert [(8, 27), (3, 15), (0, 0)] == outcome(market, *bids)
+
+
+def test_pay_as_bid_charges_what_was_won() -> None:
+    """Units that were not won cost nothing; a bundle costs its limit."""
+    market = terms("pay_as_bid", gpu=resource(5), cpu=resource(5))
+    bids = bundle(1, "a1", limit=40, gpu=3, cpu=1), unit(2, "a2", "gpu", 4, price=7)
+    assert [(1, 40), (2, 14)] == outcome(market, *bids)
 
 
 @pytest.mark.parametrize(

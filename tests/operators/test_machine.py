@@ -124,4 +124,4 @@ def check_settlement(window: Settlement) -> None:
 
 
 TestMarket = Market.TestCase
-TestMarket.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+TestMarket.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

@@ -18,7 +18,7 @@ from tests.operators.books import cleared, density, in_auction_order, markets, r
 
 Market = tuple[Terms, list[Bid]]
 
-thorough = settings(max_examples=200, deadline=None)
+thorough = settings(max_examples=120, deadline=None)
 ONE = ("gpu",)
 
 

@@ -52,7 +52,7 @@ def test_the_dataflow_settles_as_the_twin_says(seed: int) -> None:
 
 
 @given(log=LOGS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_small_log_settles_as_the_twin_says(log: list[LogRecord]) -> None:
     """A difference that hides in a long log is shown here by the shortest log that has it."""
     closed = settle(log, sizes=chain([1, 2, 3], repeat(20)))

@@ -33,3 +33,12 @@ def root(bare: Path, stopped: Path) -> Path:
     """A place where servers have been before."""
     subprocess.run(["cp", "-a", stopped, bare], check=True)  # noqa: S607 - owners are kept
     return bare
+
+
+@pytest.fixture
+def stranger(root: Path) -> Iterator[int]:
+    """A process of the user that Postgres runs as, which has nothing to do with any server."""
+    owner = (root / "postgres").stat().st_uid
+    with subprocess.Popen(["sleep", "600"], user=owner) as process:  # noqa: S607 - any will do
+        yield process.pid
+        process.kill()

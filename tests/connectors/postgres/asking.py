@@ -41,6 +41,13 @@ def value(conn: Connection, query: str, *parameters: object) -> Any:
     return row[0]
 
 
+def empty_the_ledger(conn: Connection) -> None:
+    """Delete all rows of all tables."""
+    tables = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'ledger'").fetchall()
+    listed = SQL(", ").join(Identifier("ledger", table) for (table,) in tables)
+    conn.execute(SQL("TRUNCATE {}").format(listed))
+
+
 def wait_until(holds: Callable[[], bool]) -> None:
     """Return as soon as the condition holds; fail when it never does."""
     deadline = time.monotonic() + DEADLINE_S

@@ -1,6 +1,6 @@
-"""One embedded Postgres for all tests of the ledger, and a fresh database for each of them."""
+"""One embedded Postgres for all tests of the ledger, which each of them finds empty."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,13 +13,14 @@ from psycopg.conninfo import make_conninfo
 
 from connectors.postgres.connect import connect
 from connectors.postgres.migrate import migrate
+from tests.connectors.postgres.asking import empty_the_ledger
 
 _numbers = count()
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """A server of our own, with one database that every test copies.
+    """A server of our own.
 
     Not in a folder of pytest's: whenever another session starts, pytest shuts its common folder to
     all other users, and a server that was started by root runs as one of them.
@@ -32,34 +33,32 @@ def postgres() -> Iterator[str]:
             # These ledgers need not outlive a power cut.
             conn.execute("ALTER SYSTEM SET fsync = off")
             conn.execute("SELECT pg_reload_conf()")
-            conn.execute("CREATE DATABASE template_ledger")
-        migrate(make_conninfo(server.get_uri(), dbname="template_ledger"))
         yield server.get_uri()
 
 
-@pytest.fixture(scope="session")
-def make_database(postgres: str) -> Callable[[str], str]:
-    """Make a database from a template; its address."""
-
-    def make(template: str) -> str:
-        name = f"test_{next(_numbers)}"
-        with psycopg.connect(postgres, autocommit=True) as conn:
-            conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        return make_conninfo(postgres, dbname=name)
-
-    return make
-
-
 @pytest.fixture
-def empty_dsn(make_database: Callable[[str], str]) -> str:
+def empty_dsn(postgres: str) -> str:
     """A database without a schema of ours."""
-    return make_database("template0")
+    name = f"empty_{next(_numbers)}"
+    with psycopg.connect(postgres, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+    return make_conninfo(postgres, dbname=name)
+
+
+@pytest.fixture(scope="session")
+def ledger(postgres: str) -> str:
+    """A database with a ledger, as the last test left it."""
+    address = make_conninfo(postgres, dbname="postgres")
+    migrate(address)
+    return address
 
 
 @pytest.fixture
-def dsn(make_database: Callable[[str], str]) -> str:
+def dsn(ledger: str) -> str:
     """A database with an empty ledger."""
-    return make_database("template_ledger")
+    with connect(ledger) as conn:
+        empty_the_ledger(conn)
+    return ledger
 
 
 @pytest.fixture

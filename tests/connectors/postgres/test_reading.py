@@ -10,6 +10,7 @@ from psycopg import Connection
 from connectors.postgres.ledger import claim, commit_window, read_settlement
 from state.book import Bid
 from state.settlement import CommandRow, DeadLetter, PriceRow, Settlement
+from tests.connectors.postgres.asking import empty_the_ledger
 from tests.connectors.postgres.windows import (
     LOG,
     WINDOW_MS,
@@ -198,15 +199,11 @@ prices = st.builds(
     )
 )
 @settings(
-    max_examples=60,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_any_row_comes_back(conn: Connection, closed: Settlement) -> None:
     """Every value that a field may hold must survive the way there and back."""
-    conn.execute(
-        "TRUNCATE ledger.shard, ledger.window, ledger.bid, ledger.command,"
-        " ledger.dead_letter, ledger.price, ledger.listing, ledger.listed_resource,"
-        " ledger.quote"
-    )
+    empty_the_ledger(conn)
     assert [replace(closed, listings=())] == read_back(conn, closed)

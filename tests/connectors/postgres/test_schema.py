@@ -1,7 +1,7 @@
 """The public contract of the ledger: names, columns, types and indexes."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from psycopg import Connection
@@ -34,9 +34,9 @@ INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'ledger' AND table
 
 
 @pytest.fixture(scope="module")
-def conn(make_database: Callable[[str], str]) -> Iterator[Connection]:
-    """One ledger for all these tests: they only look."""
-    with connect(make_database("template_ledger")) as opened:
+def conn(ledger: str) -> Iterator[Connection]:
+    """One connection for all these tests: they only look at the schema."""
+    with connect(ledger) as opened:
         yield opened
 
 

@@ -1,0 +1,93 @@
+"""Quote the reference prices of a market after each window that it left results of.
+
+Promise: a quote is a function of the committed windows and of the operator's choice of controller.
+Its id names the window's end, the shard, the market and the resource, so that a restart says the
+same again under the same id, and the log takes it once. A market at rest is left at rest: after a
+window without demand only those prices are quoted that move, or that have become stale.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import msgspec
+
+from operators.controllers import Controller, Follow, Seen
+from state.settlement import Announcement
+from walras_schemas import MarketWindow, ResourcePrice, subjects
+
+Plan = Mapping[str, Controller]
+"""Resource to the controller that prices it."""
+
+PlanOf = Callable[[str], Plan]
+"""The plan of a market as it stands now."""
+
+PastOf = Callable[[str, Plan, int], Mapping[str, Iterable[Seen]]]
+"""What the controllers of a market's plan remember of the windows before one."""
+
+_json = msgspec.json.Encoder()
+
+
+@dataclass(slots=True)
+class Quote:
+    """The step of one market: remembers what its controllers have seen."""
+
+    plan_of: PlanOf
+    past_of: PastOf
+    _plan: Plan = field(default_factory=dict)
+    _follow: Mapping[str, Follow] = field(default_factory=dict)
+    _last_window: int = -1
+
+    def __call__(self, window: MarketWindow) -> Iterator[Announcement]:
+        """Yield the quotes after a window; one that was told before is passed over."""
+        if window.window_id <= self._last_window:
+            return
+        self._last_window = window.window_id
+        self._heed_plan(window)
+        in_demand = any(seen.demanded for seen in window.prices)
+        for seen in window.prices:
+            follow = self._follow.get(seen.resource)
+            price = follow(_seen(window, seen)) if follow else None
+            if price and (in_demand or seen.stale or price != seen.reference_micros):
+                yield quote(window, seen.resource, price)
+
+    def _heed_plan(self, window: MarketWindow) -> None:
+        """Start the controllers anew when the operator has chosen others."""
+        plan = self.plan_of(window.market)
+        if plan != self._plan:
+            past = self.past_of(window.market, plan, window.window_id)
+            self._follow = {name: plan[name].start(past.get(name, ())) for name in plan}
+            self._plan = plan
+
+
+def _seen(window: MarketWindow, price: ResourcePrice) -> Seen:
+    return Seen(
+        window_id=window.window_id,
+        reference_micros=price.reference_micros,
+        clearing_micros=price.clearing_micros,
+        supply=price.supply,
+        sold=price.sold,
+    )
+
+
+def quote(window: MarketWindow, resource: str, price_micros: int) -> Announcement:
+    """The command that quotes a price, told from a window."""
+    event_id = quote_id(window, resource)
+    command = {"type": "price_quoted", "event_id": event_id, "price_micros": price_micros}
+    return Announcement(
+        subject=subjects.price(window.market, resource),
+        msg_id=event_id,
+        payload=_json.encode(command),
+    )
+
+
+def quote_id(window: MarketWindow, resource: str) -> str:
+    """A UUIDv7 of the window's end, whose other digits are a hash of what the quote is about.
+
+    The message that closed the window came after its end: no id is from the future.
+    """
+    about = f"{window.shard}/{window.market}/{resource}/{window.window_id}"
+    drawn = sha256(about.encode()).hexdigest()
+    ends_ms = (window.window_id + 1) * window.window_ms
+    digits = f"{ends_ms:012x}7{drawn[:3]}8{drawn[3:18]}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

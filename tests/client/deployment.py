@@ -1,0 +1,134 @@
+"""A whole deployment for a test: real servers, the flow in a thread, the service for questions."""
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from threading import Event, Thread
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from connectors.embedded.servers import Servers
+from connectors.nats.client import CommandClient, open_commands
+from connectors.nats.connection import connected
+from connectors.nats.loop import held, wait_for
+from flows import deployment
+from flows.queries import serving_queries
+from flows.settings import Settings
+from flows.worker import Servers as Places
+from tests.servers import SHARDS, delete_streams
+from walras_client import WalrasClient, new_event_id
+from walras_schemas import CommandBase, CreditsGranted, MarketOpened, ResourceRules, subjects
+
+WINDOW_MS = 200
+LOG_BYTES = 64 << 20
+WITHIN_S = 30.0
+LOOK_AGAIN_S = 0.02
+STAKE_MICROS = 1_000_000_000
+RESOURCES = {
+    "cpu_ms": ResourceRules(supply=50, initial_price_micros=2_000),
+    "tokens": ResourceRules(supply=100, initial_price_micros=1_000),
+}
+KNOWN = "SELECT count(*) FROM walras.accounts WHERE market = %s AND agent_id = ANY(%s)"
+
+_numbers = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where it is, and what its operator does there."""
+
+    nats_url: str
+    postgres_dsn: str
+    commands: CommandClient
+
+    def market(self, *agents: str, name: str | None = None) -> str:
+        """A market of its own, open, whose agents have their stake in the ledger."""
+        market = name or f"e2e-{next(_numbers)}"
+        opened = MarketOpened(event_id=new_event_id(), resources=RESOURCES)
+        self.publish(subjects.market(market), opened)
+        for agent in agents:
+            stake = CreditsGranted(
+                event_id=new_event_id(), agent_id=agent, amount_micros=STAKE_MICROS
+            )
+            self.publish(subjects.grant(market), stake)
+        self.until(KNOWN, [market, list(agents)], expected=len(agents))
+        return market
+
+    def publish(self, subject: str, command: CommandBase) -> None:
+        """Put an operator's command into the log."""
+        payload = command.model_dump_json().encode()
+        self.commands.publish_command(subject, payload, msg_id=command.event_id)
+
+    def until(self, query: str, parameters: list[object], *, expected: object) -> None:
+        """Return once the ledger gives the expected value; fails at the deadline."""
+        give_up_at_s = time.monotonic() + WITHIN_S
+        with psycopg.connect(self.postgres_dsn, autocommit=True) as ledger:
+            while (expected,) != ledger.execute(query.encode(), parameters).fetchone():
+                assert time.monotonic() < give_up_at_s, f"not so within {WITHIN_S} s: {query}"
+                time.sleep(LOOK_AGAIN_S)
+
+    def agent(self, market: str, agent: str) -> AbstractAsyncContextManager[WalrasClient]:
+        """The client under test."""
+        return WalrasClient.connect(self.nats_url, market=market, agent=agent)
+
+
+@contextmanager
+def deployed(servers: Servers) -> Iterator[Deployment]:
+    """A deployment on the tests' own servers, with a database of its own."""
+    with (
+        fresh_database(servers.postgres_dsn) as postgres_dsn,
+        no_streams_after(servers.nats_url),
+        running(servers.nats_url, postgres_dsn),
+        open_commands(servers.nats_url) as commands,
+    ):
+        yield Deployment(servers.nats_url, postgres_dsn, commands)
+
+
+@contextmanager
+def running(nats_url: str, postgres_dsn: str, *, shards: int = SHARDS) -> Iterator[None]:
+    """The flow and the service for questions, until the block ends."""
+    settings = Settings(
+        nats_url=nats_url,
+        postgres_dsn=postgres_dsn,
+        shards=shards,
+        window_ms=WINDOW_MS,
+        stream_max_bytes=LOG_BYTES,
+    )
+    places, stop, ended = Places(nats_url, postgres_dsn), Event(), Event()
+    deployment.prepare(settings, places)
+
+    def flow() -> None:
+        deployment.run(settings, places, stop)
+        ended.set()
+
+    with serving_queries(nats_url, postgres_dsn):
+        thread = Thread(target=flow, name="flow")
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(WITHIN_S)
+            assert ended.is_set(), "the flow failed, or did not stop"
+
+
+@contextmanager
+def fresh_database(postgres_dsn: str) -> Iterator[str]:
+    """An empty database, dropped after the block."""
+    name = f"client_{next(_numbers)}"
+    with psycopg.connect(postgres_dsn, autocommit=True) as owner:
+        owner.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        yield urlunsplit(urlsplit(postgres_dsn)._replace(path=f"/{name}"))
+        owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@contextmanager
+def no_streams_after(nats_url: str) -> Iterator[None]:
+    """Delete whatever streams the block left."""
+    yield
+    with held(connected(nats_url, name="clean up")) as nc:
+        wait_for(delete_streams(nc))

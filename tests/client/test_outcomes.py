@@ -1,0 +1,68 @@
+"""An agent learns what became of each single command."""
+
+import asyncio
+
+import pytest
+
+from tests.client.stage import WITHIN_S, agent, result_of, stage
+from walras_client import NoOutcome, new_event_id
+from walras_schemas import BidStatus, RejectionReason
+
+
+def test_an_outcome_is_found_whenever_it_was_told(nats_url: str) -> None:
+    """An agent that asks late, or twice, must not wait for what has been told already."""
+
+    async def play() -> None:
+        async with stage(nats_url) as market, agent(nats_url) as me:
+            early, late = new_event_id(), new_event_id()
+            await market.tell(1, event_id=early)
+            waiting = asyncio.create_task(me.outcome(late, WITHIN_S))
+            assert early == (await me.outcome(early, WITHIN_S)).event_id
+            await market.tell(2, event_id=late)
+            assert late == (await waiting).event_id
+            assert early == (await me.outcome(early, WITHIN_S)).event_id
+
+    asyncio.run(play())
+
+
+def test_an_outcome_that_is_not_told_is_not_waited_for_without_end(nats_url: str) -> None:
+    """A market that stands still must not stop every agent with it."""
+
+    async def play() -> None:
+        async with stage(nats_url), agent(nats_url) as me:
+            await me.outcome(new_event_id(), 0.1)
+
+    with pytest.raises(NoOutcome, match=r"waited 0\.1 s"):
+        asyncio.run(play())
+
+
+def test_of_a_command_that_came_twice_the_first_outcome_counts(nats_url: str) -> None:
+    """The second is a rejected duplicate: an agent would believe that it lost what it won."""
+    event_id = new_event_id()
+    (lost,) = result_of(1, event_id=event_id).outcomes
+    again = lost.model_copy(
+        update={"seq": 9, "status": BidStatus.REJECTED, "reason": RejectionReason.DUPLICATE}
+    )
+
+    async def play() -> None:
+        async with stage(nats_url) as market, agent(nats_url) as me:
+            await market.publish(result_of(1).model_copy(update={"outcomes": [lost, again]}))
+            assert lost == await me.outcome(event_id, WITHIN_S)
+
+    asyncio.run(play())
+
+
+def test_results_and_outcomes_are_heard_side_by_side(nats_url: str) -> None:
+    """An agent that follows all its results may still wait for one of them."""
+
+    async def play() -> None:
+        async with stage(nats_url) as market, agent(nats_url) as me:
+            event_id = new_event_id()
+            results = me.results()
+            next_one = asyncio.create_task(anext(results))
+            outcome = asyncio.create_task(me.outcome(event_id, WITHIN_S))
+            await market.tell(1, event_id=event_id)
+            assert [event_id] == [one.event_id for one in (await next_one).outcomes]
+            assert event_id == (await outcome).event_id
+
+    asyncio.run(play())

@@ -1,0 +1,220 @@
+"""Agents live on a running deployment: they trade, go away, come back, and miss nothing."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from connectors.embedded.servers import Servers
+from connectors.nats.api import ask
+from connectors.nats.client import open_commands
+from connectors.nats.connection import connected
+from tests.client.broker import Broker, broker
+from tests.client.deployment import (
+    STAKE_MICROS,
+    Deployment,
+    deployed,
+    fresh_database,
+    running,
+)
+from walras_client import BidId, Bookmark, Results, ResultsLost, WalrasClient
+from walras_schemas import AgentResult, BidStatus, CommandStatus
+
+HOUSE = Path(__file__).parents[2]
+WITHIN_S = 30.0
+CLEARED = """
+    SELECT window_id, resource, clearing_micros, sold FROM walras.prices
+    WHERE market = %s AND sold > 0 ORDER BY window_id, resource
+"""
+
+
+@pytest.fixture(scope="module")
+def deployment(servers: Servers) -> Iterator[Deployment]:
+    with deployed(servers) as running_one:
+        yield running_one
+
+
+async def bid_and_hear(me: WalrasClient, times: int) -> list[BidId]:
+    """So many bids, each in a window of its own."""
+    bids = []
+    for _ in range(times):
+        bids.append(await me.bid("tokens", 1, 1_000))
+        await me.outcome(bids[-1], WITHIN_S)
+    return bids
+
+
+async def take(results: Results, until: str) -> list[AgentResult]:
+    """The next results, up to the one that tells of this command."""
+    taken: list[AgentResult] = []
+    async with asyncio.timeout(WITHIN_S):
+        async for result in results:
+            taken.append(result)
+            if until in {outcome.event_id for outcome in result.outcomes}:
+                return taken
+    raise AssertionError("results never end")
+
+
+def bids_in(results: list[AgentResult]) -> list[str]:
+    return [outcome.event_id for result in results for outcome in result.outcomes]
+
+
+def test_an_agent_trades(deployment: Deployment) -> None:
+    """Whatever it can do must end as the market's rules say, in its own books and in the ledger."""
+    market = deployment.market("a1", "a2")
+
+    async def play() -> None:
+        async with deployment.agent(market, "a1") as me, deployment.agent(market, "a2") as other:
+            mine = await me.bid("tokens", 80, 3_000)
+            theirs = await other.bid("tokens", 80, 2_000)
+            won = await me.outcome(mine, WITHIN_S)
+            left = await other.outcome(theirs, WITHIN_S)
+            assert (BidStatus.WON, {"tokens": 80}, 160_000) == (
+                won.status,
+                won.won,
+                won.paid_micros,
+            )
+            assert (BidStatus.PARTIALLY_WON, {"tokens": 20}) == (left.status, left.won)
+            bundle = await me.bid_bundle({"tokens": 5, "cpu_ms": 5}, limit_micros=90_000)
+            gift = await me.transfer("a2", 1_000, "thanks")
+            withdrawn = await me.bid("tokens", 1, 1_000)
+            withdrawal = await me.withdraw(withdrawn)
+            assert {"tokens": 5, "cpu_ms": 5} == (await me.outcome(bundle, WITHIN_S)).won
+            assert CommandStatus.APPLIED == (await me.outcome(gift, WITHIN_S)).status
+            assert CommandStatus.APPLIED == (await me.outcome(withdrawal, WITHIN_S)).status
+            assert BidStatus.WITHDRAWN == (await me.outcome(withdrawn, WITHIN_S)).status
+            spent = STAKE_MICROS - (await me.balance()).balance_micros
+            assert 160_000 + 1_000 == spent
+
+    asyncio.run(play())
+
+
+def test_the_feed_tells_the_prices_of_every_window(deployment: Deployment) -> None:
+    """A strategy that misses a window follows a market that was never there."""
+    market = deployment.market("a1")
+
+    async def play() -> None:
+        async with deployment.agent(market, "a1") as me:
+            feed = me.prices_feed()
+            bids = await bid_and_hear(me, 5)
+            sold: list[tuple[object, ...]] = []
+            async with asyncio.timeout(WITHIN_S):
+                while len(sold) < len(bids):
+                    window = await anext(feed)
+                    sold += [
+                        (window.window_id, price.resource, price.clearing_micros, price.sold)
+                        for price in window.prices
+                        if price.sold
+                    ]
+            with psycopg.connect(deployment.postgres_dsn) as ledger:
+                assert ledger.execute(CLEARED, [market]).fetchall() == sold
+
+    asyncio.run(play())
+
+
+def test_an_agent_that_was_away_gets_each_missed_result_once(deployment: Deployment) -> None:
+    """What it won while it was away is its own: it must learn of it, and count it once."""
+    market = deployment.market("a1")
+
+    async def play() -> None:
+        async with deployment.agent(market, "a1") as me:
+            results = me.results()
+            before = await take(results, until=(await bid_and_hear(me, 2))[-1])
+            bookmark = Bookmark(*bookmark_values(results))
+        async with deployment.agent(market, "a1") as meanwhile:
+            missed = await bid_and_hear(meanwhile, 4)
+        async with deployment.agent(market, "a1") as me:
+            results = me.results(after=bookmark)
+            after = await take(results, until=missed[-1])
+            after += await take(results, until=(await bid_and_hear(me, 1))[-1])
+            assert await me.history() == before + after
+
+    asyncio.run(play())
+
+
+def bookmark_values(results: Results) -> tuple[str, int, int]:
+    """A bookmark as an agent keeps it."""
+    kept = results.bookmark
+    return kept.created, kept.last_seq, kept.window_id
+
+
+def test_beyond_retention_an_agent_rebuilds_from_the_ledger(deployment: Deployment) -> None:
+    """Retention forgets, the ledger does not: nothing is missed and nothing comes twice."""
+    market = deployment.market("a1")
+
+    async def play() -> None:
+        async with deployment.agent(market, "a1") as me:
+            results = me.results()
+            heard = await take(results, until=(await bid_and_hear(me, 2))[-1])
+            bookmark = results.bookmark
+        async with deployment.agent(market, "a1") as meanwhile:
+            missed = await bid_and_hear(meanwhile, 5)
+        await drop_results(deployment.nats_url, keep=3)
+        async with deployment.agent(market, "a1") as me:
+            results = me.results(after=bookmark)
+            with pytest.raises(ResultsLost, match="no longer kept"):
+                await anext(results)
+            heard += [result async for result in results.rebuild()]
+            assert missed == bids_in(heard)[2:]
+            heard += await take(results, until=(await bid_and_hear(me, 2))[-1])
+            assert await me.history() == heard
+
+    asyncio.run(play())
+
+
+async def drop_results(url: str, *, keep: int) -> None:
+    """What retention does: the oldest results go."""
+    async with connected(url, name="retention") as nc:
+        await ask(nc, "STREAM.PURGE.RESULTS", {"keep": keep})
+
+
+def test_trade_goes_on_through_a_restart_of_the_broker(servers: Servers, tmp_path: Path) -> None:
+    """Every part comes back by itself: the flow, the questions, the agent; no bid counts twice."""
+
+    async def play(deployment: Deployment, market: str, server: Broker) -> None:
+        async with deployment.agent(market, "a1") as me:
+            results = me.results()
+            bids = await bid_and_hear(me, 3)
+            under_way = [asyncio.create_task(me.bid("tokens", 1, 1)) for _ in range(50)]
+            await asyncio.sleep(0)
+            server.stop()
+            server.start()
+            bids += await asyncio.gather(*under_way)
+            bids += await bid_and_hear(me, 3)
+            heard = await take(results, until=bids[-1])
+            assert Counter(bids) == Counter(bids_in(heard))
+            assert await me.history() == heard
+
+    with (
+        broker(tmp_path / "nats") as server,
+        fresh_database(servers.postgres_dsn) as postgres_dsn,
+        running(server.url, postgres_dsn, shards=1),
+        open_commands(server.url) as commands,
+    ):
+        deployment = Deployment(server.url, postgres_dsn, commands)
+        asyncio.run(play(deployment, deployment.market("a1"), server))
+
+
+def test_the_example_agent_runs(deployment: Deployment) -> None:
+    """It stands in the README: it is the first thing that is copied."""
+    deployment.market("a1", "a2", name="demo")
+    ran = subprocess.run(
+        [sys.executable, HOUSE / "examples" / "agent.py"],
+        env=os.environ | {"WALRAS_NATS_URL": deployment.nats_url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert 0 == ran.returncode, ran.stderr
+    expected = [
+        "offered 1000 a token: won, {'tokens': 100}",
+        "100 tokens for 0 micro-credits",
+        "the rest of the budget to a2: applied",
+    ]
+    assert expected == ran.stdout.splitlines()

@@ -1,0 +1,63 @@
+"""The examples of docs/auction.md, run word for word: a wrong page teaches the wrong rule."""
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from operators.clear import rank
+from tests.flow import run_flow
+from tests.operators.books import bundle, cleared, resource, terms, unit
+from tests.stories.reader import check
+from tests.stories.writer import WINDOW_MS, read_story
+from tests.twin.twin import run
+
+PAGE = (Path(__file__).parents[2] / "docs" / "auction.md").read_text(encoding="utf-8")
+STORIES = re.findall(r"^```story\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+TABLE_OF_RULES = re.findall(r"^\| `(\w+)` \|((?: \d+ \|)+)$", PAGE, re.MULTILINE)
+DENSITIES = re.findall(r"^\| (a\d) \|(?:[^|\n]+\|){3} (\d+(?:/\d+)?) \|$", PAGE, re.MULTILINE)
+
+
+def test_the_page_has_its_examples() -> None:
+    """An example that the search does not find is an example that nobody checks."""
+    assert (4, 3, 6) == (len(STORIES), len(TABLE_OF_RULES), len(DENSITIES))
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_the_page_tells_what_the_flow_does(story: str) -> None:
+    """A reader who settles the example by hand must come to what the market would say."""
+    check(story, run_flow)
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_the_page_tells_what_the_twin_does(story: str) -> None:
+    """The page explains the specification, not an accident of the code."""
+    check(story, lambda log, window_ms: run(log, window_ms=window_ms))
+
+
+@pytest.mark.parametrize(("rule", "cells"), TABLE_OF_RULES)
+def test_the_table_of_rules_holds(rule: str, cells: str) -> None:
+    """What the same bids pay under each rule is what a reader chooses a rule by."""
+    bids_alone = re.sub(r"->.*|^(close|balance).*$", "", STORIES[0], flags=re.MULTILINE)
+    story = re.sub(r"^(bid .*?)\s*$", r"\1 -> lost", bids_alone, flags=re.MULTILINE)
+    log = read_story(story.replace("open uniform", f"open {rule}")).log
+    paid = {row["agent_id"]: row["paid_micros"] for row in run_flow(log, WINDOW_MS).bids}
+    told = [int(cell) for cell in re.findall(r"\d+", cells)]
+    assert told == [paid["a1"], paid["a2"], paid["a3"], paid["a5"], sum(paid.values())]
+
+
+def test_the_densities_hold() -> None:
+    """The first step of the example is where a reader learns what the order is."""
+    market = terms(gpu=resource(6, reference=10, reserve=6), cpu=resource(20, reference=3))
+    bids = [
+        unit(1, "a1", "gpu", 3, price=15),
+        bundle(2, "a2", limit=75, gpu=2, cpu=10),
+        unit(3, "a3", "gpu", 4, price=12),
+        bundle(4, "a4", limit=28, gpu=1, cpu=5),
+        unit(5, "a5", "cpu", 10, price=3),
+        unit(6, "a6", "cpu", 5, price=1),
+    ]
+    ranked = [(entry.bid.agent, entry.exact_density) for entry in rank(market, bids)]
+    assert [(agent, Fraction(density)) for agent, density in DENSITIES] == ranked
+    assert Fraction(1, 3) == cleared(market, bids)[0].level
