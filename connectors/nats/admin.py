@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from connectors.nats.connection import connect, told
+from connectors.nats.connection import connected, told
 from connectors.nats.loop import wait_for
 from connectors.nats.streams import ensure_streams, identity
 from state.errors import ServerUnreachable
@@ -21,7 +21,7 @@ def make_streams(url: str, *, shards: int, max_bytes: int, tick_ms: int | None) 
     async def make(nc: Client) -> None:
         await ensure_streams(nc, shards=shards, max_bytes=max_bytes, tick_ms=tick_ms)
 
-    wait_for(_connected(url, make))
+    wait_for(_asked(url, make))
 
 
 def stream_identities(url: str, *, shards: int) -> dict[int, StreamIdentity]:
@@ -30,18 +30,16 @@ def stream_identities(url: str, *, shards: int) -> dict[int, StreamIdentity]:
     async def identify(nc: Client) -> dict[int, StreamIdentity]:
         return {shard: await identity(nc, shard) for shard in range(shards)}
 
-    return wait_for(_connected(url, identify))
+    return wait_for(_asked(url, identify))
 
 
-async def _connected(url: str, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
-    nc = await connect(url, name="walras streams")
+async def _asked(url: str, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
     try:
-        return await work(nc)
+        async with connected(url, name="walras streams") as nc:
+            return await work(nc)
     except NatsError as failure:
         raise ServerUnreachable(
             "NATS did not answer a question about its streams",
             detail=f"{url}: {told(failure)}",
             hint="Check that the server runs with JetStream and is not overloaded",
         ) from failure
-    finally:
-        await nc.close()
