@@ -80,7 +80,7 @@ def _bid_outcome(bid: Bid) -> dict[str, object]:
         "seq": bid.seq,
         "ord": bid.ord,
         "status": bid.status,
-        "won": bid.allocation,
+        "won": dict(sorted(bid.allocation.items())),  # the ledger keeps no order of them
         "paid_micros": bid.paid_micros,
     }
     if bid.status is BidStatus.REJECTED:

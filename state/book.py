@@ -80,7 +80,7 @@ class MarketBook:
     open_bids: dict[str, Bid] = field(default_factory=dict)
     """Admitted bids that were not withdrawn, in (seq, ord) order, by `bid_key`."""
     active: set[str] = field(default_factory=set)
-    """Accounts that moved credits or sent a command in the open window."""
+    """Accounts that moved credits, or whose agent sent a command, in the open window."""
 
     def move(self, *, debit: str, credit: str, amount_micros: int) -> None:
         """Move credits between two accounts: the only way a balance changes."""
