@@ -1,16 +1,21 @@
 """Tell the results of a committed window: one message to each agent, one to each market.
 
 Promise: the same settlement always gives the same messages under the same ids, so that publishing
-them again after a crash tells nobody anything twice.
+them again after a crash tells nobody anything twice. Whatever was sent in a window, each message is
+small enough for NATS: what does not fit in one is told in parts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import msgspec
 
 from state.book import Bid
 from state.settlement import Announcement, CommandRow, PriceRow, Settlement
 from walras_schemas import TREASURY, BidStatus, CommandStatus, subjects
+
+PART_MAX_BYTES: Final = 1 << 19
+"""Size of the list in one message; the rest of a message is far below what NATS takes besides."""
 
 _json = msgspec.json.Encoder()
 
@@ -29,20 +34,18 @@ def _agents(settlement: Settlement) -> Iterator[Announcement]:
         if row.sender != TREASURY:
             outcomes.setdefault((row.market, row.sender), []).append(_command_outcome(row))
     for (market, agent), listed in sorted(outcomes.items()):
-        yield _announcement(
-            subjects.result(market, agent),
-            f"{settlement.shard}:{settlement.window_id}:{market}:{agent}",
-            {
-                "type": "agent_result",
-                "version": 1,
-                "market": market,
-                "agent_id": agent,
-                "shard": settlement.shard,
-                "window_id": settlement.window_id,
-                "balance_micros": balances.get((market, agent), 0),
-                "outcomes": sorted(listed, key=_place),
-            },
-        )
+        result = {
+            "type": "agent_result",
+            "version": 1,
+            "market": market,
+            "agent_id": agent,
+            "shard": settlement.shard,
+            "window_id": settlement.window_id,
+            "balance_micros": balances.get((market, agent), 0),
+        }
+        msg_id = f"{settlement.shard}:{settlement.window_id}:{market}:{agent}"
+        listed.sort(key=_place)
+        yield from _in_parts(subjects.result(market, agent), msg_id, result, "outcomes", listed)
 
 
 def _markets(settlement: Settlement, window_ms: int) -> Iterator[Announcement]:
@@ -50,24 +53,43 @@ def _markets(settlement: Settlement, window_ms: int) -> Iterator[Announcement]:
     for row in settlement.prices:
         by_market.setdefault(row.market, []).append(_price(row))
     for market, prices in by_market.items():
-        yield _announcement(
-            subjects.window(market),
-            f"{settlement.shard}:{settlement.window_id}:{market}",
-            {
-                "type": "market_window",
-                "version": 1,
-                "market": market,
-                "shard": settlement.shard,
-                "window_id": settlement.window_id,
-                "window_ms": window_ms,
-                "digest": settlement.digest.hex(),
-                "prices": prices,
-            },
-        )
+        window = {
+            "type": "market_window",
+            "version": 1,
+            "market": market,
+            "shard": settlement.shard,
+            "window_id": settlement.window_id,
+            "window_ms": window_ms,
+            "digest": settlement.digest.hex(),
+        }
+        msg_id = f"{settlement.shard}:{settlement.window_id}:{market}"
+        yield from _in_parts(subjects.window(market), msg_id, window, "prices", prices)
 
 
-def _announcement(subject: str, msg_id: str, message: dict[str, object]) -> Announcement:
-    return Announcement(subject=subject, msg_id=msg_id, payload=_json.encode(message))
+def _in_parts(
+    subject: str,
+    msg_id: str,
+    message: dict[str, object],
+    field: str,
+    listed: Iterable[dict[str, object]],
+) -> Iterator[Announcement]:
+    """The message with its list, in as many parts as the size of the list asks for."""
+    parts = list(_parts(_json.encode(each) for each in listed))
+    for number, part in enumerate(parts, 1):
+        told = message | {"part": number, "parts": len(parts), field: part}
+        yield Announcement(subject, f"{msg_id}:{number}", _json.encode(told))
+
+
+def _parts(encoded: Iterable[bytes]) -> Iterator[list[msgspec.Raw]]:
+    part: list[msgspec.Raw] = []
+    size = 0
+    for each in encoded:
+        if part and size + len(each) > PART_MAX_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(msgspec.Raw(each))
+        size += len(each) + 1
+    yield part
 
 
 def _place(outcome: dict[str, object]) -> tuple[object, object]:

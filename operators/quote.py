@@ -36,13 +36,14 @@ class Quote:
     past_of: PastOf
     _plan: Plan = field(default_factory=dict)
     _follow: Mapping[str, Follow] = field(default_factory=dict)
-    _last_window: int = -1
+    _last: tuple[int, int] = (-1, 0)
+    """The last window and part that was heeded."""
 
     def __call__(self, window: MarketWindow) -> Iterator[Announcement]:
         """Yield the quotes after a window; one that was told before is passed over."""
-        if window.window_id <= self._last_window:
+        if (window.window_id, window.part) <= self._last:
             return
-        self._last_window = window.window_id
+        self._last = (window.window_id, window.part)
         self._heed_plan(window)
         in_demand = any(seen.demanded for seen in window.prices)
         for seen in window.prices:

@@ -22,7 +22,14 @@ class OfWindow(Protocol):
 
     @property
     def window_id(self) -> int: ...
+    @property
+    def part(self) -> int: ...
+    @property
+    def parts(self) -> int: ...
 
+
+WHOLE: Final = 1 << 31
+"""Stands for the last part of a window: nothing of the window is still to come."""
 
 T = TypeVar("T", bound=OfWindow)
 
@@ -37,6 +44,8 @@ class Bookmark:
     """Last read."""
     window_id: int = 0
     """The last window that was handed out; 0 before the first."""
+    part: int = WHOLE
+    """The last part of it that was handed out."""
 
 
 async def bookmark_now(link: Link) -> Bookmark:
@@ -68,12 +77,13 @@ class Following(Generic[T]):
             delivery = await self._next()
             news = self._read(delivery.payload)
             self.bookmark = replace(self.bookmark, last_seq=delivery.seq)
-            if news.window_id > self.bookmark.window_id:
+            if (news.window_id, news.part) > (self.bookmark.window_id, self.bookmark.part):
                 self._hand_out(news)
                 return news
 
     def _hand_out(self, news: T) -> None:
-        self.bookmark = replace(self.bookmark, window_id=news.window_id)
+        part = news.part if news.part < news.parts else WHOLE
+        self.bookmark = replace(self.bookmark, window_id=news.window_id, part=part)
 
     async def _next(self) -> Delivery:
         """The next message, whatever it takes within the limit of an outage."""
@@ -114,7 +124,7 @@ class Following(Generic[T]):
             return
         await self._close_tail()
         first_seq = max(kept.first_seq, 1)
-        self.bookmark = Bookmark(kept.created, first_seq - 1, stood.window_id)
+        self.bookmark = Bookmark(kept.created, first_seq - 1, stood.window_id, stood.part)
         if stood.created == kept.created:
             lost = f"{stood.last_seq + 1} was next to read, {first_seq} is the first that is kept"
         else:

@@ -57,7 +57,14 @@ class CommandOutcome(WireObject):
     reason: RejectionReason | None = None
 
 
-class AgentResult(Message):
+class Part(Message):
+    """What tells of a window in more than one message, where one would be too large for NATS."""
+
+    part: PositiveCount = 1
+    parts: PositiveCount = 1
+
+
+class AgentResult(Part):
     """All outcomes of one agent in one window, with the balance it was left with."""
 
     type: Literal["agent_result"] = "agent_result"
@@ -81,7 +88,7 @@ class ResourcePrice(WireObject):
     stale: bool
 
 
-class MarketWindow(Message):
+class MarketWindow(Part):
     """The prices and volumes of one market in one window, and the digest of the shard after it."""
 
     type: Literal["market_window"] = "market_window"

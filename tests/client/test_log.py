@@ -11,9 +11,11 @@ from tests.client.line import line_to
 from tests.client.stage import agent, stage
 from walras_client import (
     LogFull,
+    NotPlaced,
     ServerAway,
     Unacknowledged,
     WalrasClient,
+    link,
     new_event_id,
 )
 from walras_schemas import BidPlaced, CreditsTransferred
@@ -236,14 +238,28 @@ def test_a_server_without_a_deployment_is_told(nats_url: str) -> None:
         asyncio.run(play())
 
 
-def test_no_server_is_told_within_the_deadline() -> None:
+def test_no_server_is_told_within_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong address is the first mistake that everybody makes."""
+    monkeypatch.setattr(link, "CONNECT_DEADLINE_S", 0.3)
 
     async def play() -> None:
         async with agent("nats://127.0.0.1:1"):
             pass
 
     with pytest.raises(ServerAway, match="cannot be reached"):
+        asyncio.run(play())
+
+
+def test_a_client_that_was_closed_says_so_at_once(nats_url: str) -> None:
+    """An agent that goes on after its block would wait out its patience with every bid."""
+
+    async def play() -> None:
+        async with stage(nats_url), agent(nats_url) as me:
+            pass
+        async with asyncio.timeout(1):
+            await me.bid("tokens", 1, 1)
+
+    with pytest.raises(NotPlaced, match="connection closed"):
         asyncio.run(play())
 
 

@@ -11,6 +11,7 @@ from tests.operators.logs import LogWriter
 from tests.operators.steps import settle, settlements
 from tests.twin.random_logs import random_log
 from walras_schemas import (
+    PAYLOAD_MAX_BYTES,
     AgentResult,
     BidOutcome,
     BidStatus,
@@ -152,3 +153,20 @@ def test_a_shard_s_ids_are_its_own() -> None:
 
 def _fields(window: Settlement) -> dict[str, Any]:
     return {name: getattr(window, name) for name in Settlement.__slots__}
+
+
+def test_no_message_is_too_large_for_nats() -> None:
+    """A few thousand bids of one agent in a window would stop its shard at every restart."""
+    log = LogWriter()
+    log.open(gpu={"supply": 3})
+    log.grant("a1", 100)
+    for _ in range(9):
+        bid = {"resource": "gpu", "quantity": 9, "unit_price_micros": 9}
+        log.say("market.m1.bid.a1", [log.command("bid_placed", **bid) for _ in range(1000)])
+    announced = announce(only_window(log), window_ms=WINDOW_MS)
+    results = [result for result in map(read, announced) if isinstance(result, AgentResult)]
+    assert max(len(one.payload) for one in announced) < PAYLOAD_MAX_BYTES
+    assert len(announced) == len({one.msg_id for one in announced})
+    assert [(1, 3), (2, 3), (3, 3)] == [(result.part, result.parts) for result in results]
+    places = [(outcome.seq, outcome.ord) for result in results for outcome in result.outcomes]
+    assert [(seq, ord_) for seq in range(3, 12) for ord_ in range(1000)] == places

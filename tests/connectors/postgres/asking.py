@@ -18,6 +18,7 @@ VIEWS = (
     "windows",
     "prices",
     "dead_letters",
+    "paradoxical_rejections",
 )
 DEADLINE_S = 20.0
 

@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from psycopg import Connection
 
 from connectors.postgres.ledger import commit_window, read_settlement
+from state.book import Bid
 from state.settlement import ClosedWindow, Settlement
 from tests.connectors.postgres.asking import rows_of_view
 from tests.connectors.postgres.windows import WINDOW_MS, claim_log
 from tests.flow import rows_of, settle_log
 from tests.twin.random_logs import random_log
 from tests.twin.rows import Row, Rows, in_order
+from walras_schemas import BidStatus
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -86,3 +89,35 @@ def test_a_restart_after_any_window_changes_nothing(conn: Connection, seed: int)
         rest = [record for record in log if record.seq >= state.position.next_seq]
         again = settle_log(rest, window_ms=WINDOW_MS, shard=state)
         assert whole[restarts_after:] == again
+
+
+def paradoxical(window: Settlement) -> set[tuple[int, int, int]]:
+    """Bids of a window that lost at a density above the lowest winning one of their market."""
+    reference = {(row.market, row.resource): row.reference_micros for row in window.prices}
+
+    def density(bid: Bid) -> Fraction:
+        weight = sum(reference[bid.market, name] * units for name, units in bid.demand.items())
+        return Fraction(bid.limit_micros, weight)
+
+    lowest: dict[str, Fraction] = {}
+    for bid in window.bids:
+        if bid.won:
+            lowest[bid.market] = min(density(bid), lowest.get(bid.market, density(bid)))
+    return {
+        (window.window_id, bid.seq, bid.ord)
+        for bid in window.bids
+        if bid.status is BidStatus.LOST
+        and bid.market in lowest
+        and density(bid) > lowest[bid.market]
+    }
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_paradoxical_rejections_are_told(conn: Connection, seed: int) -> None:
+    """A bid that lost to a lower one must be able to find out that it did."""
+    windows = settled(seed)
+    commit_all(conn, windows)
+    expected = {found for w in windows if isinstance(w, Settlement) for found in paradoxical(w)}
+    assert expected, "the log has none: choose another seed"
+    rows = rows_of_view(conn, "paradoxical_rejections")
+    assert expected == {(row["window_id"], row["seq"], row["ord"]) for row in rows}

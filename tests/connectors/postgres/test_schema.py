@@ -24,6 +24,7 @@ COLUMNS = {
     "prices": "market window_id resource reference_micros clearing_micros supply demanded sold "
     "stale",
     "dead_letters": "shard seq ord subject error payload timestamp",
+    "paradoxical_rejections": "market window_id seq ord agent_id event_id kind bundle limit_micros",
 }
 
 OF_VIEW = """

@@ -1,0 +1,1 @@
+"""Recorded logs and the digests that they must give for ever."""

@@ -1,0 +1,95 @@
+"""The recorded logs: what each is about, and how it was written.
+
+Each is a function of nothing, so that a log can be recorded again after its story was changed.
+"""
+
+import json
+from collections.abc import Callable
+
+from tests.golden.trading import Floor
+from tests.operators.logs import LogWriter
+from tests.twin.malformed import NO_SUBJECTS, broken_field, broken_text
+from tests.twin.rows import LogRecord
+
+WINDOW_MS = 1000
+
+
+def under(rule: str, seed: int) -> list[LogRecord]:
+    """A market under one rule, message by message."""
+    floor = Floor(seed, markets={"main": rule}, agents=12)
+    floor.trade(1_500)
+    return floor.log.records
+
+
+def busy() -> list[LogRecord]:
+    """Four markets, one under each rule, and 20 000 commands in batches."""
+    rules = {
+        "m-uniform": "uniform",
+        "m-lab": "uniform_lab",
+        "m-pay": "pay_as_bid",
+        "m-v": "vickrey",
+    }
+    floor = Floor(20_000, markets=rules, agents=150)
+    floor.trade(20_000, batch_max=20, pause_ms=25)
+    return floor.log.records
+
+
+def malformed() -> list[LogRecord]:
+    """A market that goes on while others write nonsense into it."""
+    floor = Floor(404, markets={"main": "uniform"}, agents=6)
+    for _ in range(60):
+        floor.trade(4)
+        for kind in ("bid", "transfer", "grant", "quote", "supply"):
+            subject, event = floor.command(kind, "main")
+            broken = floor.rng.random()
+            if broken < 0.2:
+                floor.log.say(subject, broken_text(floor.rng, event))
+            elif broken < 0.3:
+                floor.log.say(floor.rng.choice(NO_SUBJECTS), event)
+            else:
+                _, fine = floor.command(kind, "main", subject)
+                spoiled = [broken_field(floor.rng, event), fine]
+                floor.log.say(subject, json.dumps(spoiled).encode())
+    return floor.log.records
+
+
+def silent_feed() -> list[LogRecord]:
+    """A feed that quotes, falls silent until its prices are stale, and comes back."""
+    floor = Floor(7, markets={"main": "uniform"}, agents=8)
+    floor.trade(150, shares={"quote": 60})
+    for _ in range(70):
+        floor.trade(6, shares={"quote": 0})
+        floor.log.wait(WINDOW_MS)
+        if floor.rng.random() < 0.3:
+            floor.log.tick()
+            floor.log.wait(WINDOW_MS)
+    floor.trade(150, shares={"quote": 60})
+    return floor.log.records
+
+
+def clock_trouble() -> list[LogRecord]:
+    """A server clock that is set back and forward, with idle windows and late ids between."""
+    floor = Floor(1_582, markets={"main": "uniform", "other": "pay_as_bid"}, agents=8)
+    for step_ms in (0, -700, 4_000, -9_000, 61_000, 1, -1, 500, 2_500, -60_000, 130_000, 0) * 3:
+        floor.log.wait(step_ms)
+        floor.trade(25, batch_max=3)
+        _ticks(floor.log, floor.rng.randrange(3))
+    return floor.log.records
+
+
+def _ticks(log: LogWriter, count: int) -> None:
+    for _ in range(count):
+        log.wait(WINDOW_MS)
+        log.tick()
+
+
+LOGS: dict[str, Callable[[], list[LogRecord]]] = {
+    "uniform": lambda: under("uniform", 1),
+    "uniform_lab": lambda: under("uniform_lab", 2),
+    "pay_as_bid": lambda: under("pay_as_bid", 3),
+    "vickrey": lambda: under("vickrey", 4),
+    "busy": busy,
+    "malformed": malformed,
+    "silent_feed": silent_feed,
+    "clock_trouble": clock_trouble,
+}

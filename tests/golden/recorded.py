@@ -1,0 +1,76 @@
+"""The files of the recorded logs: one gzipped JSON line a message, and what they must come to."""
+
+import base64
+import gzip
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from state.settlement import ClosedWindow
+from tests.operators.steps import final_digest, settlements
+from tests.twin.rows import LogRecord
+from walras_schemas import BidStatus
+
+HERE = Path(__file__).parent
+DIGESTS = HERE / "digests.json"
+
+
+def path_of(name: str) -> Path:
+    """Where a recorded log lies."""
+    return HERE / f"{name}.jsonl.gz"
+
+
+def write(name: str, records: Iterable[LogRecord]) -> None:
+    """Record a log; equal logs give equal files."""
+    lines = "".join(json.dumps(_line(record), ensure_ascii=False) + "\n" for record in records)
+    path_of(name).write_bytes(gzip.compress(lines.encode(), mtime=0))
+
+
+def read(name: str) -> list[LogRecord]:
+    """The log as it was recorded."""
+    lines = gzip.decompress(path_of(name).read_bytes()).decode().split("\n")
+    return [_record(json.loads(line)) for line in lines if line]
+
+
+def expected() -> dict[str, dict[str, Any]]:
+    """What every recorded log must come to."""
+    told: dict[str, dict[str, Any]] = json.loads(DIGESTS.read_text())
+    return told
+
+
+def outcome(windows: Sequence[ClosedWindow]) -> dict[str, Any]:
+    """The digest of a ledger, and what it holds in numbers."""
+    settled = settlements(windows)
+    bids = Counter(str(bid.status) for window in settled for bid in window.bids)
+    prices = [price for window in settled for price in window.prices]
+    return {
+        "digest": final_digest(windows),
+        "windows": len(settled),
+        "idle_windows": len(windows) - len(settled),
+        "bids": {status.value: bids[status.value] for status in BidStatus},
+        "commands": sum(len(window.commands) for window in settled),
+        "dead_letters": sum(len(window.dead_letters) for window in settled),
+        "stale_prices": sum(price.stale for price in prices),
+        "fresh_prices": sum(not price.stale for price in prices),
+    }
+
+
+def _line(record: LogRecord) -> dict[str, Any]:
+    line = {
+        "seq": record.seq,
+        "timestamp_ns": record.timestamp_ns,
+        "subject": record.subject,
+        "headers": {},
+    }
+    try:
+        return line | {"payload": record.payload.decode()}
+    except UnicodeDecodeError:
+        return line | {"payload_b64": base64.b64encode(record.payload).decode()}
+
+
+def _record(line: dict[str, Any]) -> LogRecord:
+    encoded = line.get("payload_b64")
+    payload = line["payload"].encode() if encoded is None else base64.b64decode(encoded)
+    return LogRecord(line["seq"], line["timestamp_ns"], line["subject"], payload)

@@ -1,0 +1,86 @@
+"""What was true of a log once stays true: a changed digest is a decision, never an accident."""
+
+import gzip
+from itertools import repeat
+from pathlib import Path
+
+import pytest
+
+from connectors.files.logfile import read_batches
+from tests.flow import rows_of, settle_log
+from tests.golden.logs import LOGS, WINDOW_MS
+from tests.golden.recorded import HERE, expected, outcome, path_of, read
+from tests.operators.steps import final_digest, settle
+from tests.twin.rows import in_order
+from tests.twin.twin import run
+
+EXPECTED = expected()
+SHORT = [name for name in LOGS if name != "busy"]
+
+
+def test_every_log_is_recorded_and_settled() -> None:
+    """A log without a digest guards nothing, nor does a digest without its log."""
+    files = {path.name for path in HERE.glob("*.jsonl.gz")}
+    assert {path_of(name).name for name in EXPECTED} == files
+    assert list(LOGS) == list(EXPECTED)
+
+
+def test_the_recorded_logs_stay_small() -> None:
+    """A repository that grows with every recording is one that nobody clones."""
+    assert sum(path.stat().st_size for path in HERE.glob("*.gz")) < 2_000_000
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_the_outcome_is_the_recorded_one(name: str) -> None:
+    """The digest, and in numbers what it is the digest of."""
+    assert EXPECTED[name] == outcome(settle(read(name), window_ms=WINDOW_MS))
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_batches_of_seven_change_nothing(name: str) -> None:
+    """How the log was read is no part of the ledger."""
+    closed = settle(read(name), window_ms=WINDOW_MS, sizes=repeat(7))
+    assert EXPECTED[name]["digest"] == final_digest(closed)
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_single_messages_change_nothing(name: str) -> None:
+    """The smallest batch is what a quiet stream gives."""
+    closed = settle(read(name), window_ms=WINDOW_MS, sizes=repeat(1))
+    assert EXPECTED[name]["digest"] == final_digest(closed)
+
+
+@pytest.mark.parametrize("batch_size", [7, 1000])
+def test_the_dataflow_settles_the_busy_log_alike(batch_size: int) -> None:
+    """The engine, with two workers, gives what the steps give alone."""
+    closed = settle_log(read("busy"), window_ms=WINDOW_MS, batch_size=batch_size, workers=2)
+    assert EXPECTED["busy"]["digest"] == final_digest(closed)
+
+
+@pytest.mark.parametrize("name", ["malformed", "silent_feed", "clock_trouble"])
+def test_the_twin_tells_the_same_of_the_strangest_logs(name: str) -> None:
+    """A digest recorded from a wrong core would keep it wrong for ever."""
+    log = read(name)
+    told = in_order(run(log, window_ms=WINDOW_MS))
+    assert told == in_order(rows_of(settle(log, window_ms=WINDOW_MS)))
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_the_recorded_files_are_log_files(name: str, tmp_path: Path) -> None:
+    """Whoever replays a golden log by the command line must read the same messages."""
+    plain = tmp_path / f"{name}.jsonl"
+    plain.write_bytes(gzip.decompress(path_of(name).read_bytes()))
+    batches = list(read_batches(plain, shard=0, batch_size=10_000, window_ms=WINDOW_MS))
+    log = read(name)
+    assert [record.payload for record in log] == batches[0].payloads
+    assert [record.subject for record in log] == batches[0].subjects
+
+
+def test_the_logs_hold_what_they_are_about() -> None:
+    """A log about stale prices that has none would be golden in vain."""
+    assert EXPECTED["silent_feed"]["stale_prices"] > 20 < EXPECTED["silent_feed"]["fresh_prices"]
+    assert EXPECTED["malformed"]["dead_letters"] > 200
+    assert sum(EXPECTED["busy"]["bids"].values()) + EXPECTED["busy"]["commands"] > 20_000
+    assert EXPECTED["clock_trouble"]["idle_windows"] > 5
+    for name in ("uniform", "uniform_lab", "pay_as_bid", "vickrey"):
+        assert min(EXPECTED[name]["bids"].values()) > 0

@@ -1,0 +1,19 @@
+"""A mutant is one named mistake: a text of the core, and what a tired hand made of it."""
+
+from dataclasses import dataclass
+
+ADMIT, ALLOCATE, CLEAR = "operators/admit.py", "operators/allocate.py", "operators/clear.py"
+CUT, DECODE, JOIN = "operators/cut_windows.py", "operators/decode.py", "operators/join_prices.py"
+SETTLE, ANNOUNCE = "operators/settle.py", "operators/announce.py"
+BOOK, MARKET, SEEN = "state/book.py", "state/market.py", "state/seen.py"
+NAMES = "schemas/walras_schemas/names.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One mistake."""
+
+    name: str
+    file: str
+    before: str
+    after: str

@@ -1,0 +1,143 @@
+"""Break the core in every named way and see which test notices.
+
+    python -m tests.mutation.mutate [--page docs/mutation.md] [NAME...]
+
+Each mutant lives in a copy of the tree. The exit code is 1 if one survives its tests, and the page
+is written only when all mutants were tried and none survived.
+"""
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutation.mutant import Mutant
+from tests.mutation.mutants import MUTANTS
+
+HOUSE = Path(__file__).parents[2]
+COPIED = ["operators", "state", "schemas", "flows", "connectors", "otel", "tests", "pyproject.toml"]
+# The sharpest first: they answer soonest, and say the most about what is wrong.
+SHARP = ["clear", "allocate", "settle", "cut_windows", "join_prices", "announce", "decode"]
+BROAD = ["precedence", "replay", "truthfulness", "properties", "machine", "twin"]
+CORE_TESTS = [*(f"tests/operators/test_{name}.py" for name in SHARP + BROAD), "tests/stories"]
+LIMIT_S = 240
+OPTIONS = ["-xq", "--hypothesis-seed=0", "-p", "tests.mutation.without_shrinking"]
+FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+
+PAGE = """# What the tests notice
+
+Each row is a mistake made on purpose in a copy of the core, and the first test that failed because
+of it. All {count} were noticed. One that is not would make the command below exit with 1, and the
+tests would have to grow. (It takes about ten minutes; names of mistakes may follow it.)
+
+    uv run python -m tests.mutation.mutate --page docs/mutation.md
+
+| mistake | in | noticed by |
+| --- | --- | --- |
+{rows}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a mutant; nobody is empty when it survived."""
+
+    mutant: Mutant
+    noticed_by: str
+
+    @property
+    def row(self) -> str:
+        """Its line of the page."""
+        return f"| {self.mutant.name} | `{self.mutant.file}` | {self.noticed_by} |"
+
+
+def main() -> int:
+    """Try the mutants; 1 if one survives."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation.mutate")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="try these mutants alone")
+    parser.add_argument("--page", type=Path, help="where the table is written")
+    asked = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if not asked.names or mutant.name in asked.names]
+    with tempfile.TemporaryDirectory() as place:
+        tree = _copy(Path(place))
+        _expect_health(tree)
+        verdicts = [_try(mutant, tree) for mutant in chosen]
+    survivors = [verdict for verdict in verdicts if not verdict.noticed_by]
+    if asked.page is not None and not survivors and chosen == MUTANTS:
+        asked.page.write_text(_page(verdicts))
+    return 1 if survivors else 0
+
+
+def _copy(place: Path) -> Path:
+    unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info", ".hypothesis")
+    for name in COPIED:
+        source = HOUSE / name
+        if source.is_dir():
+            shutil.copytree(source, place / name, ignore=unwanted)
+        else:
+            shutil.copy(source, place / name)
+    return place
+
+
+def _expect_health(tree: Path) -> None:
+    """Nothing can be learnt from a mutant if the tests fail, or test another tree, without it."""
+    where = _python(tree, "-c", "import operators; print(operators.__file__)").stdout.strip()
+    if not where.startswith(str(tree)):
+        raise SystemExit(f"the copy is not what is tested: {where}")
+    healthy = _run_tests(tree)
+    if healthy.returncode != 0:
+        raise SystemExit(f"the tests fail without a mutant:\n{healthy.stdout}{healthy.stderr}")
+
+
+def _try(mutant: Mutant, tree: Path) -> Verdict:
+    file = tree / mutant.file
+    sound = file.read_text()
+    if sound.count(mutant.before) != 1:
+        raise SystemExit(f"{mutant.name}: its place in {mutant.file} has moved")
+    file.write_text(sound.replace(mutant.before, mutant.after))
+    verdict = Verdict(mutant, _noticed_by(tree))
+    file.write_text(sound)
+    sys.stderr.write(f"{mutant.name}: {verdict.noticed_by or 'SURVIVED'}\n")
+    return verdict
+
+
+def _noticed_by(tree: Path) -> str:
+    try:
+        run = _run_tests(tree)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {LIMIT_S} s"
+    if run.returncode == 0:
+        return ""
+    failed = FAILED.search(run.stdout)
+    return f"`{failed[1].partition('[')[0]}`" if failed else "the tests could not be read"
+
+
+def _run_tests(tree: Path) -> subprocess.CompletedProcess[str]:
+    return _python(tree, "-m", "pytest", *OPTIONS, *CORE_TESTS)
+
+
+def _python(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    paths = f"{tree}:{tree / 'schemas'}"
+    return subprocess.run(
+        [sys.executable, "-B", *arguments],
+        cwd=tree,
+        env={"PYTHONPATH": paths, "TWIN_LOGS": "120"},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+def _page(verdicts: Iterable[Verdict]) -> str:
+    rows = [verdict.row for verdict in verdicts]
+    return PAGE.format(count=len(rows), rows="\n".join(rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
