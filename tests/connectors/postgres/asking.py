@@ -9,7 +9,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
 
-VIEWS = (
+OF_ROWS = (
     "bids",
     "allocations",
     "transactions",
@@ -18,8 +18,8 @@ VIEWS = (
     "windows",
     "prices",
     "dead_letters",
-    "paradoxical_rejections",
 )
+VIEWS = (*OF_ROWS, "paradoxical_rejections")
 DEADLINE_S = 20.0
 
 
@@ -32,7 +32,7 @@ def rows_of_view(conn: Connection, view: str) -> list[dict[str, Any]]:
 
 def counts(conn: Connection) -> dict[str, int]:
     """How many rows each view shows."""
-    return {view: len(rows_of_view(conn, view)) for view in VIEWS}
+    return {view: len(rows_of_view(conn, view)) for view in OF_ROWS}
 
 
 def value(conn: Connection, query: str, *parameters: object) -> Any:
