@@ -1,0 +1,1 @@
+"""Bad input in bulk: texts at the edge of JSON and strings that break programs, to the ledger."""
