@@ -6,34 +6,41 @@ nothing else.
 """
 
 import asyncio
+import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.js.api import ConsumerConfig, DeliverPolicy
-from uuid_utils import uuid7
+from nats.errors import Error as NatsError
 
 from connectors.duckdb.ledger import open_ledger
 from connectors.duckdb.query import ask
-from connectors.nats.connection import connected
-from connectors.nats.outbox import Outbox
-from connectors.nats.subjects import RESULTS
-from flows.deliveries import Deliveries, Tally, deliveries
+from connectors.nats.client import commands
+from connectors.nats.connection import Patience
+from flows.deliveries import Deliveries, Place, Receipt, Tally, deliveries
 from flows.deployment import Servers
 from flows.population import Agent, Moment, Prices, seat_agents, stake_micros
 from flows.settings import Settings
-from state.errors import SettingsError
+from state.errors import ServerUnreachable, SettingsError, WalrasError
+from walras_client import (
+    ClientError,
+    Following,
+    Results,
+    ResultsLost,
+    ServerAway,
+    Unacknowledged,
+    WalrasClient,
+    new_event_id,
+)
+from walras_client.client import PATIENCE_S
+from walras_client.following import OfWindow
 from walras_schemas import (
     TREASURY,
-    AgentResult,
-    Command,
+    CommandBase,
     CreditsGranted,
-    CreditsTransferred,
     MarketWindow,
     ResourcePrice,
     subjects,
@@ -51,6 +58,11 @@ WHERE market = $market
   AND window_id = (SELECT max(window_id) FROM prices WHERE market = $market)
 """
 BALANCES: Final = "SELECT agent_id, balance_micros FROM accounts WHERE market = $market"
+
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=OfWindow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +120,29 @@ async def run_population(  # noqa: PLR0913  # the doors name every one of these
     turns_a_window = max(1, turns_per_s * settings.window_ms // (agents * MS_PER_S))
     population = seat_agents(known.prices, agents=agents, seed=seed, turns_a_window=turns_a_window)
     run.heard.prices.update(known.prices)
-    async with (
-        connected(servers.nats_url, name="walras agents") as nc,
-        Outbox(nc) as outbox,
-        _following(nc, market, population, run.heard),
-        deliveries(outbox, run.tally) as post,
-    ):
-        session = Session(market, population, run.heard.prices, post)
-        await session.endow(known.balances)
-        await session.trade(turns_per_s * seconds, turns_per_s=turns_per_s, seed=seed)
+    names = [agent.name for agent in population]
+    with _told_as_ours():
+        async with (
+            WalrasClient.connect_many(servers.nats_url, market=market, agents=names) as clients,
+            granting(servers.nats_url, market) as grant,
+            _hearing(clients, population, run.heard),
+            deliveries(run.tally) as post,
+        ):
+            session = Session(population, clients, grant, run.heard.prices, post)
+            await session.endow(known.balances)
+            await session.trade(turns_per_s * seconds, turns_per_s=turns_per_s, seed=seed)
     return run
+
+
+@contextmanager
+def _told_as_ours() -> Iterator[None]:
+    """What ended a client, as the doors of the house tell it."""
+    try:
+        yield
+    except (ServerAway, Unacknowledged) as away:
+        raise ServerUnreachable(away.what, detail=away.detail, hint=away.hint) from away
+    except ClientError as failure:
+        raise WalrasError(failure.what, detail=failure.detail, hint=failure.hint) from failure
 
 
 def read_market(postgres_dsn: str, market: str) -> Knowledge:
@@ -139,42 +164,76 @@ def read_market(postgres_dsn: str, market: str) -> Knowledge:
 
 
 @asynccontextmanager
-async def _following(
-    nc: Client, market: str, population: Iterable[Agent], heard: Hearsay
+async def granting(url: str, market: str) -> AsyncIterator[Place]:
+    """The operator's way into the log, for the credits that agents start with."""
+    subject = subjects.grant(market)
+    async with commands(url) as outbox:
+
+        async def place(granted: Sequence[CommandBase]) -> Receipt:
+            (grant,) = granted
+            payload = grant.model_dump_json().encode()
+            patience = Patience(
+                "credits cannot be granted",
+                hint="Check that nats-server runs, and that the log is not full",
+                limit_s=PATIENCE_S,
+            )
+            while True:
+                try:
+                    return await outbox.publish(subject, payload, msg_id=grant.event_id)
+                except NatsError as trouble:
+                    await patience.bear(trouble)
+
+        yield place
+
+
+@asynccontextmanager
+async def _hearing(
+    clients: Mapping[str, WalrasClient], population: Iterable[Agent], heard: Hearsay
 ) -> AsyncIterator[None]:
     """Within the block every agent hears its own results, and all hear the prices."""
-    agents = {agent.name: agent for agent in population}
-
-    async def hear(msg: Msg) -> None:
-        if msg.subject == subjects.window(market):
-            heard.hear(MarketWindow.model_validate_json(msg.data))
-            return
-        result = AgentResult.model_validate_json(msg.data)
-        heard.outcomes.update(outcome.status for outcome in result.outcomes)
-        if result.agent_id in agents:
-            agents[result.agent_id].learn(result)
-
-    wanted = [subjects.window(market), f"result.{market}.*"]
-    subscription = await nc.jetstream().subscribe(
-        "",
-        stream=RESULTS,
-        cb=hear,
-        ordered_consumer=True,
-        config=ConsumerConfig(filter_subjects=wanted, deliver_policy=DeliverPolicy.NEW),
-    )
+    talk = [_hear_results(clients[agent.name].results(), agent, heard) for agent in population]
+    anyone = next(iter(clients.values()))
+    tasks = [asyncio.create_task(task) for task in [_hear_prices(anyone, heard), *talk]]
     try:
         yield
     finally:
-        if not nc.is_closed:
-            await subscription.unsubscribe()
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for failure in ended:
+        if isinstance(failure, Exception):
+            raise failure
+
+
+async def _hear_results(results: Results, agent: Agent, heard: Hearsay) -> None:
+    async for result in _all_kept(results):
+        heard.outcomes.update(outcome.status for outcome in result.outcomes)
+        agent.learn(result)
+
+
+async def _hear_prices(client: WalrasClient, heard: Hearsay) -> None:
+    async for window in _all_kept(client.prices_feed()):
+        heard.hear(window)
+
+
+async def _all_kept(following: Following[T]) -> AsyncIterator[T]:
+    """Whatever is told; what nobody keeps any more is one thing less that an agent knows."""
+    while True:
+        try:
+            async for news in following:
+                yield news
+        except ResultsLost as lost:
+            log.warning("%s", lost)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """A population in its market, from its first credits to its last turn."""
 
-    market: str
     population: Sequence[Agent]
+    clients: Mapping[str, WalrasClient]
+    """Each agent's own place in the market, by its name."""
+    grant: Place
     prices: Prices
     """The last that were heard: they change while the session goes on."""
     post: Deliveries
@@ -186,10 +245,10 @@ class Session:
             owned = balances.get(agent.name, 0)
             agent.balance_micros = max(owned, stake)
             if owned < stake:
-                grant = CreditsGranted(
-                    event_id=new_id(), agent_id=agent.name, amount_micros=stake - owned
+                rest = CreditsGranted(
+                    event_id=new_event_id(), agent_id=agent.name, amount_micros=stake - owned
                 )
-                await self.post.send(subjects.grant(self.market), grant, sender=TREASURY)
+                await self.post.send(self.grant, rest, sender=TREASURY)
 
     async def trade(self, turns: int, *, turns_per_s: int, seed: int) -> None:
         """Give the agents their turns in an order of its own, in even steps; a late one ends it."""
@@ -208,23 +267,13 @@ class Session:
                 turns_left=-(-(turns - turn) // len(order)),
                 rush_percent=rush_percent(turn, of=turns),
                 payees=names,
-                new_id=new_id,
+                new_id=new_event_id,
             )
             for command in agent.act(now):
-                await self.post.send(self._subject(agent, command), command, sender=agent.name)
-
-    def _subject(self, agent: Agent, command: Command) -> str:
-        if isinstance(command, CreditsTransferred):
-            return subjects.transfer(self.market, agent.name)
-        return subjects.bid(self.market, agent.name)
+                await self.post.send(self.clients[agent.name].place, command, sender=agent.name)
 
 
 def rush_percent(turn: int, *, of: int) -> int:
     """How much agents want in a turn: more and more up to the middle of the run, then less."""
     from_the_nearer_end = min(turn, of - turn)
     return QUIET_PERCENT + (RUSH_PERCENT - QUIET_PERCENT) * 2 * from_the_nearer_end // of
-
-
-def new_id() -> str:
-    """An event id of now."""
-    return str(uuid7())

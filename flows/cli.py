@@ -26,6 +26,16 @@ Place a bid for one resource, or for a bundle as a whole.
 - `walras bid m1 a1 --bundle tokens=500,cpu_ms=2000 --limit 145 --wait`
 """
 
+BENCH_HELP: Final = """
+Measure how fast this machine clears markets, beside other designs.
+
+- `walras bench`: a look in about a minute (`walras bench quick`)
+- `walras bench full`: all of it, in under ten minutes
+- `walras bench growth`: what grows as agents, ledger, windows and shards do
+- `walras bench show FILE`: the tables of an earlier run
+- `python -m bench full --help` lists what each of them takes
+"""
+
 SQL_HELP: Final = """
 Ask the ledger in SQL, which only reads it.
 
@@ -42,6 +52,7 @@ Settings are read from the environment:
 - `WALRAS_SHARDS`: logs that the markets are spread over (`1`)
 - `WALRAS_WORKERS`, `WALRAS_PROCESSES`: who runs the flow (`1`)
 - `WALRAS_STREAM_MAX_BYTES`: size at which a log is full (`4294967296`)
+- `WALRAS_HEALTH_PORT`: where `up` serves `/healthz` and `/readyz`, 0 for nowhere (`7117`)
 """
 
 # What each group of commands holds: where the command is, and what the help says of it.
@@ -51,6 +62,7 @@ COMMANDS: Final = {
         "demo": ("cli_running:demo", "Open a market, let agents trade in it, show the books."),
         "agents": ("cli_running:agents", "Let simulated agents trade in an open market."),
         "doctor": ("cli_registry:doctor", "Check the installation, the servers and the schema."),
+        "bench": ("cli_bench:bench", BENCH_HELP),
     },
     "Take part": {
         "market open": ("cli_trading:open_market", "Open a market as a TOML file describes it."),

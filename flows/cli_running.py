@@ -32,7 +32,7 @@ def up() -> None:
     with _stopping() as stop, deployment.open_servers(settings) as servers:
         deployment.prepare(settings, servers)
         _tell_where(settings, servers)
-        with deployment.companions(servers):
+        with deployment.companions(settings, servers):
             deployment.run(settings, servers, stop, ready=lambda: say("ready"))
     note("stopped")
 

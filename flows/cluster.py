@@ -42,6 +42,7 @@ class Task(msgspec.Struct, frozen=True):
     identities: dict[int, StreamIdentity]
     process: int
     addresses: list[str]
+    failpoint: str | None
 
 
 class ResumedShards(Mapping[int, ShardState]):
@@ -99,6 +100,7 @@ def _task(worker: Worker, number: int, addresses: list[str]) -> Task:
         identities=dict(worker.identities),
         process=number,
         addresses=addresses,
+        failpoint=worker.failpoint,
     )
 
 
@@ -157,6 +159,7 @@ def _follow() -> int:
         claims=ResumedShards(task.servers.postgres_dsn, task.tokens),
         positions=task.positions,
         identities=task.identities,
+        failpoint=task.failpoint,
     )
     try:
         worker.run(stop, Place(process=task.process, addresses=task.addresses))

@@ -20,7 +20,7 @@ from connectors.duckdb.ledger import open_ledger
 from connectors.nats.client import open_commands
 from connectors.nats.subjects import shard_of
 from flows import deployment
-from flows.agents import MS_PER_S, Run, new_id, run_population
+from flows.agents import MS_PER_S, Run, run_population
 from flows.deliveries import Acknowledged, Tally
 from flows.demo_books import check_books
 from flows.demo_progress import progress, stage
@@ -29,6 +29,7 @@ from flows.demo_report import Report, show_next_steps
 from flows.deployment import Servers, open_servers, prepare
 from flows.settings import Settings
 from state.errors import WalrasError
+from walras_client import new_event_id
 from walras_schemas import TREASURY, MarketOpened, ResourceRules, subjects
 
 MARKET: Final = "demo"
@@ -135,7 +136,7 @@ class Course:
 
     def open_market(self) -> Acknowledged:
         """Open the market, or open it again as it was; return once that is in the ledger."""
-        command = MarketOpened(event_id=new_id(), resources=RESOURCES)
+        command = MarketOpened(event_id=new_event_id(), resources=RESOURCES)
         with stage(self.looking_on, f"Opening the market {MARKET}"):
             with open_commands(self.servers.nats_url) as client:
                 receipt = client.publish_command(

@@ -1,8 +1,8 @@
 """The long-running deployment: servers, streams, claims, and the flow until it is told to stop.
 
 Promise: a stop ends the flow between two batches and loses nothing, a second start goes on where
-the ledger stands, and a worker that was replaced stops and says so. Whatever fails here is a
-`WalrasError`.
+the ledger stands, and a worker that was replaced stops and says so. An outage of a server is waited
+out (flows/outage.py). Whatever fails here is a `WalrasError`.
 """
 
 import threading
@@ -17,11 +17,15 @@ from connectors.postgres.connect import connect
 from connectors.postgres.ledger import claim
 from connectors.postgres.migrate import migrate
 from flows.cluster import run_cluster
+from flows.failpoints import known
+from flows.health import serving_health
+from flows.outage import Outage
 from flows.pricing_process import pricing_beside
 from flows.queries import serving_queries
-from flows.settings import Settings
+from flows.settings import Settings, failpoint
 from flows.worker import Servers, Worker
-from state.shard import ShardState, StreamIdentity
+from state.errors import ServerUnreachable
+from state.shard import ShardState, StreamIdentity, Token
 
 __all__ = ["Servers", "claim_all", "companions", "open_servers", "prepare", "run"]
 
@@ -51,9 +55,10 @@ def prepare(settings: Settings, servers: Servers) -> None:
 
 
 @contextmanager
-def companions(servers: Servers) -> Iterator[None]:
-    """What runs beside the flow and never in its way: the market manager, and the query service."""
+def companions(settings: Settings, servers: Servers) -> Iterator[None]:
+    """What runs beside the flow and never in its way: manager, query service, pages of health."""
     with (
+        serving_health(settings, servers),
         pricing_beside(servers),
         serving_queries(servers.nats_url, servers.postgres_dsn),
     ):
@@ -72,18 +77,45 @@ def run(
     Every shard is claimed first: whoever wrote it before is refused from then on. `ready` is called
     when that is done.
     """
+    fault = known(failpoint())
+    tokens: dict[int, Token] = {}
+    outage = Outage(stop)
+    started = False
+    while not stop.is_set():
+        try:
+            worker = _claimed(settings, servers, tokens, fault)
+            outage.answered()
+            if not started:
+                started = True
+                ready()
+            _run_once(worker, settings, stop)
+        except ServerUnreachable as lost:
+            if not started:
+                raise
+            outage.bear(lost)
+
+
+def _claimed(
+    settings: Settings, servers: Servers, tokens: dict[int, Token], fault: str | None
+) -> Worker:
+    """A worker that may write all shards, and knows where each goes on."""
     identities = stream_identities(servers.nats_url, shards=settings.shards)
-    claims = claim_all(servers.postgres_dsn, identities, window_ms=settings.window_ms)
-    worker = Worker(
+    claims = claim_all(
+        servers.postgres_dsn, identities, window_ms=settings.window_ms, tokens=tokens
+    )
+    return Worker(
         servers=servers,
         window_ms=settings.window_ms,
         threads=settings.workers,
         claims=claims,
         positions={shard: state.position.next_seq for shard, state in claims.items()},
         identities=identities,
+        failpoint=fault,
     )
-    with _ticks(settings, servers):
-        ready()
+
+
+def _run_once(worker: Worker, settings: Settings, stop: threading.Event) -> None:
+    with _ticks(settings, worker.servers):
         if settings.processes == 1:
             worker.run(stop)
         else:
@@ -91,14 +123,28 @@ def run(
 
 
 def claim_all(
-    postgres_dsn: str, identities: Mapping[int, StreamIdentity], *, window_ms: int
+    postgres_dsn: str,
+    identities: Mapping[int, StreamIdentity],
+    *,
+    window_ms: int,
+    tokens: dict[int, Token] | None = None,
 ) -> dict[int, ShardState]:
-    """Claim every shard, each in a transaction of its own."""
+    """Claim every shard, each in a transaction of its own.
+
+    `tokens` are those of earlier claims of ours, whose shards are taken from nobody else, and then
+    those of these claims.
+    """
+    ours = {} if tokens is None else tokens
+    claims = {}
     with connect(postgres_dsn) as connection:
-        return {
-            shard: claim(connection, shard, identity=stream, window_ms=window_ms)
-            for shard, stream in identities.items()
-        }
+        for shard, stream in identities.items():
+            # A claim that fails may have been made, with its answer lost: then nothing is known.
+            after = ours.pop(shard, None)
+            claims[shard] = claim(
+                connection, shard, identity=stream, window_ms=window_ms, after=after
+            )
+            ours[shard] = claims[shard].token
+    return claims
 
 
 def _ticks(settings: Settings, servers: Servers) -> AbstractContextManager[None]:

@@ -24,7 +24,9 @@ from flows.doctor_servers import (
     nats_program_version,
     running_servers,
 )
+from flows.health import measure
 from flows.settings import GIB, Settings
+from flows.worker import Servers
 from state.errors import SettingsError, WalrasError
 
 PYTHONS: Final = ((3, 11), (3, 12))
@@ -63,8 +65,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if servers is None:
         yield _not_running(settings)
     else:
-        yield from _look_until_trouble("log", examine_log(settings, servers))
-        yield from _look_until_trouble("ledger", examine_ledger(servers))
+        yield from _servers(settings, servers)
 
 
 def dependencies() -> list[str]:
@@ -127,6 +128,29 @@ def _disk(settings: Settings) -> Finding:
         hint = f"The logs may grow to {_in_gib(needed)}: see WALRAS_STREAM_MAX_BYTES"
         return Finding(thing, Health.WARN, found, hint)
     return Finding(thing, Health.OK, found)
+
+
+def _servers(settings: Settings, servers: Servers) -> Iterator[Finding]:
+    """Both servers, and where nothing is wrong with them what the flow makes of them."""
+    well = True
+    for part, looks in (
+        ("log", examine_log(settings, servers)),
+        ("ledger", examine_ledger(servers)),
+    ):
+        for finding in _look_until_trouble(part, looks):
+            yield finding
+            well = well and finding.health is not Health.FAIL
+    if well:
+        yield _flow(settings, servers)
+
+
+def _flow(settings: Settings, servers: Servers) -> Finding:
+    """What `/readyz` of a running deployment says, and of one that does not run what is left."""
+    health = measure(settings, servers)
+    if not health.troubles:
+        return Finding("flow", Health.OK, health.told)
+    hint = "Start `walras up`, or see why it waits in what it says on stderr"
+    return Finding("flow", Health.WARN, health.told, hint)
 
 
 def _in_gib(size_bytes: int) -> str:

@@ -14,12 +14,11 @@ from pydantic import ValidationError
 from connectors.nats.loop import held
 from connectors.nats.service import Answer, Endpoint, Fault, Reply, serving
 from connectors.postgres.queries import LedgerReader, open_reader
+from flows.past_results import fitting, unread
 from state.errors import WalrasError
 from walras_schemas import (
-    PAYLOAD_MAX_BYTES,
     BalanceQuery,
     HistoryQuery,
-    HistoryReply,
     PricesQuery,
     QueryError,
     QueryErrorReason,
@@ -56,7 +55,11 @@ def _endpoints(ledger: LedgerReader) -> list[Endpoint]:
 
     def history(about: QuerySubject, question: HistoryQuery) -> Message:
         reply = ledger.history(about.market, _named(about.agent), question)
-        return _fitting(reply, question) if isinstance(reply, HistoryReply) else reply
+        if isinstance(reply, QueryError):
+            return reply
+        if question.after_part is not None and not unread(reply, question):
+            return history(about, question.model_copy(update={"after_part": None}))
+        return fitting(reply, question)
 
     def prices(about: QuerySubject, _question: PricesQuery) -> Message:
         return ledger.prices(about.market)
@@ -92,21 +95,6 @@ def _reply(message: Message) -> Reply:
     if not isinstance(message, QueryError):
         return Reply(payload)
     return Reply(payload, Fault(CODES[message.reason], f"{message.reason}: {message.detail}"))
-
-
-def _fitting(reply: HistoryReply, question: HistoryQuery) -> Message:
-    """As many windows of a page as fit into one message, from the end where it begins."""
-    results = reply.results
-    while len(reply.model_dump_json()) > PAYLOAD_MAX_BYTES:
-        if len(results) == 1:
-            return QueryError(
-                reason=QueryErrorReason.TOO_LARGE,
-                detail=f"the outcomes of window {results[0].window_id} do not fit into a message",
-            )
-        half = len(results) // 2
-        results = results[-half:] if question.after_window is None else results[:half]
-        reply = reply.model_copy(update={"results": results})
-    return reply
 
 
 def _malformed(detail: str) -> QueryError:

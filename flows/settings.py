@@ -20,8 +20,11 @@ from state.errors import SettingsError
 PREFIX: Final = "WALRAS_"
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
+FAILPOINT: Final = "WALRAS_FAILPOINT"
+"""Known, and yet no setting: a fault on purpose (flows/failpoints.py), for tests alone."""
 SHARDS_MAX: Final = 64
 DAY_MS: Final = 86_400_000
+PORT_MAX: Final = 65_535
 
 
 def _nats_url(url: str) -> str:
@@ -63,6 +66,8 @@ class Settings(BaseSettings):
     """Processes that run the flow, on this machine."""
     stream_max_bytes: int = Field(default=4 * GIB, ge=MIB)
     """The size at which the log of a shard is full and takes no more commands."""
+    health_port: int = Field(default=7117, ge=0, le=PORT_MAX)
+    """Port of the loopback for `/healthz` and `/readyz` of `walras up`; 0 serves neither."""
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -85,8 +90,13 @@ def variables() -> dict[str, str]:
     }
 
 
+def failpoint() -> str | None:
+    """The fault that this process shall bring upon itself, if any."""
+    return os.environ.get(FAILPOINT) or None
+
+
 def _strangers(environment: Iterable[str]) -> list[str]:
-    known = variables()
+    known = {*variables(), FAILPOINT}
     return sorted(
         name
         for name in environment

@@ -1,6 +1,7 @@
 """One process of the flow: its own connections, all steps, the shards that fall to its workers.
 
-Promise: results leave after their window's commit, and what a crash kept back leaves first.
+Promise: results leave after their window's commit, and what a crash kept back leaves first. It
+ends within seconds of a stop, also when a server is silent.
 """
 
 import logging
@@ -16,7 +17,8 @@ from connectors.nats.source import NatsSource
 from connectors.postgres.commit import LedgerWriters
 from connectors.postgres.connect import connect
 from connectors.postgres.ledger import read_settlement, unpublished
-from flows.allocation import build
+from flows.ending import ending
+from flows.failpoints import parts
 from flows.running import run_flow
 from operators.announce import announce
 from operators.per_shard import BuildStep, PerShardSink
@@ -53,12 +55,17 @@ class Worker:
     positions: Mapping[int, int]
     """Shard to the sequence that is next to read."""
     identities: Mapping[int, StreamIdentity]
+    failpoint: str | None = None
+    """A fault on purpose; see `flows.failpoints`."""
 
     def run(self, stop: threading.Event, place: Place = Place()) -> None:
         """Run until `stop` is set; a `WalrasError` says why it ended before."""
+        use = parts(self.failpoint)
+        ledger = LedgerWriters(self.servers.postgres_dsn, self.claims, connect=use.connect)
         with (
-            closing(LedgerWriters(self.servers.postgres_dsn, self.claims)) as ledger,
+            closing(ledger),
             open_publisher(self.servers.nats_url) as publisher,
+            ending(stop, [ledger, publisher]) as end,
         ):
             publish = publish_step(
                 publisher,
@@ -67,7 +74,7 @@ class Worker:
             )
             if place.process == 0:
                 self._publish_left_over(publish)
-            flow = build(
+            flow = use.build(
                 source=NatsSource(
                     url=self.servers.nats_url,
                     positions=self.positions,
@@ -76,8 +83,8 @@ class Worker:
                 ),
                 shards=self.claims,
                 window_ms=self.window_ms,
-                commit=ledger.commit_step,
-                publish=publish,
+                commit=end.watched(ledger.commit_step),
+                publish=end.watched(publish),
                 output=PerShardSink(lambda _shard: _through),
             )
             run_flow(flow, workers=self.threads, addresses=place.addresses, process=place.process)

@@ -57,7 +57,7 @@ class PriceRow:
 
 @dataclass(frozen=True, slots=True)
 class BalanceRow:
-    """The balance of an account that moved credits, or whose agent sent a command, in the window."""
+    """The balance of an account that moved credits or whose agent sent a command in the window."""
 
     market: str
     agent: str

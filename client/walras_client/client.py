@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NewType, Self, TypeVar, overload
 
-from walras_client.following import Bookmark, Following, bookmark_now
+from walras_client.following import WHOLE, Bookmark, Following, bookmark_now
 from walras_client.ids import new_event_id
 from walras_client.link import Link, away, open_link
 from walras_client.log import Receipt, put
@@ -180,15 +180,21 @@ class WalrasClient:
         self,
         *,
         after_window: int | None = None,
+        after_part: int | None = None,
         before_window: int | None = None,
         limit: int = HISTORY_DEFAULT,
     ) -> list[AgentResult]:
         """A page of past results, oldest first; an empty one means that there are no more.
 
-        The oldest after `after_window`, else the newest before `before_window`.
+        The oldest after `after_window`, or after a part of it; else the newest before
+        `before_window`.
         """
-        asked: dict[str, Any] = {"after_window": after_window, "before_window": before_window}
-        given = {name: window for name, window in asked.items() if window is not None}
+        asked: dict[str, Any] = {
+            "after_window": after_window,
+            "after_part": after_part,
+            "before_window": before_window,
+        }
+        given = {name: value for name, value in asked.items() if value is not None}
         question = HistoryQuery(limit=limit, **given)
         subject = queries.history_subject(self.market, self.agent)
         return (await self._ask(subject, question, reply=HistoryReply)).results
@@ -197,8 +203,9 @@ class WalrasClient:
         """Listen for outcomes no longer; the block that connected does this at its end."""
         await self._outcomes.close()
 
-    async def _history_after(self, window_id: int) -> list[AgentResult]:
-        return await self.history(after_window=window_id, limit=HISTORY_MAX)
+    async def _history_after(self, place: Bookmark) -> list[AgentResult]:
+        part = None if place.part == WHOLE else place.part
+        return await self.history(after_window=place.window_id, after_part=part, limit=HISTORY_MAX)
 
     async def _place(self, command: CommandBase) -> str:
         await self.place([command])

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError, NoRespondersError
 from nats.errors import Error as NatsError
-from nats.errors import NoRespondersError
 from nats.js.api import Header
 from nats.js.errors import APIError
 
@@ -54,6 +54,8 @@ class Link:
 
         nats-py's own `request` is a fifth as fast with many under way.
         """
+        if self.nc.is_closed:
+            raise ConnectionClosedError
         inbox = f"{self._inbox}.{next(self._numbers)}"
         answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self._unanswered[inbox] = answer

@@ -6,8 +6,8 @@ from walras_client.following import Bookmark, Following
 from walras_client.link import Link
 from walras_schemas import AgentResult, subjects
 
-HistoryAfter = Callable[[int], Awaitable[list[AgentResult]]]
-"""A page of results after a window, oldest first; an empty one at the end."""
+HistoryAfter = Callable[[Bookmark], Awaitable[list[AgentResult]]]
+"""A page of results after a place, oldest first; an empty one at the end."""
 
 
 class Results(Following[AgentResult]):
@@ -21,11 +21,11 @@ class Results(Following[AgentResult]):
         self._history = history
 
     async def rebuild(self) -> AsyncIterator[AgentResult]:
-        """After `ResultsLost`: what the ledger holds after the last window that was handed out.
+        """After `ResultsLost`: what the ledger holds after the last result that was handed out.
 
         Each is handed out as if it had been read; reading goes on after the last of them.
         """
-        while page := await self._history(self.bookmark.window_id):
+        while page := await self._history(self.bookmark):
             for result in page:
                 self._hand_out(result)
                 yield result

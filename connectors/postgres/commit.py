@@ -28,6 +28,7 @@ from state.shard import ShardState, Token
 log = logging.getLogger(__name__)
 
 Passing = psycopg.Error | ServerUnreachable
+Connect = Callable[[str], Connection]
 
 T = TypeVar("T")
 
@@ -60,8 +61,11 @@ class Patience:
 class LedgerWriter:
     """Writes one shard with the right that its claim gave, over one connection."""
 
-    def __init__(self, dsn: str, *, shard: int, token: Token, patience: Patience) -> None:
+    def __init__(
+        self, dsn: str, *, shard: int, token: Token, patience: Patience, connect: Connect = connect
+    ) -> None:
         self._dsn = dsn
+        self._connect = connect
         self._shard = shard
         self._token = token
         self._patience = patience
@@ -95,7 +99,7 @@ class LedgerWriter:
                 return self._try_again(work, lost)
 
     def _try(self, work: Callable[[Connection], T]) -> T:
-        self._conn = conn = self._conn or connect(self._dsn)
+        self._conn = conn = self._conn or self._connect(self._dsn)
         try:
             if self._closed.is_set():
                 raise _closed(self._shard)
@@ -154,12 +158,18 @@ class LedgerWriters:
     dsn: str
     claims: Mapping[int, ShardState]
     patience: Patience = field(default_factory=Patience)
+    connect: Connect = connect
     _writers: dict[int, LedgerWriter] = field(default_factory=dict, init=False)
 
     def of(self, shard: int) -> LedgerWriter:
         """The writer of a shard."""
-        token = self.claims[shard].token
-        made = LedgerWriter(self.dsn, shard=shard, token=token, patience=self.patience)
+        made = LedgerWriter(
+            self.dsn,
+            shard=shard,
+            token=self.claims[shard].token,
+            patience=self.patience,
+            connect=self.connect,
+        )
         return self._writers.setdefault(shard, made)
 
     def commit_step(self, shard: int) -> Callable[[ClosedWindow], tuple[ClosedWindow]]:

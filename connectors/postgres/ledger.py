@@ -42,8 +42,17 @@ _MARK_PUBLISHED: Final = """
 """
 
 
-def claim(conn: Connection, shard: int, *, identity: StreamIdentity, window_ms: int) -> ShardState:
+def claim(
+    conn: Connection,
+    shard: int,
+    *,
+    identity: StreamIdentity,
+    window_ms: int,
+    after: Token | None = None,
+) -> ShardState:
     """Take the right to write a shard, and the state to go on from.
+
+    With `after`, the token of an earlier claim of ours, only if nobody has claimed it meanwhile.
 
     One transaction holds the shard's row from the first statement to the last: a commit of the
     worker before is seen as a whole or refused, so what is read here is what it left. A worker that
@@ -51,7 +60,10 @@ def claim(conn: Connection, shard: int, *, identity: StreamIdentity, window_ms: 
     """
 
     def take() -> ShardState:
-        return _state(conn, claim_shard(conn, shard, identity=identity, window_ms=window_ms))
+        row = claim_shard(conn, shard, identity=identity, window_ms=window_ms)
+        if after is not None:
+            require_own(row, Token(after + 1))
+        return _state(conn, row)
 
     with reaching():
         return evicting(conn, shard, take)
@@ -86,7 +98,8 @@ def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bo
     4. `next_seq` below it: messages are missing (`LogGap`). Equal, but after another digest: the
        rows before it are not ours (`LedgerDiverged`).
     5. Set the listings and balances that it changed; a market of another shard stops here.
-    6. Add the window's row, bids, commands, dead letters and prices.
+    6. Add the window's bids, commands, dead letters and prices, and last its own row, which says
+       when it was written.
     7. Move `next_seq`, stream time and digest on.
 
     Of a window that saw nothing but ticks only the position is written (no 5 and 6).
@@ -102,8 +115,8 @@ def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bo
         if isinstance(closed, Settlement):
             replace_listings(conn, closed.shard, closed.listings)  # 5
             replace_balances(conn, closed.balances)
-            _add_window(conn, closed)  # 6
-            copy_rows(conn, closed)
+            copy_rows(conn, closed)  # 6
+            _add_window(conn, closed)
         _move_on(conn, closed)  # 7
     return True
 

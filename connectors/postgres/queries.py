@@ -1,8 +1,7 @@
 """What agents may ask the ledger: a balance, the last prices, past results.
 
 Promise: only the public views are read, each answer is one snapshot of what is committed, and past
-results are equal to those that were published. A question reads a bounded number of bids, however
-long the ledger has grown; of an agent's few other commands it looks at all.
+results are equal to those that were published. A question that takes too long is given up.
 """
 
 from collections.abc import Iterator
@@ -69,7 +68,7 @@ class LedgerReader:
         return PricesReply(market=market, window_id=last_window, prices=prices)
 
     def history(self, market: str, agent: str, query: HistoryQuery) -> HistoryReply | QueryError:
-        """A page of the agent's past results."""
+        """A page of the agent's past results, one for each window; the parts are the caller's."""
         with self._reading() as conn:
             owner = _owner(conn, market, agent)
             if isinstance(owner, QueryError):
@@ -77,7 +76,7 @@ class LedgerReader:
             results = read_results(
                 conn,
                 owner,
-                after_window=query.after_window,
+                after_window=_last_whole_window(query),
                 before_window=query.before_window,
                 limit=query.limit,
             )
@@ -129,6 +128,13 @@ def _owner(conn: Connection, market: str, agent: str) -> Owner | QueryError:
 def _last_window(conn: Connection, market: str) -> int | None:
     newest = conn.execute(_LAST_WINDOW, [market]).fetchone()
     return None if newest is None else newest[0]
+
+
+def _last_whole_window(query: HistoryQuery) -> int | None:
+    """The window after which a reader goes on; one that it knows parts of is still to be read."""
+    if query.after_window is None or query.after_part is None:
+        return query.after_window
+    return query.after_window - 1
 
 
 def _unknown_market(market: str) -> QueryError:

@@ -6,7 +6,7 @@ market and the agent, as in the log; a question that cannot be answered gets a `
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     ConfigDict,
@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from walras_schemas.names import AgentName, Count, Name, is_agent_name, is_name
+from walras_schemas.names import AgentName, Count, Name, PositiveCount, is_agent_name, is_name
 from walras_schemas.results import AgentResult, Balance, ResourcePrice
 from walras_schemas.wire import Message, OrAbsent, state_wire
 
@@ -80,14 +80,22 @@ class HistoryQuery(Question):
     """Asks what came of the agent's commands, window by window.
 
     With `after_window` the oldest windows after it are told, so that a reader goes forward from
-    there; else the newest ones, all of them before `before_window` where it is given.
+    there, and with `after_part` first the rest of that window; else the newest ones, all of them
+    before `before_window` where it is given.
     """
 
     type: Literal["history_query"] = "history_query"
     after_window: OrAbsent[Count] = None
+    after_part: OrAbsent[PositiveCount] = None
     before_window: OrAbsent[Count] = None
     limit: HistoryLimit = HISTORY_DEFAULT
     """The most windows to tell of; fewer come where they do not fit into one message."""
+
+    @model_validator(mode="after")
+    def _knows_whose_part(self) -> Self:
+        if self.after_part is not None and self.after_window is None:
+            raise ValueError("after_part is a part of after_window")
+        return self
 
 
 class HistoryReply(Message):
@@ -127,7 +135,7 @@ class QueryErrorReason(StrEnum):
     """The agent has never received credits in this market."""
 
     TOO_LARGE = "too_large"
-    """The agent's outcomes of a single window do not fit into one message."""
+    """The agent has too many outcomes in a single window to be told of them in this way."""
 
     UNAVAILABLE = "unavailable"
     """The ledger does not answer; ask again later."""

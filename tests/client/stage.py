@@ -62,9 +62,12 @@ class Stage:
         for name in names["consumers"]:
             await ask(self.nc, f"CONSUMER.DELETE.RESULTS.{name}")
 
-    async def remake_results(self) -> None:
-        """Do what an operator may: throw the results away and begin anew."""
+    async def throw_results_away(self) -> None:
+        """Do what an operator may: they can be made again from the ledger."""
         await ask(self.nc, "STREAM.DELETE.RESULTS")
+
+    async def make_results(self) -> None:
+        """Begin the results anew."""
         await ask(self.nc, "STREAM.CREATE.RESULTS", results_config())
 
     async def log(self) -> list[dict[str, Any]]:

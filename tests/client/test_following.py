@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.client.broker import Broker, broker
-from tests.client.stage import agent, heard, stage
-from walras_client import Bookmark, ResultsLost
+from tests.client.stage import LOOK_AGAIN_S, WITHIN_S, agent, heard, stage
+from walras_client import Bookmark, ResultsLost, tail
 
 
 def test_results_since_the_connection_are_heard_in_order(nats_url: str) -> None:
@@ -147,6 +147,49 @@ def test_results_that_were_all_read_are_not_told_as_lost(nats_url: str) -> None:
     asyncio.run(play())
 
 
+def test_a_quiet_agent_keeps_up_with_the_stream(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has read nothing for a week because there was nothing for it: no reason for an alarm."""
+    monkeypatch.setattr(tail, "EXPIRES_S", 2)
+    monkeypatch.setattr(tail, "HEARTBEAT_S", 1)
+
+    async def play() -> None:
+        async with stage(nats_url) as market, agent(nats_url) as me:
+            await market.tell_others(5)
+            results = me.results()
+            listening = asyncio.create_task(heard(results, 1))
+            async with asyncio.timeout(WITHIN_S):
+                while results.bookmark.last_seq < 5:  # noqa: ASYNC110 - nobody tells of this
+                    await asyncio.sleep(LOOK_AGAIN_S)
+            listening.cancel()
+            await market.drop_results(keep=1)
+            await market.tell(1)
+            assert [1] == await heard(me.results(after=results.bookmark), 1)
+
+    asyncio.run(play())
+
+
+def test_results_that_are_thrown_away_before_an_agents_eyes_are_told(nats_url: str) -> None:
+    """It listens on a consumer that is gone: silence would look like a quiet market."""
+
+    async def play() -> None:
+        async with stage(nats_url) as market, agent(nats_url) as me:
+            await market.tell(1)
+            results = me.results()
+            assert [1] == await heard(results, 1)
+            next_one = asyncio.create_task(heard(results, 1))
+            await market.throw_results_away()
+            assert set() == (await asyncio.wait([next_one], timeout=0.3))[0]
+            await market.make_results()
+            await market.tell(2)
+            with pytest.raises(ResultsLost, match="made again"):
+                await next_one
+            assert [2] == await heard(results, 1)
+
+    asyncio.run(play())
+
+
 def test_a_stream_that_was_made_again_is_told_and_read_from_its_beginning(nats_url: str) -> None:
     """Its sequences begin anew: going on at the old one would skip what it holds."""
 
@@ -156,7 +199,8 @@ def test_a_stream_that_was_made_again_is_told_and_read_from_its_beginning(nats_u
             results = me.results()
             assert [1, 2, 3] == await heard(results, 3)
             bookmark = results.bookmark
-            await market.remake_results()
+            await market.throw_results_away()
+            await market.make_results()
             await market.tell(3, 4, 5, 6, 7)
             results = me.results(after=bookmark)
             with pytest.raises(ResultsLost, match="made again"):

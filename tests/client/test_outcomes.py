@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.client.stage import WITHIN_S, agent, result_of, stage
-from walras_client import NoOutcome, new_event_id
+from walras_client import NoOutcome, new_event_id, outcomes
 from walras_schemas import BidStatus, RejectionReason
 
 
@@ -50,6 +50,25 @@ def test_of_a_command_that_came_twice_the_first_outcome_counts(nats_url: str) ->
             assert lost == await me.outcome(event_id, WITHIN_S)
 
     asyncio.run(play())
+
+
+def test_only_so_many_outcomes_are_remembered(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that places thousands and asks about few would grow for ever."""
+    monkeypatch.setattr(outcomes, "REMEMBERED", 2)
+    ids = [new_event_id() for _ in range(3)]
+
+    async def play() -> None:
+        async with stage(nats_url) as market, agent(nats_url) as me:
+            for window_id, event_id in enumerate(ids, 1):
+                await market.tell(window_id, event_id=event_id)
+            for event_id in reversed(ids[1:]):
+                assert event_id == (await me.outcome(event_id, WITHIN_S)).event_id
+            await me.outcome(ids[0], 0.1)
+
+    with pytest.raises(NoOutcome, match=ids[0]):
+        asyncio.run(play())
 
 
 def test_results_and_outcomes_are_heard_side_by_side(nats_url: str) -> None:

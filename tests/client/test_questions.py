@@ -61,6 +61,8 @@ def test_no_subject_is_built_of_what_is_no_name(market: str, agent: str) -> None
         '{"type": "history_query", "before_window": -1}',
         '{"type": "history_query", "before_window": null}',
         '{"type": "history_query", "after": 1}',
+        '{"type": "history_query", "after_window": 1, "after_part": 0}',
+        '{"type": "history_query", "after_part": 1}',
         '{"type": "balance_query"}',
         '{"limit": 5}',
         "{}",

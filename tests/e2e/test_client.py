@@ -1,11 +1,13 @@
 """Agents live on a running deployment: they trade, go away, come back, and miss nothing."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import psycopg
@@ -15,6 +17,9 @@ from connectors.embedded.servers import Servers
 from connectors.nats.api import ask
 from connectors.nats.client import open_commands
 from connectors.nats.connection import connected
+from connectors.nats.loop import held, wait_for
+from flows import past_results
+from operators import announce
 from tests.client.broker import Broker, broker
 from tests.client.deployment import (
     STAKE_MICROS,
@@ -23,10 +28,20 @@ from tests.client.deployment import (
     fresh_database,
     running,
 )
-from walras_client import BidId, Bookmark, Results, ResultsLost, WalrasClient
-from walras_schemas import AgentResult, BidStatus, CommandStatus
+from tests.deploy.markdown import blocks, table
+from walras_client import (
+    BidId,
+    Bookmark,
+    Results,
+    ResultsLost,
+    WalrasClient,
+    new_event_id,
+)
+from walras_schemas import QUERIES, AgentResult, BidPlaced, BidStatus, CommandStatus
 
 HOUSE = Path(__file__).parents[2]
+EXAMPLE = HOUSE / "examples" / "agent.py"
+GUIDE = HOUSE / "docs" / "guides" / "agents.md"
 WITHIN_S = 30.0
 CLEARED = """
     SELECT window_id, resource, clearing_micros, sold FROM walras.prices
@@ -125,22 +140,16 @@ def test_an_agent_that_was_away_gets_each_missed_result_once(deployment: Deploym
         async with deployment.agent(market, "a1") as me:
             results = me.results()
             before = await take(results, until=(await bid_and_hear(me, 2))[-1])
-            bookmark = Bookmark(*bookmark_values(results))
+            kept = json.dumps(asdict(results.bookmark))
         async with deployment.agent(market, "a1") as meanwhile:
             missed = await bid_and_hear(meanwhile, 4)
         async with deployment.agent(market, "a1") as me:
-            results = me.results(after=bookmark)
+            results = me.results(after=Bookmark(**json.loads(kept)))
             after = await take(results, until=missed[-1])
             after += await take(results, until=(await bid_and_hear(me, 1))[-1])
             assert await me.history() == before + after
 
     asyncio.run(play())
-
-
-def bookmark_values(results: Results) -> tuple[str, int, int]:
-    """A bookmark as an agent keeps it."""
-    kept = results.bookmark
-    return kept.created, kept.last_seq, kept.window_id
 
 
 def test_beyond_retention_an_agent_rebuilds_from_the_ledger(deployment: Deployment) -> None:
@@ -163,6 +172,39 @@ def test_beyond_retention_an_agent_rebuilds_from_the_ledger(deployment: Deployme
             assert missed == bids_in(heard)[2:]
             heard += await take(results, until=(await bid_and_hear(me, 2))[-1])
             assert await me.history() == heard
+
+    asyncio.run(play())
+
+
+def test_a_rebuild_goes_on_in_the_middle_of_a_window(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large window comes in parts: the rest of one that was begun must not be left out."""
+    monkeypatch.setattr(announce, "PART_MAX_BYTES", 1000)
+    monkeypatch.setattr(past_results, "PART_MAX_BYTES", 1000)
+    market = deployment.market("a1")
+
+    async def play() -> None:
+        async with deployment.agent(market, "a1") as me:
+            results = me.results()
+            placed = await me.place_many(
+                [
+                    BidPlaced(
+                        event_id=new_event_id(), resource="tokens", quantity=1, unit_price_micros=1
+                    )
+                    for _ in range(25)
+                ]
+            )
+            heard = [await anext(results), await anext(results)]
+            assert [1, 2] == [result.part for result in heard]
+            await me.outcome(placed[-1], WITHIN_S)
+            await drop_results(deployment.nats_url, keep=0)
+            results = me.results(after=results.bookmark)
+            with pytest.raises(ResultsLost):
+                await anext(results)
+            heard += [result async for result in results.rebuild()]
+            assert placed == bids_in(heard)
+            assert list(range(1, heard[0].parts + 1)) == [result.part for result in heard]
 
     asyncio.run(play())
 
@@ -200,21 +242,59 @@ def test_trade_goes_on_through_a_restart_of_the_broker(servers: Servers, tmp_pat
         asyncio.run(play(deployment, deployment.market("a1"), server))
 
 
-def test_the_example_agent_runs(deployment: Deployment) -> None:
-    """It stands in the README: it is the first thing that is copied."""
+@pytest.fixture(scope="module")
+def demo(deployment: Deployment) -> Deployment:
+    """What the documents take for granted: a market `demo` in which `a1` has credits."""
     deployment.market("a1", "a2", name="demo")
-    ran = subprocess.run(
-        [sys.executable, HOUSE / "examples" / "agent.py"],
+    return deployment
+
+
+def ran(program: Path, *, deployment: Deployment, folder: Path) -> list[str]:
+    """What a program of a reader's own says."""
+    done = subprocess.run(
+        [sys.executable, program],
         env=os.environ | {"WALRAS_NATS_URL": deployment.nats_url},
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert 0 == ran.returncode, ran.stderr
+    assert 0 == done.returncode, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_example_agent_runs(demo: Deployment, tmp_path: Path) -> None:
+    """It stands in the README: it is the first thing that is copied."""
     expected = [
         "offered 1000 a token: won, {'tokens': 100}",
         "100 tokens for 0 micro-credits",
         "the rest of the budget to a2: applied",
     ]
-    assert expected == ran.stdout.splitlines()
+    assert expected == ran(EXAMPLE, deployment=demo, folder=tmp_path)
+    assert 30 == len(EXAMPLE.read_text().splitlines())
+
+
+def test_the_programs_of_the_guide_run(demo: Deployment, tmp_path: Path) -> None:
+    """A guide is copied before it is read."""
+    placing, hearing = (tmp_path / "placing.py", tmp_path / "hearing.py")
+    for file, program in zip((placing, hearing), blocks(GUIDE.read_text(), "python"), strict=True):
+        file.write_text(program)
+    assert 3 == len(ran(placing, deployment=demo, folder=tmp_path))
+    first = ran(hearing, deployment=demo, folder=tmp_path)
+    second = ran(hearing, deployment=demo, folder=tmp_path)
+    assert int(first[0].split()[0]) < int(second[0].split()[0])
+
+
+def test_the_guide_shows_questions_that_are_answered(demo: Deployment) -> None:
+    """Who writes an agent in another language has nothing but these lines."""
+    rows = [[cell.strip("`") for cell in row] for row in table(GUIDE.read_text(), "method")]
+    assert {name.split("_")[0] for name in QUERIES} - {"query"} == {
+        row[1].split(".")[1] for row in rows
+    }
+    with held(connected(demo.nats_url, name="test")) as nc:
+        for _, subject, question, reply in rows:
+            about = subject.replace("<market>", "demo").replace("<agent>", "a1")
+            answer = wait_for(nc.request(about, question.encode(), timeout=WITHIN_S))
+            told = QUERIES[reply].model_validate_json(answer.data)
+            assert reply == told.model_dump()["type"]

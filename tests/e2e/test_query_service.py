@@ -15,16 +15,20 @@ from connectors.embedded.servers import Servers
 from connectors.nats.connection import connected
 from connectors.nats.loop import held, wait_for
 from connectors.postgres import history
+from flows import past_results
 from flows.queries import serving_queries
+from operators import announce
 from tests.client.broker import broker
 from tests.client.deployment import RESOURCES, STAKE_MICROS, Deployment, deployed
-from walras_client import QueryRefused, WalrasClient, new_event_id
+from tests.client.stage import agent, stage
+from walras_client import QueryRefused, ServerAway, WalrasClient, new_event_id
 from walras_schemas import (
     AgentResult,
     BalanceQuery,
     BalanceReply,
     BidPlaced,
     BidStatus,
+    BidWithdrawn,
     CreditsGranted,
     PricesReply,
     QueryError,
@@ -150,11 +154,11 @@ def test_history_is_what_was_published(deployment: Deployment) -> None:
 
 
 async def read_forward(me: WalrasClient, *, limit: int) -> list[AgentResult]:
-    results: list[AgentResult] = []
+    results: list[AgentResult] = await me.history(after_window=0, limit=limit)
     while page := await me.history(
-        after_window=results[-1].window_id if results else 0, limit=limit
+        after_window=results[-1].window_id, after_part=results[-1].part, limit=limit
     ):
-        assert len(page) <= limit
+        assert len({result.window_id for result in page}) <= limit
         results += page
     return results
 
@@ -173,18 +177,11 @@ def test_a_page_fits_into_one_message(deployment: Deployment) -> None:
 
     async def play() -> None:
         async with deployment.agent(market, "a1") as me:
-            results, placed = me.results(), []
+            results, placed = me.results(), list[str]()
             for _ in range(3):
-                bids = [
-                    BidPlaced(
-                        event_id=new_event_id(), resource="tokens", quantity=1, unit_price_micros=1
-                    )
-                    for _ in range(3000)
-                ]
-                for start in range(0, 3000, 1000):
-                    placed += await me.place_many(bids[start : start + 1000])
-                heard = await heard_until(results, placed[-3000:])
-                assert heard
+                for _ in range(3):
+                    placed += await me.place_many(some_bids(1000))
+                await heard_until(results, placed[-3000:])
             windows = await read_forward(me, limit=1000)
             assert windows == await read_backward(me, limit=1000)
             assert placed == [outcome.event_id for one in windows for outcome in one.outcomes]
@@ -193,29 +190,57 @@ def test_a_page_fits_into_one_message(deployment: Deployment) -> None:
     asyncio.run(play())
 
 
-def test_a_window_that_fits_no_message_is_told(
+def some_bids(count: int) -> list[BidPlaced]:
+    return [
+        BidPlaced(event_id=new_event_id(), resource="tokens", quantity=1, unit_price_micros=1)
+        for _ in range(count)
+    ]
+
+
+def test_a_large_window_is_told_in_the_parts_that_were_published(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Half a window would be taken for a whole one."""
-    monkeypatch.setattr(history, "OUTCOMES_MAX", 2)
+    """Other parts of the same size would be skipped, or read twice, by who has the first."""
+    monkeypatch.setattr(announce, "PART_MAX_BYTES", 1000)
+    monkeypatch.setattr(past_results, "PART_MAX_BYTES", 1000)
+    monkeypatch.setattr(past_results, "RESULTS_MAX_BYTES", 3000)
+    monkeypatch.setattr(history, "PAGE_OUTCOMES", 10)
     market = deployment.market("a1")
 
     async def play() -> None:
         async with deployment.agent(market, "a1") as me:
-            single = await me.bid("tokens", 1, 1)
-            await me.outcome(single, WITHIN_S)
-            bids = [
-                BidPlaced(
-                    event_id=new_event_id(), resource="tokens", quantity=1, unit_price_micros=1
-                )
-                for _ in range(3)
-            ]
-            crowd = await me.place_many(bids)
+            results = me.results()
+            placed = [await me.bid("tokens", 1, 1)]
+            await me.outcome(placed[0], WITHIN_S)
+            late = BidWithdrawn(event_id=new_event_id(), bid_event_id=placed[0])
+            crowd = await me.place_many([*some_bids(25), late])
+            heard = await heard_until(results, placed + crowd)
+            assert 1 == heard[0].parts
+            assert list(range(1, len(heard))) == [result.part for result in heard[1:]]
+            assert heard == await read_forward(me, limit=1)
+            assert heard == await read_forward(me, limit=1000)
+            with pytest.raises(QueryRefused, match="read it part by part") as refused:
+                await me.history()
+            assert QueryErrorReason.TOO_LARGE == refused.value.reason
+            assert heard[:1] == await me.history(before_window=heard[1].window_id)
+
+    asyncio.run(play())
+
+
+def test_a_window_that_is_larger_than_any_other_is_refused(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One agent's question must not fill the memory of the deployment."""
+    monkeypatch.setattr(history, "PAGE_OUTCOMES", 2)
+    monkeypatch.setattr(history, "WINDOW_OUTCOMES", 3)
+    market = deployment.market("a1")
+
+    async def play() -> None:
+        async with deployment.agent(market, "a1") as me:
+            crowd = await me.place_many(some_bids(4))
             await me.outcome(crowd[-1], WITHIN_S)
-            (whole,) = await me.history(after_window=0)
-            assert [single] == [outcome.event_id for outcome in whole.outcomes]
-            with pytest.raises(QueryRefused, match="more than 2 outcomes") as refused:
-                await me.history(after_window=whole.window_id)
+            with pytest.raises(QueryRefused, match="more than 3 outcomes") as refused:
+                await me.history()
             assert QueryErrorReason.TOO_LARGE == refused.value.reason
 
     asyncio.run(play())
@@ -286,6 +311,21 @@ def test_a_ledger_that_is_away_is_told(tmp_path: Path) -> None:
     ):
         reply = asked(nc, queries.balance_subject("m1", "a1"), written(BalanceQuery()))
     assert ("503", QueryErrorReason.UNAVAILABLE) == error_of(reply)
+
+
+def test_a_client_is_patient_with_a_ledger_that_is_away(tmp_path: Path) -> None:
+    """A moment without a ledger is no answer: taken for one, it would be a refusal for good."""
+
+    async def play(url: str) -> None:
+        async with stage(url, shards=1), agent(url, patience_s=0.5) as me:
+            await me.balance()
+
+    with (
+        broker(tmp_path / "nats") as server,
+        serving_queries(server.url, NO_SUCH_DSN),
+        pytest.raises(ServerAway, match="Postgres does not answer"),
+    ):
+        asyncio.run(play(server.url))
 
 
 def test_questions_outlive_a_lost_connection_to_the_ledger(

@@ -29,6 +29,7 @@ def test_nothing_set_is_a_laptop() -> None:
         "workers": 1,
         "processes": 1,
         "stream_max_bytes": 4 << 30,
+        "health_port": 7117,
     }
     assert load_settings().model_dump() == expected
 
@@ -44,6 +45,7 @@ def test_each_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "WALRAS_WORKERS": "2",
         "WALRAS_PROCESSES": "3",
         "WALRAS_STREAM_MAX_BYTES": "1048576",
+        "WALRAS_HEALTH_PORT": "0",
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)

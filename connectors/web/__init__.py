@@ -1,0 +1,1 @@
+"""Pages that other programs read over HTTP."""
