@@ -1,4 +1,4 @@
-"""The end of a run: nobody waits for a silent server, and the first failure is the one that counts."""
+"""The end of a run: nobody waits for a silent server, and the first failure counts."""
 
 import threading
 from collections.abc import Iterable
@@ -39,12 +39,14 @@ def replaced(_window: IdleWindow) -> Iterable[IdleWindow]:
 
 def test_a_failure_lets_the_others_go_and_is_the_one_that_is_told() -> None:
     """Told as an outage, a replaced worker would claim the shard back from its successor."""
+    with ThreadPoolExecutor(1) as threads, pytest.raises(ShardReplaced):
+        run_that_is_replaced(threads)
+
+
+def run_that_is_replaced(threads: ThreadPoolExecutor) -> None:
+    """Its commit fails while the results of an earlier window wait for a silent server."""
     server = Server()
-    with (
-        ThreadPoolExecutor(1) as threads,
-        pytest.raises(ShardReplaced),
-        ending(threading.Event(), [server]) as end,
-    ):
+    with ending(threading.Event(), [server]) as end:
         publish = end.watched(lambda _shard: server.ask)(0)
         commit = end.watched(lambda _shard: replaced)(0)
         waiting = threads.submit(publish, WINDOW)

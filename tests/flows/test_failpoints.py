@@ -9,7 +9,7 @@ from state.errors import SettingsError
 
 
 def test_without_a_fault_nothing_is_in_the_way() -> None:
-    """A test's tool that costs every window something is taken out one day, and its tests with it."""
+    """A test's tool that costs every window something is taken out one day."""
     plain = parts(None)
     assert (connect, allocation.build) == (plain.connect, plain.build)
 
@@ -44,4 +44,5 @@ def test_a_fault_happens_the_nth_time_and_once() -> None:
     for turn in range(1, 5):
         fault.reach("begin")
         fault.reach("lock")
+        assert (turn > 1) == bool(happened)
     assert [2] == happened

@@ -15,7 +15,7 @@ SILENT = ServerUnreachable("the server is silent", detail="d", hint="h")
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds that have passed, to be set; and no wait takes any."""
     now = [0.0]
-    monkeypatch.setattr(under_test.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("flows.outage.time.monotonic", lambda: now[0])
     monkeypatch.setattr(threading.Event, "wait", lambda *_: False)
     return now
 

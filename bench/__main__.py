@@ -1,0 +1,140 @@
+"""`python -m bench`: how fast the market clears on this machine, beside other designs of it.
+
+Promise: tables go to stdout and progress to stderr; an error is told in three parts and ends with
+its exit code.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from bench.benchmark import Benchmark
+from bench.documents import AnyReport, fill_in, read, tables_of, write_all
+from bench.growth import LARGE, SMALL, Growth
+from bench.peers.line_up import line_up
+from bench.presets import FULL, QUICK, Preset
+from bench.tables import machine_lines
+from flows.cli_words import note, say, tell_failure
+from state.errors import SettingsError, WalrasError
+
+INTERRUPTED: Final = 130
+PLAIN_WIDTH: Final = 160
+FOLDER: Final = Path(".walras/bench")
+RESULTS: Final = Path("bench/results")
+
+Folder = Annotated[
+    Path, Parameter(help="Where the servers keep their files: on the disk that is measured.")
+]
+Into = Annotated[
+    Path | None, Parameter(help="Folder for the results: JSON, a page with the tables, a picture.")
+]
+Docs = Annotated[
+    Path | None, Parameter(help="Document that gets the figures between its two marks, too.")
+]
+PathwayPython = Annotated[
+    Path | None,
+    Parameter(help="A Python that has `pathway` installed, to measure it as peer (d)."),
+]
+
+app: Final = App(
+    name="python -m bench",
+    help="How fast the market clears on this machine, beside other designs of it.",
+    version_flags=(),
+)
+
+
+@app.command
+def quick(
+    *, into: Into = None, folder: Folder = FOLDER, pathway_python: PathwayPython = None
+) -> None:
+    """Single bids and batches, each once, with stages, peers and latency: about a minute."""
+    _finish(_measured(QUICK, folder, pathway_python), into=into, docs=None)
+
+
+@app.command
+def full(
+    *,
+    into: Into = RESULTS,
+    docs: Docs = None,
+    folder: Folder = FOLDER,
+    pathway_python: PathwayPython = None,
+) -> None:
+    """All workloads three times: under ten minutes on a quiet machine."""
+    _finish(_measured(FULL, folder, pathway_python), into=into, docs=docs)
+
+
+@app.command
+def growth(
+    *,
+    large: Annotated[
+        bool, Parameter(help="A million agents, ten million bids: half an hour and 20 GB of disk.")
+    ] = False,
+    into: Into = RESULTS,
+    docs: Docs = None,
+    folder: Folder = FOLDER,
+) -> None:
+    """What a command costs as agents, windows, ledger and shards grow: some minutes."""
+    plan = LARGE if large else SMALL
+    _finish(Growth(plan=plan, folder=folder, tell=note).run(), into=into, docs=docs)
+
+
+@app.command
+def show(
+    results: Annotated[Path, Parameter(help="A JSON file that a run has written.")],
+    /,
+    *,
+    docs: Docs = None,
+) -> None:
+    """Print the tables of an earlier run, and make its page and picture again."""
+    _finish(read(results), into=results.parent, docs=docs)
+
+
+def main() -> int:
+    try:
+        app(exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as misread:
+        return _fail(
+            SettingsError(
+                "the command line is not understood",
+                detail=str(misread),
+                hint="`python -m bench --help` lists what there is",
+            )
+        )
+    except WalrasError as failure:
+        return _fail(failure)
+    except KeyboardInterrupt:
+        note("\nstopped")
+        return INTERRUPTED
+    return 0
+
+
+def _measured(preset: Preset, folder: Path, pathway_python: Path | None) -> AnyReport:
+    peers = line_up(pathway_python)
+    return Benchmark(preset=preset, folder=folder, peers=peers, tell=note).run()
+
+
+def _finish(report: AnyReport, *, into: Path | None, docs: Path | None) -> None:
+    """Write what is to be written, then print everything."""
+    if into:
+        for file in write_all(report, into):
+            note(f"written: {file}")
+        if docs:
+            fill_in(docs, report, into)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+    for line in machine_lines(report):
+        say(line)
+    for table in tables_of(report):
+        console.print()
+        console.print(table.rich())
+
+
+def _fail(failure: WalrasError) -> int:
+    tell_failure(failure)
+    return failure.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Each stage of the flow alone, on the same data: what the whole could reach at most.
+
+Promise: the stages are the flow's own code on the log's own messages; nothing else runs meanwhile,
+and a stage gets whole what the one before has made.
+"""
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, TypeVar
+
+from bench.apart import apart
+from bench.course import SHARD, Claimed, claim
+from bench.fill import Filled
+from bench.stand import Stand
+from connectors.nats.publisher import open_publisher
+from connectors.nats.source import NatsSource, ShardPartition
+from connectors.postgres.commit import LedgerWriters
+from flows.deployment import Servers
+from operators.allocate import Allocate
+from operators.announce import announce
+from operators.cut_windows import CutWindows
+from operators.decode import decode
+from operators.join_prices import JoinPrices
+from state.board import Board
+from state.book import Books
+from state.log import EventSlice, RawBatch, WindowSlice
+from state.settlement import Announcement, ClosedWindow, Settlement
+
+T = TypeVar("T")
+
+PAUSE_S: Final = 0.0005
+STAGES: Final = ("pull", "cut_windows", "decode", "allocate", "commit", "announce", "publish")
+"""`allocate` is all between decode and commit: terms, admission, clearing, settlement, digest."""
+
+
+def ceilings(stand: Stand, ledger: Servers, filled: Filled) -> Mapping[str, float]:
+    """Commands a second of each stage alone, in a process of its own."""
+    with apart() as process:
+        window_ms, last_seq = stand.settings.window_ms, filled.last_seq[SHARD]
+        return process.run(work, ledger, window_ms=window_ms, last_seq=last_seq)
+
+
+def work(servers: Servers, *, window_ms: int, last_seq: int) -> Mapping[str, float]:
+    """Measure in this process; the windows are committed to the empty ledger of `servers`."""
+    stages = Stages()
+    claimed = claim(servers, window_ms=window_ms)
+    batches = stages.time("pull", lambda: _pull(claimed, last_seq))
+    slices = stages.time("cut_windows", lambda: _cut(batches, window_ms))
+    decoded = stages.time("decode", lambda: [decode(each) for each in slices])
+    closed = stages.time("allocate", lambda: _allocate(decoded))
+    windows = [window for window in closed if isinstance(window, Settlement)]
+    stages.time("commit", lambda: _commit(claimed, closed))
+    tell = partial(announce, window_ms=window_ms)
+    announced = stages.time("announce", lambda: [tell(window) for window in windows])
+    stages.time("publish", lambda: _publish(servers.nats_url, announced))
+    return stages.rates(commands=sum(len(each.bids) + len(each.commands) for each in windows))
+
+
+@dataclass(slots=True)
+class Stages:
+    """A clock for each stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def time(self, stage: str, work: Callable[[], T]) -> T:
+        """Time a stage; what the stages before have made is no work for its garbage collector."""
+        gc.collect()
+        gc.freeze()
+        began = time.perf_counter()
+        result = work()
+        self.seconds[stage] = time.perf_counter() - began
+        return result
+
+    def rates(self, *, commands: int) -> Mapping[str, float]:
+        """Commands a second by stage."""
+        return {stage: commands / seconds for stage, seconds in self.seconds.items()}
+
+
+def _pull(claimed: Claimed, last_seq: int) -> list[RawBatch]:
+    source = NatsSource(
+        url=claimed.servers.nats_url,
+        positions={SHARD: 1},
+        identities=claimed.identities,
+        until={SHARD: last_seq},
+    )
+    partition = source.build_part("pull", str(SHARD), None)
+    batches: list[RawBatch] = []
+    with closing(partition), suppress(StopIteration):
+        _read_all(partition, batches)
+    return batches
+
+
+def _read_all(partition: ShardPartition, batches: list[RawBatch]) -> None:
+    """Read on until the partition says by `StopIteration` that it has ended."""
+    while True:
+        found = [batch for _, batch in partition.next_batch()]
+        if not found:
+            time.sleep(PAUSE_S)
+        batches += found
+
+
+def _cut(batches: list[RawBatch], window_ms: int) -> list[WindowSlice]:
+    cut = CutWindows(window_ms, 0)
+    return [each for batch in batches for each in cut(batch)]
+
+
+def _allocate(slices: list[EventSlice]) -> list[ClosedWindow]:
+    join, allocate = JoinPrices(Board()), Allocate(Books())
+    return [closed for each in slices for priced in join(each) for closed in allocate(priced)]
+
+
+def _commit(claimed: Claimed, closed: list[ClosedWindow]) -> None:
+    writers = LedgerWriters(claimed.servers.postgres_dsn, claimed.shards)
+    commit = writers.commit_step(SHARD)
+    for window in closed:
+        list(commit(window))
+    writers.close()
+
+
+def _publish(url: str, announced: list[list[Announcement]]) -> None:
+    with open_publisher(url) as publisher:
+        for announcements in announced:
+            publisher.publish(announcements)

@@ -1,0 +1,133 @@
+"""The deployment's own flow with a clock around its commits.
+
+Promise: it is `flows.allocation.build` with the deployment's connectors, results included; nothing
+of the way of a bid is left out or replaced.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from connectors.nats.admin import stream_identities
+from connectors.nats.publisher import open_publisher
+from connectors.nats.publisher import publish as publish_step
+from connectors.nats.source import NatsSource
+from connectors.postgres.commit import LedgerWriters
+from flows.allocation import build
+from flows.deployment import Servers, claim_all
+from flows.running import run_flow
+from operators.announce import announce
+from operators.per_shard import BuildStep, PerShardSink, Step
+from state.settlement import ClosedWindow, Settlement
+from state.shard import ShardState, StreamIdentity
+from walras_schemas import BidStatus
+
+SHARD: Final = 0
+
+OnCommit = Callable[[Settlement], None]
+
+
+def _nothing(_window: Settlement) -> None:
+    """Who only counts wants no more."""
+
+
+@dataclass(slots=True)
+class Course:
+    """A run as its windows are committed and published."""
+
+    on_commit: OnCommit = _nothing
+    """Called after each window's transaction, in the thread of the commits."""
+    began_s: float = 0.0
+    commands: int = 0
+    bids: int = 0
+    lost: int = 0
+    digest: str = ""
+    commit_s: list[float] = field(default_factory=list)
+    progress: list[tuple[float, int]] = field(default_factory=list)
+    """After each window: seconds since the start, commands so far."""
+
+    def add(self, window: ClosedWindow) -> None:
+        """Count a window that is committed and published."""
+        if isinstance(window, Settlement):
+            self.commands += len(window.bids) + len(window.commands) + len(window.dead_letters)
+            self.bids += len(window.bids)
+            self.lost += sum(bid.status is BidStatus.LOST for bid in window.bids)
+            self.digest = window.digest.hex()
+            self.progress.append((time.perf_counter() - self.began_s, self.commands))
+
+    def timed(
+        self, commit: BuildStep[ClosedWindow, ClosedWindow]
+    ) -> BuildStep[ClosedWindow, ClosedWindow]:
+        """The commit step with a clock around each window's transaction."""
+
+        def build_timed(shard: int) -> Step[ClosedWindow, ClosedWindow]:
+            return partial(self._commit, commit(shard))
+
+        return build_timed
+
+    def _commit(
+        self, commit: Step[ClosedWindow, ClosedWindow], window: ClosedWindow
+    ) -> Iterable[ClosedWindow]:
+        began = time.perf_counter()
+        done = list(commit(window))
+        if isinstance(window, Settlement):
+            self.commit_s.append(time.perf_counter() - began)
+            self.on_commit(window)
+        return done
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The shard, claimed for a run."""
+
+    servers: Servers
+    window_ms: int
+    shards: Mapping[int, ShardState]
+    identities: Mapping[int, StreamIdentity]
+
+
+def claim(servers: Servers, *, window_ms: int) -> Claimed:
+    """Claim the shard of the stand's log."""
+    identities = stream_identities(servers.nats_url, shards=1)
+    shards = claim_all(servers.postgres_dsn, identities, window_ms=window_ms)
+    return Claimed(servers, window_ms, shards, identities)
+
+
+def run(
+    claimed: Claimed,
+    course: Course,
+    *,
+    last_seq: int | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Run the flow up to `last_seq`, or until `stop` is set."""
+    servers, window_ms = claimed.servers, claimed.window_ms
+    with (
+        closing(LedgerWriters(servers.postgres_dsn, claimed.shards)) as ledger,
+        open_publisher(servers.nats_url) as publisher,
+    ):
+        source = NatsSource(
+            url=servers.nats_url,
+            positions={SHARD: claimed.shards[SHARD].position.next_seq},
+            identities=claimed.identities,
+            until=None if last_seq is None else {SHARD: last_seq},
+            stop=stop or threading.Event(),
+        )
+        flow = build(
+            source=source,
+            shards=claimed.shards,
+            window_ms=window_ms,
+            commit=course.timed(ledger.commit_step),
+            publish=publish_step(
+                publisher,
+                announce=partial(announce, window_ms=window_ms),
+                mark_published=ledger.mark_published,
+            ),
+            output=PerShardSink(lambda _shard: course.add),
+        )
+        course.began_s = time.perf_counter()
+        run_flow(flow)

@@ -1,0 +1,187 @@
+"""Latency of a live market: commands come at a rate, and each is timed until its window's commit.
+
+The publisher is a process of its own beside the worker, as agents are. Promise: a command's time
+begins when its sender has made its id, just before it is published, and ends when the transaction
+of its window has returned; no command is left out.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import Final
+
+from bench.apart import apart
+from bench.course import Course, claim, run
+from bench.drain import percentile
+from bench.fill import next_window, open_market
+from bench.stand import Stand
+from bench.usage import cpu_s, roots, watching
+from bench.workload import Workload, bids
+from connectors.nats.client import commands
+from connectors.nats.outbox import BATCH_MAX, Outbox
+from connectors.nats.streams import FINEST_TICK_MS
+from connectors.nats.ticker import ticking
+from flows.deployment import Servers
+from state.errors import WalrasError
+from state.settlement import Announcement, Settlement
+from walras_schemas import uuid7_ms
+
+BURST_S: Final = 0.02
+"""An atomic batch costs the server some milliseconds, however small it is."""
+IN_FLIGHT_BATCHES: Final = 32
+SILENCE_S: Final = 30.0
+LOOK_AGAIN_S: Final = 0.05
+NS_PER_MS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paced:
+    """One run at one rate."""
+
+    wanted_rate: float
+    """Commands a second that were to be published."""
+    rate: float
+    """Commands a second that were."""
+    bids: int
+    window_ms: int
+    latency_ms_p50: float
+    latency_ms_p99: float
+    latency_ms_max: float
+    busy: Mapping[str, float]
+    """Processors in use, by kind of process."""
+    peak_mib: Mapping[str, float]
+    digest: str
+
+    @property
+    def p99_windows(self) -> float:
+        """The p99 in lengths of a window; to wait for the end of its window takes up to one."""
+        return self.latency_ms_p99 / self.window_ms
+
+
+def pace(stand: Stand, ledger: Servers, workload: Workload, *, rate: float) -> Paced:
+    """Publish the workload at `rate` into a running flow, and wait until all is committed."""
+    with apart() as worker, apart() as publisher:
+        publisher.run(open_now, ledger.nats_url, workload)
+        worker.run(ready)
+        kinds = roots(stand.home, worker=worker.pid)
+        with watching(kinds) as watch:
+            began, before = time.perf_counter(), cpu_s(kinds)
+            live = worker.start(work, ledger, workload)
+            sent_rate = publisher.run(publish_at, ledger.nats_url, workload, rate=rate)
+            latency_ms, digest = live.result()
+            seconds, after = time.perf_counter() - began, cpu_s(kinds)
+    return Paced(
+        wanted_rate=rate,
+        rate=sent_rate,
+        bids=len(latency_ms),
+        window_ms=workload.window_ms,
+        latency_ms_p50=percentile(latency_ms, 50),
+        latency_ms_p99=percentile(latency_ms, 99),
+        latency_ms_max=max(latency_ms),
+        busy={kind: (after[kind] - before[kind]) / seconds for kind in kinds},
+        peak_mib=watch.peak_mib,
+        digest=digest,
+    )
+
+
+def ready() -> None:
+    """Nothing; who was asked for it has imported all that it needs."""
+
+
+def open_now(url: str, workload: Workload) -> None:
+    """Open the workload's market and grant the credits."""
+
+    async def opening() -> None:
+        async with commands(url, in_flight=IN_FLIGHT_BATCHES) as outbox:
+            await open_market(outbox, workload)
+
+    asyncio.run(opening())
+
+
+def publish_at(url: str, workload: Workload, *, rate: float) -> float:
+    """Publish the bids in small bursts, evenly; the rate that it came to."""
+    return asyncio.run(_publish_at(url, workload, rate))
+
+
+async def _publish_at(url: str, workload: Workload, rate: float) -> float:
+    size = max(1, min(BATCH_MAX, round(rate * BURST_S / workload.per_message)))
+    async with commands(url, in_flight=IN_FLIGHT_BATCHES) as outbox:
+        await next_window(workload.window_ms)
+        began = time.perf_counter()
+        await _send_bursts(outbox, workload, size=size, pause_s=size * workload.per_message / rate)
+        return workload.bids / (time.perf_counter() - began)
+
+
+async def _send_bursts(outbox: Outbox, workload: Workload, *, size: int, pause_s: float) -> None:
+    began, messages, receipts = time.perf_counter(), bids(workload), []
+    for number in count():
+        await asyncio.sleep(began + number * pause_s - time.perf_counter())
+        burst = [Announcement(m.subject, m.msg_id, m.payload) for m in islice(messages, size)]
+        if not burst:
+            break
+        receipts.append(await outbox.post_batch(burst))
+    await asyncio.gather(*receipts)
+
+
+def work(servers: Servers, workload: Workload) -> tuple[list[float], str]:
+    """Run the flow in this process until all is committed: latencies in ms, and the digest."""
+    latencies, stop = Latencies(), threading.Event()
+    course = Course(on_commit=latencies.note)
+    claimed = claim(servers, window_ms=workload.window_ms)
+    with _ticks(servers.nats_url, workload.window_ms), _stopping(stop, course, workload.bids):
+        run(claimed, course, stop=stop)
+    if course.bids < workload.bids:
+        raise WalrasError(
+            "the paced run came to a standstill",
+            detail=f"{course.bids} of {workload.bids} bids are committed",
+            hint="Look for what else keeps the machine busy, or ask for a lower rate",
+        )
+    return latencies.ms(), course.digest
+
+
+@dataclass(slots=True)
+class Latencies:
+    """The ids of each window with the time of its commit; they are read after the run."""
+
+    committed: list[tuple[int, list[str]]] = field(default_factory=list)
+
+    def note(self, window: Settlement) -> None:
+        """Take the time of a window's commit."""
+        self.committed.append((time.time_ns(), [bid.event_id for bid in window.bids]))
+
+    def ms(self) -> list[float]:
+        """From each bid's id to its commit."""
+        return [
+            committed_ns / NS_PER_MS - uuid7_ms(event_id)
+            for committed_ns, event_ids in self.committed
+            for event_id in event_ids
+        ]
+
+
+def _ticks(url: str, window_ms: int) -> AbstractContextManager[None]:
+    """As the deployment does: the server ticks every second, we where windows are shorter."""
+    if window_ms >= FINEST_TICK_MS:
+        return nullcontext()
+    return ticking(url, shards=1, window_ms=window_ms)
+
+
+@contextmanager
+def _stopping(stop: threading.Event, course: Course, bids: int) -> Iterator[None]:
+    """Set `stop` from a thread beside the block when all bids are through, or none came long."""
+
+    def look_on() -> None:
+        seen, silent_since = -1, time.monotonic()
+        while course.bids < bids and time.monotonic() - silent_since < SILENCE_S:
+            if course.bids != seen:
+                seen, silent_since = course.bids, time.monotonic()
+            time.sleep(LOOK_AGAIN_S)
+        stop.set()
+
+    thread = threading.Thread(target=look_on, name="stop", daemon=True)
+    thread.start()
+    yield
+    thread.join()

@@ -1,0 +1,69 @@
+"""What is measured: quick, to see that it works and about how fast; full, to be told to others.
+
+Promise: in every preset the bids of a workload fill whole windows, and each figure of `full` is the
+median of three runs.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from bench.workload import Workload
+
+SINGLE: Final = "1 a message"
+HUNDRED: Final = "100 a message"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """A live run: its rate is a share of what the flow drained of single bids in this benchmark."""
+
+    window_ms: int
+    seconds: float
+    share: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A plan of measurements."""
+
+    name: str
+    runs: int
+    compared: tuple[Workload, ...]
+    """With stages alone and peers beside them; the first one sets the rate of the paced runs."""
+    others: tuple[Workload, ...]
+    paced: tuple[Pace, ...]
+    peer_bids_max: int | None = None
+    """Where even what a peer is given takes too long."""
+
+
+QUICK: Final = Preset(
+    name="quick",
+    runs=1,
+    compared=(
+        Workload(name=SINGLE, bids=50_000, agents=1_000),
+        Workload(name=HUNDRED, bids=100_000, per_message=100, agents=1_000),
+    ),
+    others=(),
+    paced=(Pace(window_ms=100, seconds=5),),
+    peer_bids_max=2_000,
+)
+
+FULL: Final = Preset(
+    name="full",
+    runs=3,
+    compared=(
+        Workload(name=SINGLE, bids=200_000),
+        Workload(name=HUNDRED, bids=400_000, per_message=100),
+    ),
+    others=(
+        Workload(name="1 000 agents", bids=150_000, agents=1_000),
+        Workload(name="100 000 agents", bids=150_000, agents=100_000),
+        Workload(name="windows of 1 000", bids=100_000, per_window=1_000, window_ms=100),
+        Workload(name="windows of 100 000", bids=200_000, per_window=100_000, window_ms=4_000),
+        Workload(name="bundles of four", bids=100_000, bundles=True),
+        Workload(name="bundles, 100 a message", bids=200_000, per_message=100, bundles=True),
+    ),
+    paced=(Pace(window_ms=1_000, seconds=12), Pace(window_ms=100, seconds=8)),
+)
+
+PRESETS: Final = {preset.name: preset for preset in (QUICK, FULL)}

@@ -1,0 +1,1 @@
+"""What the market survives: crashes at every point, zombies, outages, full disks."""

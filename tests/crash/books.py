@@ -1,0 +1,119 @@
+"""What a ledger holds and what was told of it, in values that compare by `==`."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+
+import psycopg
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+from psycopg.sql import SQL, Identifier
+
+from connectors.nats.api import ask, nanos
+from connectors.nats.loop import wait_for
+from connectors.nats.subjects import RESULTS
+from connectors.nats.tail import Tail
+from connectors.postgres.ledger import read_settlement, unpublished
+from operators.announce import announce
+from state.settlement import Announcement
+from state.shard import StreamIdentity
+from tests.crash.log import WINDOW_MS
+
+_numbers = count()
+
+_WINDOWS = """
+    SELECT window_id, first_seq, next_seq, encode(digest, 'hex') FROM ledger."window"
+    ORDER BY shard, window_id
+"""
+_ACCOUNTS = "SELECT market, agent_id, balance_micros::bigint FROM ledger.account ORDER BY 1, 2"
+_COUNTS = """
+    SELECT (SELECT count(*) FROM ledger.bid), (SELECT count(*) FROM ledger.command),
+        (SELECT count(*) FROM ledger.dead_letter), (SELECT count(*) FROM ledger.price)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """A ledger: digest by digest, account by account, and how many rows."""
+
+    windows: list[tuple[object, ...]]
+    accounts: list[tuple[object, ...]]
+    rows: tuple[object, ...] | None
+
+
+def books(dsn: str) -> Books:
+    with psycopg.connect(dsn, autocommit=True) as ledger:
+        return Books(
+            windows=ledger.execute(_WINDOWS).fetchall(),
+            accounts=ledger.execute(_ACCOUNTS).fetchall(),
+            rows=ledger.execute(_COUNTS).fetchone(),
+        )
+
+
+def published_up_to(ledger: Connection) -> int:
+    """The last window whose results are out; -1 before the first."""
+    row = ledger.execute("SELECT published_window FROM ledger.shard WHERE shard = 0").fetchone()
+    return -1 if row is None or row[0] is None else int(row[0])
+
+
+def read_up_to(ledger: Connection) -> int:
+    """The sequence that is next to read."""
+    row = ledger.execute("SELECT next_seq FROM ledger.shard WHERE shard = 0").fetchone()
+    return 1 if row is None else int(row[0])
+
+
+def to_be_told(dsn: str) -> dict[str, Announcement]:
+    """All results of a ledger that nobody has published, by message id."""
+    with psycopg.connect(dsn, autocommit=True) as ledger:
+        results = [
+            result
+            for window_id in unpublished(ledger, 0)
+            for result in announce(read_settlement(ledger, 0, window_id), window_ms=WINDOW_MS)
+        ]
+    return {result.msg_id: result for result in results}
+
+
+def told(nc: Client) -> list[Announcement]:
+    """Every message in the stream of results, in its order."""
+    return wait_for(_told(nc))
+
+
+def twice(results: list[Announcement]) -> list[str]:
+    """The ids that came more than once."""
+    return [msg_id for msg_id, times in Counter(r.msg_id for r in results).items() if times > 1]
+
+
+async def _told(nc: Client) -> list[Announcement]:
+    info = await ask(nc, f"STREAM.INFO.{RESULTS}")
+    results: list[Announcement] = []
+
+    def take(_time_ns: int, msg: Msg) -> None:
+        msg_id = (msg.headers or {})["Nats-Msg-Id"]
+        results.append(Announcement(msg.subject, msg_id, msg.data))
+
+    stream = StreamIdentity(RESULTS, nanos(info["created"]))
+    async with Tail(nc, stream, next_seq=1, take=take) as tail:
+        while left := info["state"]["last_seq"] + 1 - tail.next_seq:
+            await tail.pull(messages=left, max_bytes=1 << 24)
+    return results
+
+
+@contextmanager
+def database(dsn: str, *, template: str = "template0") -> Iterator[str]:
+    """A database for a block; the address of it."""
+    name = f"crash_{next(_numbers)}"
+    create = SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template))
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute(create)
+    yield make_conninfo(dsn, dbname=name)
+    drop(dsn, name)
+
+
+def drop(dsn: str, name: str) -> None:
+    """Drop a database, with whoever uses it."""
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))

@@ -1,0 +1,95 @@
+"""A short log with something of everything in each of its windows, on a real stream."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from nats.aio.client import Client
+
+from connectors.nats.loop import wait_for
+from connectors.nats.outbox import Outbox
+from tests.connectors.nats.logs import eventually
+from walras_client import new_event_id
+
+WINDOW_MS: Final = 1000
+NS_PER_WINDOW: Final = WINDOW_MS * 1_000_000
+AGENTS: Final = tuple(f"a{number}" for number in range(6))
+BIDS: Final = 6
+"""Of each agent in each window."""
+TICK: Final = ("clock.0", b"")
+
+Message = tuple[str, bytes]
+
+
+def write_log(nc: Client, *, windows: int) -> None:
+    """So many windows, and a tick that closes the last one."""
+    for number in range(windows):
+        write_window(nc, number)
+    next_window()
+    say(nc, [TICK])
+
+
+def write_window(nc: Client, number: int) -> None:
+    """One window: grants, bids in a rivalry for little supply, a broken message, a transfer."""
+    next_window()
+    say(nc, list(_window(number)))
+
+
+def next_window() -> None:
+    """Return in the next window of the clock."""
+    now = _window_id()
+    eventually(lambda: _window_id() > now)
+
+
+def say(nc: Client, messages: Sequence[Message]) -> None:
+    """Publish these and wait until the log has all."""
+    wait_for(_say(nc, messages))
+
+
+async def _say(nc: Client, messages: Sequence[Message]) -> None:
+    async with Outbox(nc) as outbox:
+        receipts = [
+            await outbox.post(subject, payload, msg_id=new_event_id())
+            for subject, payload in messages
+        ]
+        for receipt in receipts:
+            await receipt
+
+
+def _window_id() -> int:
+    return time.time_ns() // NS_PER_WINDOW
+
+
+def _window(number: int) -> Iterator[Message]:
+    if number == 0:
+        yield "market.m1.market", _command("market_opened", resources=_resources())
+    for agent in AGENTS:
+        yield "market.m1.grant", _command("credits_granted", agent_id=agent, amount_micros=10_000)
+    for turn in range(BIDS):
+        for place, agent in enumerate(AGENTS):
+            yield f"market.m1.bid.{agent}", _bid(place, turn, number)
+    yield "market.m1.bid.a1", b'{"type": "bid_placed"}'
+    yield (
+        "market.m1.transfer.a2",
+        _command("credits_transferred", to_agent_id="a3", amount_micros=7),
+    )
+
+
+def _resources() -> dict[str, Any]:
+    return {
+        "cpu": {"supply": 40, "initial_price_micros": 20},
+        "gpu": {"supply": 7, "initial_price_micros": 50},
+    }
+
+
+def _bid(place: int, turn: int, number: int) -> bytes:
+    price = 20 + (place * 7 + turn * 11 + number * 5) % 60
+    if turn == BIDS - 1:
+        return _command("bid_placed", bundle={"cpu": 3, "gpu": 1}, limit_micros=4 * price)
+    resource = "gpu" if turn % 2 else "cpu"
+    return _command("bid_placed", resource=resource, quantity=1 + turn, unit_price_micros=price)
+
+
+def _command(type_: str, **fields: object) -> bytes:
+    return json.dumps({"type": type_, "event_id": new_event_id(), **fields}).encode()

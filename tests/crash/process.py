@@ -1,0 +1,165 @@
+"""Deployments in processes of their own, forked from one that has imported all: there at once."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import psutil
+import pytest
+
+from connectors.nats import publisher, source
+from connectors.nats.api import NS_PER_S
+from connectors.nats.source import NatsSource
+from connectors.postgres.commit import LedgerWriters, Patience
+from flows import deployment, worker
+from flows.failpoints import with_points
+from flows.settings import FAILPOINT, Settings
+from state.errors import WalrasError
+from tests.connectors.nats.logs import eventually
+
+BATCH_SIZE: Final = 10
+"""Small, so that a window is read in several batches."""
+WITHIN_S: Final = 60.0
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.crash.process"])
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long the process waits; by default as long as everywhere else."""
+
+    postgres_s: float | None = None
+    nats_s: float | None = None
+    late_s: float | None = None
+    """From which age on the results of a window are looked for before they are told."""
+
+
+PATIENT: Final = Limits()
+
+
+class Up:
+    """A deployment that runs, stands still or has ended."""
+
+    def __init__(
+        self, settings: Settings, folder: Path, failpoint: str | None, limits: Limits
+    ) -> None:
+        self._said = folder / f"{failpoint or 'plain'}-{len(list(folder.iterdir()))}.log"
+        told = (settings, failpoint, limits, self._said)
+        self._process = FORKS.Process(target=_run, args=told)
+        self._process.start()
+
+    @property
+    def said(self) -> str:
+        """What it wrote on stderr."""
+        return self._said.read_text() if self._said.exists() else ""
+
+    @property
+    def runs(self) -> bool:
+        return self._process.is_alive()
+
+    @property
+    def stands_still(self) -> bool:
+        assert self.runs, f"it ended with {self._process.exitcode}: {self.said}"
+        return bool(psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED)
+
+    def wait(self, *, within_s: float = WITHIN_S) -> int:
+        """Its exit code, once it has ended by itself."""
+        self._process.join(within_s)
+        assert self._process.exitcode is not None, f"it still runs after {within_s} s: {self.said}"
+        return self._process.exitcode
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def stop(self, *, within_s: float = WITHIN_S) -> int:
+        """Its exit code after a SIGTERM."""
+        self.signal(signal.SIGTERM)
+        return self.wait(within_s=within_s)
+
+    def end(self) -> None:
+        """Make sure that it is gone."""
+        self._process.kill()
+        self._process.join()
+
+
+@contextmanager
+def up(
+    settings: Settings, folder: Path, failpoint: str | None = None, limits: Limits = PATIENT
+) -> Iterator[Up]:
+    """A deployment for a block; it is gone after it, whatever became of it."""
+    started = Up(settings, folder, failpoint, limits)
+    try:
+        yield started
+    finally:
+        started.end()
+
+
+def stand_still(process: Up) -> None:
+    """Return when the process has stopped itself."""
+    eventually(lambda: process.stands_still, within_s=WITHIN_S)
+
+
+def points_reached(settings: Settings, done: Callable[[], bool]) -> list[str]:
+    """The points that an undisturbed run in this process passes until it is done, in order."""
+    passed: list[str] = []
+    stop = threading.Event()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "NatsSource", partial(NatsSource, batch_size=BATCH_SIZE))
+        patch.setattr(worker, "parts", lambda _failpoint: with_points(passed.append))
+        thread = threading.Thread(
+            target=deployment.run, args=(settings, servers_of(settings), stop)
+        )
+        thread.start()
+        try:
+            eventually(done, within_s=WITHIN_S)
+        finally:
+            stop.set()
+            thread.join(WITHIN_S)
+    return passed
+
+
+def servers_of(settings: Settings) -> deployment.Servers:
+    """The servers that the settings name."""
+    assert settings.nats_url is not None
+    assert settings.postgres_dsn is not None
+    return deployment.Servers(settings.nats_url, settings.postgres_dsn)
+
+
+def _run(settings: Settings, failpoint: str | None, limits: Limits, said: Path) -> None:
+    """What the forked process does; its exit code is that of `walras up`."""
+    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    if failpoint:
+        os.environ[FAILPOINT] = failpoint
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with pytest.MonkeyPatch.context() as patch:
+        _limit(patch, limits)
+        try:
+            deployment.run(settings, servers_of(settings), stop)
+        except WalrasError as failure:
+            sys.stderr.write(f"error: {failure}\n")
+            sys.exit(failure.exit_code)
+
+
+def _limit(patch: pytest.MonkeyPatch, limits: Limits) -> None:
+    patch.setattr(worker, "NatsSource", partial(NatsSource, batch_size=BATCH_SIZE))
+    if limits.postgres_s is not None:
+        patience = Patience(in_all_s=limits.postgres_s)
+        patch.setattr(worker, "LedgerWriters", partial(LedgerWriters, patience=patience))
+    if limits.nats_s is not None:
+        patch.setattr(source, "OUTAGE_LIMIT_S", limits.nats_s)
+        patch.setattr(publisher, "OUTAGE_LIMIT_S", limits.nats_s)
+    if limits.late_s is not None:
+        patch.setattr(publisher, "LATE_NS", int(limits.late_s * NS_PER_S))

@@ -1,0 +1,91 @@
+"""A log that was purged, cut or made anew: a loud stop that says what to do."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from nats.aio.client import Client
+
+from connectors.nats.api import ask
+from connectors.nats.loop import wait_for
+from connectors.nats.streams import shard_config
+from state.errors import LogError
+from tests.connectors.nats.logs import LOG_BYTES, last_seq
+from tests.crash.books import books
+from tests.crash.ground import Ground, Market, ground, market
+
+LOG = "SHARD_0"
+
+Harm = Callable[[Client], None]
+
+
+@pytest.fixture(scope="module")
+def on() -> Iterator[Ground]:
+    with ground() as made:
+        yield made
+
+
+@pytest.fixture
+def frail(on: Ground) -> Iterator[Market]:
+    """A market whose log may be purged and cut, as a careless operator would make it."""
+    with market(on) as made:
+        wait_for(ask(made.nc, f"STREAM.DELETE.{LOG}"))
+        make_frail_log(made.nc)
+        yield made
+
+
+def make_frail_log(nc: Client) -> None:
+    config = shard_config(0, shards=1, max_bytes=LOG_BYTES)
+    wait_for(ask(nc, f"STREAM.CREATE.{LOG}", config | {"deny_delete": False, "deny_purge": False}))
+
+
+def purge(nc: Client) -> None:
+    wait_for(ask(nc, f"STREAM.PURGE.{LOG}"))
+
+
+def cut_out(nc: Client) -> None:
+    """Delete one message that nobody has settled yet."""
+    wait_for(ask(nc, f"STREAM.MSG.DELETE.{LOG}", {"seq": last_seq(nc, LOG) - 5}))
+
+
+def make_anew(nc: Client) -> None:
+    wait_for(ask(nc, f"STREAM.DELETE.{LOG}"))
+    make_frail_log(nc)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said", "to_do"),
+    [
+        (purge, "the log SHARD_0 has a gap", "restore the stream"),
+        (cut_out, "the log SHARD_0 has a gap", "restore the stream"),
+        (make_anew, "is not the one the ledger was built from", "Restore that stream"),
+    ],
+)
+def test_a_start_over_a_harmed_log_is_refused(
+    frail: Market, harm: Harm, said: str, to_do: str
+) -> None:
+    """To settle on would give windows without their bids, or those of a story nobody told."""
+    with frail.up() as up:
+        frail.trade([0])
+        frail.await_end()
+        assert 0 == up.stop()
+    settled = books(frail.dsn)
+    frail.trade([1])
+    harm(frail.nc)
+    with frail.up() as up:
+        assert LogError.exit_code == up.wait()
+        assert (True, True) == (said in up.said, to_do in up.said)
+    assert settled.windows == books(frail.dsn).windows[: len(settled.windows)]
+
+
+def test_a_log_that_is_made_anew_under_a_deployment_stops_it(frail: Market) -> None:
+    """The connection stays up, so that nothing but the log itself can tell."""
+    with frail.up() as up:
+        frail.trade([0])
+        frail.await_end()
+        settled = books(frail.dsn)
+        make_anew(frail.nc)
+        frail.trade([1])
+        assert LogError.exit_code == up.wait()
+        assert "is another one than the ledger was built from" in up.said
+        assert "begin with an empty ledger" in up.said
+    assert settled == books(frail.dsn)

@@ -1,0 +1,107 @@
+"""`walras up` itself, as a supervisor would run it: replaced, and killed at a point by its name."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from nats.aio.client import Client
+
+from connectors.embedded.servers import Servers, embedded
+from connectors.nats.connection import connected
+from connectors.nats.loop import held
+from flows.settings import FAILPOINT
+from tests.connectors.nats.logs import LOG_BYTES, eventually, last_seq
+from tests.crash.books import Books, books, read_up_to, told, twice
+from tests.crash.log import TICK, next_window, say, write_window
+from tests.crash.process import WITHIN_S
+from tests.crash.stand import replayed
+from tests.flows.shell import Up, start_up
+from tests.servers import open_folder
+
+REPLACED = 5
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with open_folder() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def servers(folder: Path) -> Iterator[Servers]:
+    with embedded(folder / "servers", shards=1) as running, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WALRAS_NATS_URL", running.nats_url)
+        patch.setenv("WALRAS_POSTGRES_DSN", running.postgres_dsn)
+        patch.setenv("WALRAS_STREAM_MAX_BYTES", str(LOG_BYTES))
+        patch.setenv("WALRAS_HEALTH_PORT", "0")
+        yield running
+
+
+@pytest.fixture
+def nc(servers: Servers) -> Iterator[Client]:
+    with held(connected(servers.nats_url, name="test")) as opened:
+        yield opened
+
+
+def trade(servers: Servers, nc: Client, number: int) -> None:
+    """A window of trade; return when a deployment has settled all of it."""
+    write_window(nc, number)
+    next_window()
+    say(nc, [TICK])
+    end = last_seq(nc, "SHARD_0")
+    with psycopg.connect(servers.postgres_dsn, autocommit=True) as ledger:
+        eventually(lambda: read_up_to(ledger) >= end, within_s=WITHIN_S)
+
+
+def check(servers: Servers, nc: Client, folder: Path) -> None:
+    """The live ledger is what the log gives, as far as it has read, and nothing was told twice."""
+    live = books(servers.postgres_dsn)
+    with replayed(servers, folder) as dsn:
+        again: Books = books(dsn)
+    assert live.windows
+    assert live.windows == again.windows[: len(live.windows)]
+    assert [] == twice(told(nc))
+
+
+def end_of(up: Up) -> tuple[int, list[str]]:
+    """Its exit code and what it said on stderr, once it has ended by itself."""
+    _, err = up.process.communicate(timeout=WITHIN_S)
+    return up.process.returncode, err.splitlines()
+
+
+def test_two_at_once(servers: Servers, nc: Client, folder: Path) -> None:
+    """A replacement is started before the old one is known to be dead: both write, or neither."""
+    first = start_up()
+    trade(servers, nc, 0)
+    second = start_up()
+    code, said = end_of(first)
+    assert (REPLACED, "error: Another worker has claimed shard 0") == (code, said[0])
+    assert "end it and start this one again" in said[2]
+    trade(servers, nc, 1)
+    assert None is second.process.poll()
+    assert 0 == second.stop(signal.SIGTERM).code
+    check(servers, nc, folder)
+
+
+def test_a_failpoint_in_the_environment(
+    servers: Servers, nc: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the matrix does to its processes must be what the variable does to a deployment."""
+    monkeypatch.setenv(FAILPOINT, "commit.before:kill@3")
+    doomed = start_up()
+    assert -signal.SIGKILL == end_of(doomed)[0]
+    monkeypatch.delenv(FAILPOINT)
+    successor = start_up()
+    trade(servers, nc, 2)
+    assert 0 == successor.stop(signal.SIGTERM).code
+    check(servers, nc, folder)
+
+
+@pytest.mark.usefixtures("servers")
+def test_a_failpoint_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault that does not happen lets a test pass that tests nothing."""
+    monkeypatch.setenv(FAILPOINT, "commit.befor:kill")
+    with pytest.raises(pytest.fail.Exception, match="the failpoint is not understood"):
+        start_up()
