@@ -1,14 +1,10 @@
 """The flow in several processes on one machine: each runs the same steps, the shards are the keys.
 
-Run as `python -m flows.cluster` by the process that claimed the shards; what a process of the
-cluster has to know comes on its standard input, and when that input ends, it ends too. Promise: the
-processes live and stop together, also when the first of them is killed.
+Run as `python -m flows.cluster` by the process that claimed the shards (flows/child.py). Promise:
+the processes live and stop together, also when the first of them is killed.
 """
 
-import logging
-import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -19,16 +15,12 @@ import msgspec
 
 from connectors.postgres.connect import connect
 from connectors.postgres.ledger import resume
+from flows import child
 from flows.worker import Place, Servers, Worker
 from state.errors import WalrasError
 from state.shard import ShardState, StreamIdentity, Token
 
 LOOK_AGAIN_S: Final = 0.2
-STOP_DEADLINE_S: Final = 30.0
-
-log = logging.getLogger(__name__)
-
-Process = subprocess.Popen[bytes]
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -79,12 +71,12 @@ def run_cluster(worker: Worker, *, processes: int, stop: threading.Event) -> Non
     with ExitStack() as cleanup:
         running = []
         for number in range(processes):
-            running.append(_start(_task(worker, number, addresses)))
-            cleanup.callback(_end, running[-1])
+            running.append(child.start(__name__, _task(worker, number, addresses)))
+            cleanup.callback(child.end, running[-1])
         while not stop.wait(LOOK_AGAIN_S) and all(process.poll() is None for process in running):
             pass
         for process in running:
-            _ask_to_stop(process)
+            child.ask_to_stop(process)
     for number, process in enumerate(running):
         if process.returncode:
             raise _ended(number, process.returncode)
@@ -102,30 +94,6 @@ def _task(worker: Worker, number: int, addresses: list[str]) -> Task:
         addresses=addresses,
         failpoint=worker.failpoint,
     )
-
-
-def _start(task: Task) -> Process:
-    process = subprocess.Popen([sys.executable, "-m", "flows.cluster"], stdin=subprocess.PIPE)
-    assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(task) + b"\n")
-    process.stdin.flush()
-    return process
-
-
-def _ask_to_stop(process: Process) -> None:
-    assert process.stdin is not None
-    process.stdin.close()
-
-
-def _end(process: Process) -> None:
-    """Wait for an end that was asked for; one that does not come is made."""
-    _ask_to_stop(process)
-    try:
-        process.wait(STOP_DEADLINE_S)
-    except subprocess.TimeoutExpired:
-        log.warning("process %d did not stop in %.0f s: killed", process.pid, STOP_DEADLINE_S)
-        process.kill()
-        process.wait()
 
 
 def _ended(number: int, code: int) -> WalrasError:
@@ -146,12 +114,8 @@ def _free_ports(count: int) -> list[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
-def _follow() -> int:
-    """Be one process of the cluster; the exit code says how it ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches all; the first process decides
-    task = msgspec.json.decode(sys.stdin.buffer.readline(), type=Task)
-    stop = threading.Event()
-    threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
+def _work(task: Task, stop: threading.Event) -> None:
+    """Be one process of the cluster."""
     worker = Worker(
         servers=task.servers,
         window_ms=task.window_ms,
@@ -161,18 +125,8 @@ def _follow() -> int:
         identities=task.identities,
         failpoint=task.failpoint,
     )
-    try:
-        worker.run(stop, Place(process=task.process, addresses=task.addresses))
-    except WalrasError as failure:
-        sys.stderr.write(f"process {task.process}: {failure}\n")
-        return failure.exit_code
-    return 0
-
-
-def _stop_at_end_of_input(stop: threading.Event) -> None:
-    sys.stdin.buffer.read()
-    stop.set()
+    worker.run(stop, Place(process=task.process, addresses=task.addresses))
 
 
 if __name__ == "__main__":
-    sys.exit(_follow())
+    sys.exit(child.follow("a process of the flow", Task, _work))

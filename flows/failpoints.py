@@ -43,6 +43,7 @@ POINTS: Final = (
     "commit.after",  # and committed
     "publish.before",  # the results are about to leave
     "publish.after",  # they are out, and not yet marked as out
+    "mark.after",  # they are marked
     "next",  # the window is through, the next one comes
 )
 FORM: Final = re.compile(
@@ -55,7 +56,11 @@ BEFORE: Final = {
     "SELECT shard, token": "begin",
     "UPDATE ledger.shard SET published_window": "publish.after",
 }
-AFTER: Final = {"SELECT shard, token": "lock", "UPDATE ledger.shard SET next_seq": "commit.before"}
+AFTER: Final = {
+    "SELECT shard, token": "lock",
+    "UPDATE ledger.shard SET next_seq": "commit.before",
+    "UPDATE ledger.shard SET published_window": "mark.after",
+}
 COPY: Final = re.compile(r"COPY ledger\.(\w+)")
 
 Reach = Callable[[str], None]

@@ -1,13 +1,11 @@
 """The pricing flow as a process of its own, beside the one that allocates.
 
-Run as `python -m flows.pricing_process` by the deployment; what it has to know comes on its
-standard input, and when that input ends, it ends too. Promise: whatever happens to it, allocation
-goes on; it is started again for as long as the deployment runs, and nothing is quoted twice.
+Run as `python -m flows.pricing_process` by the deployment (flows/child.py). Promise: whatever
+happens to it, allocation goes on; it is started again for as long as the deployment runs, and
+nothing is quoted twice.
 """
 
 import logging
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -16,17 +14,15 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Final
 
-import msgspec
-
 from connectors.nats.publisher import Publisher, open_publisher
 from connectors.nats.results import ResultsSource
 from connectors.postgres.connect import connect
+from flows import child
 from flows.pricing import build
 from flows.pricing_plan import read_past, read_plan
 from flows.running import run_flow
 from flows.worker import Servers
 from operators.per_market import QuoteSink, Tell
-from state.errors import WalrasError
 from state.settlement import Announcement
 from walras_schemas import DEDUPE_HORIZON_MS, uuid7_ms
 
@@ -34,13 +30,10 @@ OLDEST_QUOTE_MS: Final = DEDUPE_HORIZON_MS - 10_000
 """A quote from an older window would reach the log too late for its id."""
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 30.0
-STOP_DEADLINE_S: Final = 30.0
 LOOK_AGAIN_S: Final = 0.2
 NS_PER_MS: Final = 1_000_000
 
 log = logging.getLogger(__name__)
-
-Process = subprocess.Popen[bytes]
 
 
 def run_pricing(servers: Servers, stop: threading.Event) -> None:
@@ -93,7 +86,7 @@ def _keep_running(servers: Servers, stop: threading.Event) -> None:
         process, started_s = start_pricing(servers), time.monotonic()
         while process.poll() is None and not stop.wait(LOOK_AGAIN_S):
             pass
-        end_pricing(process)
+        child.end(process)
         if stop.is_set():
             return
         lived_s = time.monotonic() - started_s
@@ -107,46 +100,10 @@ def _keep_running(servers: Servers, stop: threading.Event) -> None:
         stop.wait(pause_s)
 
 
-def start_pricing(servers: Servers) -> Process:
+def start_pricing(servers: Servers) -> child.Process:
     """Start the process; it ends when its standard input is closed."""
-    command = [sys.executable, "-m", "flows.pricing_process"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE)
-    assert process.stdin is not None
-    process.stdin.write(msgspec.json.encode(servers) + b"\n")
-    process.stdin.flush()
-    return process
-
-
-def end_pricing(process: Process) -> None:
-    """Ask it to end and wait; an end that does not come is made."""
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        process.wait(STOP_DEADLINE_S)
-    except subprocess.TimeoutExpired:
-        log.warning("process %d did not stop in %.0f s: killed", process.pid, STOP_DEADLINE_S)
-        process.kill()
-        process.wait()
-
-
-def _follow() -> int:
-    """Be the pricing process; the exit code says how it ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches all; the deployment decides
-    servers = msgspec.json.decode(sys.stdin.buffer.readline(), type=Servers)
-    stop = threading.Event()
-    threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
-    try:
-        run_pricing(servers, stop)
-    except WalrasError as failure:
-        sys.stderr.write(f"pricing: {failure}\n")
-        return failure.exit_code
-    return 0
-
-
-def _stop_at_end_of_input(stop: threading.Event) -> None:
-    sys.stdin.buffer.read()
-    stop.set()
+    return child.start(__name__, servers)
 
 
 if __name__ == "__main__":
-    sys.exit(_follow())
+    sys.exit(child.follow("pricing", Servers, run_pricing))

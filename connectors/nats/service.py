@@ -7,13 +7,16 @@ for them.
 
 import asyncio
 import logging
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from nats.aio.client import Client
 from nats.micro import add_service
 from nats.micro.request import Request
+from nats.micro.service import Service
 
 from connectors.nats.connection import connected
 
@@ -57,7 +60,7 @@ async def serving(
 ) -> AsyncIterator[None]:
     """Answer questions for a block, over a connection of its own."""
     async with connected(url, name=name) as nc:
-        service = await add_service(nc, name=name, version=VERSION, queue_group=name)
+        service = await _start(nc, name)
         try:
             for endpoint in endpoints:
                 await service.add_endpoint(
@@ -69,6 +72,13 @@ async def serving(
             yield
         finally:
             await service.stop()
+
+
+async def _start(nc: Client, name: str) -> Service:
+    with warnings.catch_warnings():
+        # nats-py asks for the time in a way that Python 3.12 wants to be rid of.
+        warnings.filterwarnings("ignore", r"datetime\.datetime\.utcnow", DeprecationWarning)
+        return await add_service(nc, name=name, version=VERSION, queue_group=name)
 
 
 def _answering(endpoint: Endpoint, threads: Executor) -> Callable[[Request], Awaitable[None]]:

@@ -24,8 +24,9 @@ from connectors.nats.client import CommandClient, open_commands
 from connectors.nats.export import export_log
 from connectors.postgres.connect import connect
 from flows import deployment, pricing_process
+from flows.child import Process, end
 from flows.pricing_plan import read_past, save_plan
-from flows.pricing_process import Process, end_pricing, pricing_beside, start_pricing
+from flows.pricing_process import pricing_beside, start_pricing
 from flows.settings import Settings
 from flows.worker import Servers
 from operators.controllers import Eip1559, Vwap
@@ -197,7 +198,7 @@ def deployed(settings: Settings) -> Iterator[Servers]:
 def killed(process: Process) -> None:
     process.kill()
     process.wait()
-    end_pricing(process)
+    end(process)
 
 
 def test_the_market_outlives_its_pricing(market: Market) -> None:
@@ -216,7 +217,7 @@ def test_the_market_outlives_its_pricing(market: Market) -> None:
     ]
     pricing = start_pricing(market.servers)
     market.bid_until(market.is_fresh)
-    end_pricing(pricing)
+    end(pricing)
     assert 0 == pricing.returncode
 
 
@@ -243,7 +244,7 @@ def test_kills_change_no_quote_and_repeat_none(market: Market) -> None:
     pricing = start_pricing(market.servers)
     market.bid_until(market.is_fresh)
     eventually(lambda: is_at_rest(market), within_s=WITHIN_S)
-    end_pricing(pricing)
+    end(pricing)
     quotes = market.quotes()
     assert {1} == set(Counter(event_id for _, event_id, _ in quotes).values())
     assert sorted(market.undisturbed_quotes()) == sorted(quotes)
