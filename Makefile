@@ -14,7 +14,7 @@ setup: ## Make the locked environment in .venv (installs uv into .tools where PA
 	@$(UV) sync --locked
 
 test: lint ## Run what lint runs, then all tests
-	$(RUN) pytest -n 3 --dist loadfile
+	$(RUN) pytest
 
 lint: setup ## Check lint rules, format, types and import contracts
 	$(RUN) ruff check

@@ -5,6 +5,7 @@ its exit code.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -92,9 +93,10 @@ def show(
     _finish(read(results), into=results.parent, docs=docs)
 
 
-def main() -> int:
+def run(words: Sequence[str]) -> int:
+    """Run a command; what went wrong is told on stderr, and the exit code says which kind."""
     try:
-        app(exit_on_error=False, print_error=False, result_action="return_value")
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as misread:
         return _fail(
             SettingsError(
@@ -137,4 +139,4 @@ def _fail(failure: WalrasError) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(sys.argv[1:]))

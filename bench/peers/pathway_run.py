@@ -7,7 +7,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Final
@@ -50,24 +50,28 @@ def _running(python: Path, job: Job, words: IO[str]) -> Iterator[Program]:
         "window_ms": job.workload.window_ms,
         "supply": job.workload.supply,
     }
-    program = subprocess.Popen(
+    with subprocess.Popen(
         [python, PROGRAM],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=words,
         text=True,
-    )
-    try:
-        assert program.stdin is not None
-        assert program.stdout is not None
+    ) as program:
+        try:
+            _start(program, told, words)
+            yield program
+        finally:
+            program.kill()
+
+
+def _start(program: Program, told: object, words: IO[str]) -> None:
+    """Hand the job over, and return when the engine is about to start."""
+    assert program.stdin is not None
+    assert program.stdout is not None
+    with suppress(BrokenPipeError), program.stdin:  # it has ended: its silence tells
         program.stdin.write(json.dumps(told))
-        program.stdin.close()
-        if program.stdout.readline() != "running\n":
-            raise _ended(program, words)
-        yield program
-    finally:
-        program.kill()
-        program.wait()
+    if program.stdout.readline() != "running\n":
+        raise _ended(program, words)
 
 
 def _wait_for(bids: int, connection: psycopg.Connection, program: Program, words: IO[str]) -> int:

@@ -30,6 +30,8 @@ from connectors.nats.tail import HEARTBEAT_S, SILENCE_S, Interrupted, check_log
 from state.shard import StreamIdentity
 from walras_schemas import MarketWindow, subjects
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NS_PER_US = 1000
 BACK_S = 60
 AHEAD_WINDOWS = 1000
 BATCH_WINDOWS = 100
@@ -171,7 +173,8 @@ async def _minute_back(nc: Client) -> Place:
     stream = StreamIdentity(name=RESULTS, created_ns=nanos(info["created"]))
     if not held["messages"]:
         return Place(stream, next_seq=held["last_seq"] + 1, since=None)
-    last_at = datetime.fromtimestamp(nanos(held["last_ts"]) / NS_PER_S, UTC)
+    # Cut to microseconds, never rounded up: the last result itself must not be left out.
+    last_at = EPOCH + timedelta(microseconds=nanos(held["last_ts"]) // NS_PER_US)
     since = (last_at - timedelta(seconds=BACK_S)).isoformat()
     return Place(stream, next_seq=held["first_seq"], since=since)
 

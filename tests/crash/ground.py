@@ -23,12 +23,13 @@ from connectors.postgres.migrate import migrate
 from flows.settings import Settings
 from tests.connectors.nats.logs import LOG_BYTES, eventually, last_seq, make_streams
 from tests.crash.books import books, database, published_up_to, read_up_to, told, twice
-from tests.crash.log import TICK, WINDOW_MS, next_window, say, write_window
+from tests.crash.log import TICK, next_window, say, write_window
 from tests.crash.process import PATIENT, WITHIN_S, Limits, Up, up
 from tests.crash.stand import replayed
 from tests.servers import delete_streams, open_folder
 
 TEMPLATE: Final = "ground_template"
+WINDOW_MS: Final = 250
 
 
 @dataclass(slots=True)
@@ -126,12 +127,12 @@ class Market:
     def trade(self, numbers: Sequence[int]) -> None:
         """A window of trade for each number, and a tick that closes the last one."""
         for number in numbers:
-            write_window(self.nc, number)
-        next_window()
+            write_window(self.nc, number, window_ms=WINDOW_MS)
+        next_window(WINDOW_MS)
         say(self.nc, [TICK])
 
     def await_end(self) -> None:
-        """Return when all that the log holds, but for its last tick, is in the ledger and told."""
+        """Return when what the log holds now, but for its last tick, is in the ledger and told."""
         end = last_seq(self.nc, "SHARD_0")
         with psycopg.connect(self.dsn, autocommit=True) as ledger:
             eventually(lambda: read_up_to(ledger) >= end, within_s=WITHIN_S)
@@ -140,7 +141,7 @@ class Market:
     def check(self) -> None:
         """The ledger is what the log gives, all of it was told, and nothing twice."""
         live = books(self.dsn)
-        with replayed(self.ground.servers, self.ground.folder) as dsn:
+        with replayed(self.ground.servers, self.ground.folder, window_ms=WINDOW_MS) as dsn:
             assert live == books(dsn)
         assert live.windows
         assert [] == twice(told(self.nc))

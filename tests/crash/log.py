@@ -13,7 +13,7 @@ from tests.connectors.nats.logs import eventually
 from walras_client import new_event_id
 
 WINDOW_MS: Final = 1000
-NS_PER_WINDOW: Final = WINDOW_MS * 1_000_000
+NS_PER_MS: Final = 1_000_000
 AGENTS: Final = tuple(f"a{number}" for number in range(6))
 BIDS: Final = 6
 """Of each agent in each window."""
@@ -30,16 +30,16 @@ def write_log(nc: Client, *, windows: int) -> None:
     say(nc, [TICK])
 
 
-def write_window(nc: Client, number: int) -> None:
+def write_window(nc: Client, number: int, *, window_ms: int = WINDOW_MS) -> None:
     """One window: grants, bids in a rivalry for little supply, a broken message, a transfer."""
-    next_window()
+    next_window(window_ms)
     say(nc, list(_window(number)))
 
 
-def next_window() -> None:
+def next_window(window_ms: int = WINDOW_MS) -> None:
     """Return in the next window of the clock."""
-    now = _window_id()
-    eventually(lambda: _window_id() > now)
+    now = _window_id(window_ms)
+    eventually(lambda: _window_id(window_ms) > now)
 
 
 def say(nc: Client, messages: Sequence[Message]) -> None:
@@ -57,8 +57,8 @@ async def _say(nc: Client, messages: Sequence[Message]) -> None:
             await receipt
 
 
-def _window_id() -> int:
-    return time.time_ns() // NS_PER_WINDOW
+def _window_id(window_ms: int) -> int:
+    return time.time_ns() // (window_ms * NS_PER_MS)
 
 
 def _window(number: int) -> Iterator[Message]:

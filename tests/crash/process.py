@@ -20,7 +20,7 @@ from connectors.nats import publisher, source
 from connectors.nats.api import NS_PER_S
 from connectors.nats.source import NatsSource
 from connectors.postgres.commit import LedgerWriters, Patience
-from flows import deployment, worker
+from flows import deployment, ending, worker
 from flows.failpoints import with_points
 from flows.settings import FAILPOINT, Settings
 from state.errors import WalrasError
@@ -40,6 +40,7 @@ class Limits:
 
     postgres_s: float | None = None
     nats_s: float | None = None
+    grace_s: float | None = None
     late_s: float | None = None
     """From which age on the results of a window are looked for before they are told."""
 
@@ -161,5 +162,7 @@ def _limit(patch: pytest.MonkeyPatch, limits: Limits) -> None:
     if limits.nats_s is not None:
         patch.setattr(source, "OUTAGE_LIMIT_S", limits.nats_s)
         patch.setattr(publisher, "OUTAGE_LIMIT_S", limits.nats_s)
+    if limits.grace_s is not None:
+        patch.setattr(ending, "GRACE_S", limits.grace_s)
     if limits.late_s is not None:
         patch.setattr(publisher, "LATE_NS", int(limits.late_s * NS_PER_S))

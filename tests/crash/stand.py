@@ -109,11 +109,11 @@ def _stand(servers: Servers, nc: Client, folder: Path) -> Stand:
 
 
 @contextmanager
-def replayed(servers: Servers, folder: Path) -> Iterator[str]:
+def replayed(servers: Servers, folder: Path, *, window_ms: int = WINDOW_MS) -> Iterator[str]:
     """A ledger that the log as it is now was replayed into."""
     with database(servers.postgres_dsn) as dsn:
         write_file(folder / "log", export_log(servers.nats_url, shard=0))
-        replay(folder / "log", postgres_dsn=dsn, window_ms=WINDOW_MS)
+        replay(folder / "log", postgres_dsn=dsn, window_ms=window_ms)
         yield dsn
 
 

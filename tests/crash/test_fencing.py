@@ -2,7 +2,6 @@
 
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 from nats.aio.client import Client
@@ -14,17 +13,11 @@ from connectors.nats.subjects import RESULTS
 from tests.connectors.nats.logs import eventually
 from tests.crash.log import TICK, next_window, say
 from tests.crash.process import WITHIN_S, Limits, Up, stand_still
-from tests.crash.stand import Stand, standing
+from tests.crash.stand import Stand
 
 REPLACED = 5
-ASLEEP = ["begin", "copy.bid", "commit.after", "publish.before", "publish.after"]
-"""Without the shard's lock and with it; before the commit and after it, the telling likewise."""
-
-
-@pytest.fixture(scope="module")
-def stand() -> Iterator[Stand]:
-    with standing() as made:
-        yield made
+ASLEEP = ["copy.bid", "publish.before"]
+"""With the shard's lock in its hands, and with results that its successor will have told."""
 
 
 def wake(zombie: Up, nc: Client) -> None:
@@ -53,7 +46,7 @@ def test_asleep_for_longer_than_any_timeout(stand: Stand, point: str) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("point", ["copy.bid", "publish.before"])
+@pytest.mark.parametrize("point", ASLEEP)
 def test_asleep_for_longer_than_any_real_timeout(
     stand: Stand, point: str, request: pytest.FixtureRequest
 ) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from flows.ending import GRACE_S
 from flows.health import measure
 from state.errors import LogGap
 from tests.connectors.nats.logs import eventually
@@ -15,7 +14,8 @@ from tests.crash.ground import Ground, Market, ground, market
 from tests.crash.process import WITHIN_S, Limits, servers_of
 
 SHORT = Limits(postgres_s=0.3, nats_s=0.3)
-STOPPED_WITHIN_S = GRACE_S + 3
+HASTY = Limits(grace_s=1)
+STOPPED_WITHIN_S = 4
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_a_stop_does_not_wait_for_a_server(
     on: Ground, place: Market, server: str, how: str
 ) -> None:
     """A supervisor that kills what does not stop in time counts it as a crash."""
-    with place.up() as up:
+    with place.up(HASTY) as up:
         place.trade([0])
         place.await_end()
         place.trade([1])

@@ -118,10 +118,17 @@ async def outcome(nc: Client, subject: str, payload: bytes, *, event_id: str) ->
 
 def test_ten_lines_of_python_win_a_bid(market: Environment, tmp_path: Path) -> None:
     """The first program that a stranger copies must trade, and be as short as promised."""
-    (program,) = blocks(README, "python")
+    program, _agent = blocks(README, "python")
     assert 10 == len([line for line in program.splitlines() if line])
     result = AgentResult.model_validate_json(python(program, env=market, folder=tmp_path))
     assert [("won", {"tokens": 500})] == bids_of(result)
+
+
+def test_the_agent_of_the_readme_is_the_example(market: Environment, tmp_path: Path) -> None:
+    """A copy that drifts from the file is the one that people paste."""
+    _program, agent = blocks(README, "python")
+    assert agent.strip() == (HOUSE / "examples" / "agent.py").read_text().strip()
+    assert "100 tokens for" in python(agent, env=market, folder=tmp_path)
 
 
 def test_the_result_in_the_readme_is_a_result() -> None:

@@ -1,0 +1,66 @@
+"""One filled log on a stand of its own, for every contender that is tried on it."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from bench.course import SHARD
+from bench.drain import Task
+from bench.fill import Filled, fill
+from bench.peers.contract import Job
+from bench.stand import Stand, stand
+from bench.usage import roots
+from bench.workload import Workload
+from flows.deployment import Servers
+from tests.servers import open_folder
+
+WORKLOAD = Workload(
+    name="tiny", bids=600, agents=50, per_window=200, per_message=2, window_ms=300, seed=3
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A log on a stand."""
+
+    stand: Stand
+    filled: Filled
+
+    def task(self, ledger: Servers) -> Task:
+        """To drain the log in this process, which is the worker then."""
+        return Task(
+            servers=ledger,
+            kinds=roots(self.stand.home, worker=1),
+            window_ms=WORKLOAD.window_ms,
+            last_seq=self.filled.last_seq[SHARD],
+        )
+
+    def job(self, database: Servers, *, bids_max: int = WORKLOAD.bids) -> Job:
+        """The same for a peer."""
+        return Job(
+            nats_url=database.nats_url,
+            dsn=database.postgres_dsn,
+            workload=WORKLOAD,
+            last_seq=self.filled.last_seq[SHARD],
+            bids_max=bids_max,
+        )
+
+
+@pytest.fixture(scope="session")
+def bench() -> Iterator[Bench]:
+    with open_folder() as folder, stand(folder, window_ms=WORKLOAD.window_ms) as place:
+        yield Bench(place, asyncio.run(fill(place.servers.nats_url, [WORKLOAD])))
+
+
+@pytest.fixture
+def ledger(bench: Bench) -> Iterator[Servers]:
+    with bench.stand.ledger() as servers:
+        yield servers
+
+
+@pytest.fixture
+def database(bench: Bench) -> Iterator[Servers]:
+    with bench.stand.database() as servers:
+        yield servers

@@ -1,0 +1,33 @@
+"""A live run times every command, at the rate that was asked for."""
+
+from bench.course import SHARD
+from bench.paced import Latencies, pace
+from bench.proof import shard_digests
+from bench.stand import stand
+from bench.workload import Workload
+from tests.servers import open_folder
+
+LIVE = Workload(name="live", bids=600, agents=20, per_window=100, window_ms=100)
+
+
+def test_every_command_is_timed() -> None:
+    """The slowest commands are those that are most easily left out of a p99."""
+    with (
+        open_folder() as folder,
+        stand(folder, window_ms=LIVE.window_ms) as place,
+        place.ledger() as ledger,
+    ):
+        paced = pace(place, ledger, LIVE, rate=1000)
+        assert shard_digests(ledger)[SHARD] == paced.digest
+    assert LIVE.bids == paced.bids
+    assert 0 < paced.latency_ms_p50 <= paced.latency_ms_p99 <= paced.latency_ms_max
+    assert paced.rate <= 1100
+    assert paced.p99_windows == paced.latency_ms_p99 / 100
+
+
+def test_time_runs_from_the_id_to_the_commit() -> None:
+    """Time that is taken from the server's stamp hides the way to the server."""
+    event_id = "0199a0b1-c2d3-7000-8000-000000000000"
+    began_ms = 0x0199A0B1C2D3
+    latencies = Latencies([((began_ms + 42) * 1_000_000, [event_id])])
+    assert [42.0] == latencies.ms()
