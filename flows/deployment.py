@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from connectors.embedded.servers import embedded
 from connectors.nats.admin import make_streams, stream_identities
+from connectors.nats.applied import check_applied
 from connectors.nats.streams import FINEST_TICK_MS
 from connectors.nats.ticker import ticking
 from connectors.postgres.connect import connect
@@ -103,6 +104,7 @@ def _claimed(
     claims = claim_all(
         servers.postgres_dsn, identities, window_ms=settings.window_ms, tokens=tokens
     )
+    check_applied(servers.nats_url, {shard: state.position for shard, state in claims.items()})
     return Worker(
         servers=servers,
         window_ms=settings.window_ms,

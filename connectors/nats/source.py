@@ -18,6 +18,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from typing_extensions import override
 
+from connectors.nats.applied import check_read
 from connectors.nats.connection import OUTAGE_LIMIT_S, Line, Patience, connected
 from connectors.nats.loop import start
 from connectors.nats.subjects import public_subject, shard_of
@@ -111,6 +112,7 @@ class Intake:
         self._subjects: list[str] = []
         self._payloads: list[bytes] = []
         self._bytes = 0
+        self._latest_ns = 0
         self._reading: Future[None] = start(_read(url, stream, self))
 
     @property
@@ -124,8 +126,14 @@ class Intake:
         with self._lock:
             return self.first_seq + len(self._payloads)
 
+    @property
+    def last_read(self) -> tuple[int, int]:
+        """The sequence of the last message that was read here, and the latest time; 0 before it."""
+        return (self.next_seq - 1, self._latest_ns) if self._latest_ns else (0, 0)
+
     def put(self, timestamp_ns: int, msg: Msg) -> None:
         """Add the message that follows the last one."""
+        self._latest_ns = max(self._latest_ns, timestamp_ns)
         subject = public_subject(msg.subject, shard=self._shard)
         with self._lock:
             self._timestamps_ns.append(timestamp_ns)
@@ -198,6 +206,8 @@ async def _read_through_outages(nc: Line, stream: StreamIdentity, intake: Intake
 async def _read_on(
     nc: Line, stream: StreamIdentity, intake: Intake, answered: Iterable[Callable[[], None]]
 ) -> None:
+    last_seq, at_ns = intake.last_read
+    await check_read(nc, stream.name, seq=last_seq, at_ns=at_ns)
     async with Tail(nc, stream, next_seq=intake.next_seq, take=intake.put) as log:
         while True:
             messages, max_bytes = await _room(intake)

@@ -1,6 +1,9 @@
 """A log that was purged, cut or made anew: a loud stop that says what to do."""
 
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from shutil import copytree, rmtree
 
 import pytest
 from nats.aio.client import Client
@@ -21,6 +24,12 @@ Harm = Callable[[Client], None]
 @pytest.fixture(scope="module")
 def on() -> Iterator[Ground]:
     with ground() as made:
+        yield made
+
+
+@pytest.fixture
+def place(on: Ground) -> Iterator[Market]:
+    with market(on) as made:
         yield made
 
 
@@ -89,3 +98,42 @@ def test_a_log_that_is_made_anew_under_a_deployment_stops_it(frail: Market) -> N
         assert "is another one than the ledger was built from" in up.said
         assert "begin with an empty ledger" in up.said
     assert settled == books(frail.dsn)
+
+
+@contextmanager
+def set_back(on: Ground) -> Iterator[None]:
+    """After the block the log is what it was before it, as from a copy of the server's folder."""
+    kept = on.folder / "kept"
+    with on.without("nats"):
+        copytree(on.folder / "nats" / "jetstream", kept)
+    yield
+    with on.without("nats"):
+        rmtree(on.folder / "nats" / "jetstream")
+        kept.rename(on.folder / "nats" / "jetstream")
+
+
+def test_a_log_that_was_set_back_and_written_to_since(on: Ground, place: Market) -> None:
+    """It is as long as the ledger remembers it, and its last messages are other ones."""
+    with place.up() as up, set_back(on):
+        place.trade([0])
+        place.await_end()
+        assert 0 == up.stop()
+    settled = books(place.dsn)
+    place.trade([1, 2])
+    with place.up() as up:
+        assert LogError.exit_code == up.wait()
+        assert "is another one than the ledger was built from" in up.said
+    assert settled == books(place.dsn)
+
+
+def test_a_log_that_was_set_back_under_a_deployment(on: Ground, place: Market) -> None:
+    """The reader finds its place in the log again after the outage, and in it another message."""
+    with place.up() as up:
+        with set_back(on):
+            place.trade([0])
+            place.await_end()
+            up.signal(signal.SIGSTOP)
+        place.trade([1, 2])
+        up.signal(signal.SIGCONT)
+        assert LogError.exit_code == up.wait()
+        assert "is another one than the ledger was built from" in up.said
