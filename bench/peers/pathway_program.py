@@ -1,8 +1,8 @@
 """Peer (d): the same market as a Pathway program, with its own NATS and Postgres connectors.
 
-It runs in an environment of its own, `python pathway_program.py < job.json`, and never ends: who
-started it looks into the database. Its NATS connector hands over payloads alone, so the agent of a
-bid, which is in the subject, is unknown: this peer checks and moves no balances.
+It runs in an environment of its own, gets its job as a line of JSON and ends when its input does;
+who started it looks into the database meanwhile. Its NATS connector hands over payloads alone, so
+that the agent of a bid, which is in the subject, is unknown: it checks and moves no balances.
 """
 
 import json

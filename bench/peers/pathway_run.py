@@ -13,22 +13,29 @@ from tempfile import TemporaryFile
 from typing import IO, Final
 
 import psycopg
+from nats.aio.client import Client
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import UndefinedTable
 
 from bench.peers.contract import Job, PeerRun
+from connectors.nats.api import ask
+from connectors.nats.connection import connected
+from connectors.nats.loop import held, wait_for
 from connectors.nats.subjects import stream_name
 from state.errors import WalrasError
 
 PROGRAM: Final = Path(__file__).with_name("pathway_program.py")
 LOOK_AGAIN_S: Final = 0.1
 DEADLINE_S: Final = 120.0
+STREAM: Final = stream_name(0)
 
 Program = subprocess.Popen[str]
 
 
 def run_pathway(python: Path, job: Job) -> PeerRun:
     """Run the program with a Python that has Pathway installed."""
+    with held(connected(job.nats_url, name="walras bench")) as nc:
+        wait_for(_forget_consumers(nc))
     with (
         TemporaryFile("w+") as words,
         _running(python, job, words) as program,
@@ -45,7 +52,7 @@ def _running(python: Path, job: Job, words: IO[str]) -> Iterator[Program]:
     told = {
         "nats_url": job.nats_url,
         "postgres": conninfo_to_dict(job.dsn),
-        "stream": stream_name(0),
+        "stream": STREAM,
         "subjects": f"shard.0.market.{job.workload.market}.bid.>",
         "window_ms": job.workload.window_ms,
         "supply": job.workload.supply,
@@ -74,12 +81,25 @@ def _start(program: Program, told: object, words: IO[str]) -> None:
         raise _ended(program, words)
 
 
+async def _forget_consumers(nc: Client) -> None:
+    """Its consumer keeps its place under the same name: a second run would find nothing left."""
+    consumers = await ask(nc, f"CONSUMER.NAMES.{STREAM}")
+    for consumer in consumers["consumers"] or []:
+        await ask(nc, f"CONSUMER.DELETE.{STREAM}.{consumer}")
+
+
 def _wait_for(bids: int, connection: psycopg.Connection, program: Program, words: IO[str]) -> int:
     give_up_at_s = time.monotonic() + DEADLINE_S
     while (settled := _settled(connection)) < bids and time.monotonic() < give_up_at_s:
         if program.poll() is not None:
             raise _ended(program, words)
         time.sleep(LOOK_AGAIN_S)
+    if not settled:
+        raise WalrasError(
+            "the Pathway program settled nothing",
+            detail=f"no bid was in its table after {DEADLINE_S:.0f} s",
+            hint="Run the benchmark without it",
+        )
     return settled
 
 
