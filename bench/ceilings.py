@@ -16,6 +16,7 @@ from bench.apart import apart
 from bench.course import SHARD, Claimed, claim
 from bench.fill import Filled
 from bench.stand import Stand
+from connectors.nats.fence import Mark
 from connectors.nats.publisher import open_publisher
 from connectors.nats.source import NatsSource, ShardPartition
 from connectors.postgres.commit import LedgerWriters
@@ -56,7 +57,7 @@ def work(servers: Servers, *, window_ms: int, last_seq: int) -> Mapping[str, flo
     stages.time("commit", lambda: _commit(claimed, closed))
     tell = partial(announce, window_ms=window_ms)
     announced = stages.time("announce", lambda: [tell(window) for window in windows])
-    stages.time("publish", lambda: _publish(servers.nats_url, announced))
+    stages.time("publish", lambda: _tell(servers.nats_url, windows, announced))
     return stages.rates(commands=sum(len(each.bids) + len(each.commands) for each in windows))
 
 
@@ -121,7 +122,7 @@ def _commit(claimed: Claimed, closed: list[ClosedWindow]) -> None:
     writers.close()
 
 
-def _publish(url: str, announced: list[list[Announcement]]) -> None:
+def _tell(url: str, windows: list[Settlement], announced: list[list[Announcement]]) -> None:
     with open_publisher(url) as publisher:
-        for announcements in announced:
-            publisher.publish(announcements)
+        for window, results in zip(windows, announced, strict=True):
+            publisher.tell(SHARD, results, of=Mark("ceilings", window.window_id, 0))

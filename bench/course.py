@@ -124,6 +124,8 @@ def run(
             commit=course.timed(ledger.commit_step),
             publish=publish_step(
                 publisher,
+                identities=claimed.identities,
+                window_ms=window_ms,
                 announce=partial(announce, window_ms=window_ms),
                 mark_published=ledger.mark_published,
             ),

@@ -69,6 +69,8 @@ class Worker:
         ):
             publish = publish_step(
                 publisher,
+                identities=self.identities,
+                window_ms=self.window_ms,
                 announce=partial(announce, window_ms=self.window_ms),
                 mark_published=ledger.mark_published,
             )

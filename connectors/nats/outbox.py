@@ -78,11 +78,14 @@ class Outbox:
         """Send one message once a slot is free; the receipt comes, or tells why not, in time."""
         return await self._post(subject, payload, {Header.MSG_ID: msg_id})
 
-    async def post_batch(self, messages: Sequence[Announcement]) -> asyncio.Future[Receipt]:
+    async def post_batch(
+        self, messages: Sequence[Announcement], *, after: int | None = None
+    ) -> asyncio.Future[Receipt]:
         """Send up to `BATCH_MAX` messages that enter their stream together or not at all.
 
         There is one receipt, of the last. A batch with a message that is there already is refused
-        whole. Source: NATS ADR-50, atomic batch publishing.
+        whole; so is one whose last message does not come `after` that sequence on its subject (0:
+        is not the first there). Source: NATS ADR-50, atomic batch publishing.
         """
         assert 0 < len(messages) <= BATCH_MAX
         batch = {BATCH_ID: uuid_utils.uuid7().hex}
@@ -91,7 +94,10 @@ class Outbox:
             await self._nc.publish(message.subject, message.payload, headers=headers)
         last = messages[-1]
         headers = batch | {BATCH_SEQUENCE: str(len(messages)), Header.MSG_ID: last.msg_id}
-        return await self._post(last.subject, last.payload, headers | {BATCH_COMMIT: "1"})
+        headers |= {BATCH_COMMIT: "1"}
+        if after is not None:
+            headers |= {Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(after)}
+        return await self._post(last.subject, last.payload, headers)
 
     async def _post(
         self, subject: str, payload: bytes, headers: dict[str, str]

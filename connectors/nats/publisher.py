@@ -1,34 +1,39 @@
 """The last step of the flow: what a committed window has to tell leaves, then counts as told.
 
-Promise: a window is marked as published after the server holds all its messages. A window that is
-published again after a crash gives the same messages with the same ids, which the server knows for
-a while; of a window that is older, only what is not in the stream yet is sent. Whoever waits here
-is let go at once when the publisher is closed.
+Promise: a window is marked as published after the server holds all its messages, and the server
+holds each of them once: they leave in batches that a fence lets in one after another, whoever sends
+them and however often (connectors/nats/fence.py). Whoever waits here is let go at once when the
+publisher is closed.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager, closing, contextmanager
+from typing import Final
 
-import msgspec
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 from nats.js.errors import APIError, BadRequestError
 
-from connectors.nats.api import NS_PER_S
 from connectors.nats.connection import OUTAGE_LIMIT_S, Line, Patience, connected, told
-from connectors.nats.latest import latest
+from connectors.nats.fence import Fence, Mark, read_fence
 from connectors.nats.loop import held, start
 from connectors.nats.outbox import BATCH_MAX, Outbox
-from connectors.nats.streams import RESULT_DEDUPE_S
-from connectors.nats.subjects import RESULTS
 from state.errors import ServerUnreachable, WalrasError
 from state.settlement import Announcement, ClosedWindow, Settlement
+from state.shard import StreamIdentity
 
-LATE_NS = RESULT_DEDUPE_S * NS_PER_S // 2
-"""The age of a window from which on the ids alone are not trusted."""
+WRONG_LAST_SEQUENCE: Final = 10071
+"""The server's code for a batch that the fence kept out."""
 
 Announce = Callable[[Settlement], Sequence[Announcement]]
 MarkPublished = Callable[[int, int], None]
@@ -36,26 +41,32 @@ PublishStep = Callable[[ClosedWindow], Iterable[ClosedWindow]]
 Unpublished = tuple[Announcement, Exception]
 
 
-class Told(msgspec.Struct):
-    """What a result says of its window; an agent's or market's windows are told in their order."""
-
-    window_id: int = -1
-
-
 class Publisher:
-    """Where the results of this process leave."""
+    """Where messages of this process leave."""
 
     def __init__(self, line: Line, outbox: Outbox) -> None:
         self._line = line
         self._outbox = outbox
+        self._fences: dict[int, Fence] = {}
         self._sending: set[Future[None]] = set()
         self._closed = False
 
-    def publish(
-        self, announcements: Sequence[Announcement], *, of: Settlement | None = None
-    ) -> None:
-        """Return when the server holds all of them, which may be the results of a window."""
-        sending = start(_publish_all(self._line, self._outbox, announcements, of))
+    def publish(self, messages: Sequence[Announcement]) -> None:
+        """Return when the server holds all of them; their ids keep a repetition out for a while."""
+        self._wait_for(self._publish(messages))
+
+    def tell(self, shard: int, results: Sequence[Announcement], *, of: Mark) -> None:
+        """Return when the server holds the results of a window, each once; `of` has no part yet."""
+        self._wait_for(self._tell(shard, results, of))
+
+    def close(self) -> None:
+        """Let go of NATS for good: what waits for it fails."""
+        self._closed = True
+        for sending in list(self._sending):
+            sending.cancel()
+
+    def _wait_for(self, talk: Coroutine[object, object, None]) -> None:
+        sending = start(talk)
         self._sending.add(sending)
         if self._closed:
             sending.cancel()
@@ -66,11 +77,48 @@ class Publisher:
         finally:
             self._sending.remove(sending)
 
-    def close(self) -> None:
-        """Let go of NATS for good: what waits for it fails."""
-        self._closed = True
-        for sending in list(self._sending):
-            sending.cancel()
+    async def _tell(self, shard: int, results: Sequence[Announcement], of: Mark) -> None:
+        for part, batch in enumerate(_batches(results, BATCH_MAX - 1), 1):
+            await self._tell_part(shard, batch, Mark(of.ledger, of.window_id, part))
+
+    async def _tell_part(self, shard: int, batch: Sequence[Announcement], mark: Mark) -> None:
+        patience = _patience()
+        while True:
+            try:
+                return await self._line.unless_lost(self._pass_fence(shard, batch, mark))
+            except NatsError as failure:
+                self._fences.pop(shard, None)  # whether it is through is read from the stream
+                if isinstance(failure, MaxPayloadError | BadRequestError) and not _kept_out(
+                    failure
+                ):
+                    raise _refused(batch[0], failure) from failure
+                await patience.bear(failure)
+
+    async def _pass_fence(self, shard: int, batch: Sequence[Announcement], mark: Mark) -> None:
+        fence = self._fences.get(shard) or await read_fence(self._line, shard)
+        if not fence.lets_nothing_in(mark):
+            sending = await self._outbox.post_batch(
+                [*batch, mark.announced(shard)], after=fence.seq
+            )
+            fence = Fence((await sending).seq, mark)
+        self._fences[shard] = fence
+
+    async def _publish(self, messages: Sequence[Announcement]) -> None:
+        patience = _patience()
+        left = messages
+        while failures := await self._attempt(left):
+            for message, failure in failures:
+                if isinstance(failure, MaxPayloadError | BadRequestError):
+                    raise _refused(message, failure) from failure
+            left = [message for message, _ in failures]
+            await patience.bear(failures[0][1])
+
+    async def _attempt(self, messages: Sequence[Announcement]) -> list[Unpublished]:
+        """What was not acknowledged, and why; on a lost line that is all of it."""
+        try:
+            return await self._line.unless_lost(_send(self._outbox, messages))
+        except NatsError as failure:
+            return [(message, failure) for message in messages]
 
 
 @contextmanager
@@ -87,15 +135,22 @@ async def _publisher(url: str) -> AsyncIterator[Publisher]:
 
 
 def publish(
-    publisher: Publisher, *, announce: Announce, mark_published: MarkPublished
+    publisher: Publisher,
+    *,
+    identities: Mapping[int, StreamIdentity],
+    window_ms: int,
+    announce: Announce,
+    mark_published: MarkPublished,
 ) -> Callable[[int], PublishStep]:
     """The step, to be built for each shard; `mark_published` gets the shard and the window."""
 
-    def build(_shard: int) -> PublishStep:
+    def build(shard: int) -> PublishStep:
+        ledger = f"{identities[shard].created_ns}/{window_ms}"
+
         def step(window: ClosedWindow) -> Iterable[ClosedWindow]:
             if isinstance(window, Settlement):
-                publisher.publish(announce(window), of=window)
-                mark_published(window.shard, window.window_id)
+                publisher.tell(shard, announce(window), of=Mark(ledger, window.window_id, 0))
+                mark_published(shard, window.window_id)
             yield window
 
         return step
@@ -103,51 +158,12 @@ def publish(
     return build
 
 
-async def _publish_all(
-    line: Line, outbox: Outbox, announcements: Sequence[Announcement], of: Settlement | None
-) -> None:
-    """Send all, then again what was not acknowledged; the ids make a repetition harmless."""
-    patience = Patience(
-        "results cannot be published",
-        hint="Check that nats-server runs; they are in the ledger and leave when it is back",
-        limit_s=OUTAGE_LIMIT_S,
-    )
-    left = announcements
-    while failures := await _attempt(line, outbox, left, of):
-        for message, failure in failures:
-            if isinstance(failure, MaxPayloadError | BadRequestError):
-                raise _refused(message, failure) from failure
-        left = [message for message, _ in failures]
-        await patience.bear(failures[0][1])
+def _batches(messages: Sequence[Announcement], size: int) -> Iterator[Sequence[Announcement]]:
+    return (messages[at : at + size] for at in range(0, len(messages), size))
 
 
-async def _attempt(
-    line: Line, outbox: Outbox, announcements: Sequence[Announcement], of: Settlement | None
-) -> list[Unpublished]:
-    """What was not acknowledged, and why; on a lost line that is all of it."""
-    try:
-        if of is not None and time.time_ns() - of.stream_time_ns > LATE_NS:
-            announcements = await line.unless_lost(_missing(line, announcements, of.window_id))
-        return await line.unless_lost(_send(outbox, announcements))
-    except NatsError as failure:
-        return [(message, failure) for message in announcements]
-
-
-async def _missing(
-    line: Line, announcements: Sequence[Announcement], window_id: int
-) -> list[Announcement]:
-    """What the stream does not hold: neither of this window nor of one that was told after it."""
-    found = await latest(line, RESULTS, [message.subject for message in announcements])
-    out = {
-        subject
-        for subject, payload in found.items()
-        if msgspec.json.decode(payload, type=Told).window_id >= window_id
-    }
-    return [message for message in announcements if message.subject not in out]
-
-
-async def _send(outbox: Outbox, announcements: Sequence[Announcement]) -> list[Unpublished]:
-    batches = [announcements[at : at + BATCH_MAX] for at in range(0, len(announcements), BATCH_MAX)]
+async def _send(outbox: Outbox, messages: Sequence[Announcement]) -> list[Unpublished]:
+    batches = _batches(messages, BATCH_MAX)
     return [failed for batch in batches for failed in await _attempt_batch(outbox, batch)]
 
 
@@ -170,6 +186,18 @@ async def _attempt_each(outbox: Outbox, batch: Sequence[Announcement]) -> list[U
         for message, outcome in zip(batch, outcomes, strict=True)
         if isinstance(outcome, Exception)
     ]
+
+
+def _kept_out(failure: Exception) -> bool:
+    return isinstance(failure, APIError) and failure.err_code == WRONG_LAST_SEQUENCE
+
+
+def _patience() -> Patience:
+    return Patience(
+        "results cannot be published",
+        hint="Check that nats-server runs; they are in the ledger and leave when it is back",
+        limit_s=OUTAGE_LIMIT_S,
+    )
 
 
 def _refused(message: Announcement, failure: Exception) -> WalrasError:

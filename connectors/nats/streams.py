@@ -20,16 +20,16 @@ from connectors.nats.subjects import (
     stored_clock,
     stored_subjects,
     stream_name,
+    told_subject,
 )
 from state.errors import ServerUnreachable, SettingsError
 from state.shard import StreamIdentity
 
 FINEST_TICK_MS = 1000
 COMMAND_DEDUPE_S = 120
-# A restart publishes again what it cannot know to be out, so results are deduplicated for as long
-# as a deployment is likely to be down. An id costs the server about 130 bytes of memory: a
-# thousand results a second come to some 40 MB in five minutes.
-RESULT_DEDUPE_S = 300
+# Results are kept apart by their fence. Each id that the server remembers besides costs it about
+# 130 bytes of memory: a short while, or it would be gigabytes at a hundred thousand a second.
+RESULT_DEDUPE_S = 10
 RESULT_AGE_S = 7 * 24 * 3600
 RESULT_BYTES = 1 << 30
 
@@ -107,7 +107,7 @@ def results_config() -> Config:
     """What the market told: kept for a while, made again from the ledger at any time."""
     return {
         "name": RESULTS,
-        "subjects": ["result.>", "window.>"],
+        "subjects": ["result.>", "window.>", told_subject("*")],
         "storage": "file",
         "retention": "limits",
         "discard": "old",

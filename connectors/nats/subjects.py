@@ -34,6 +34,11 @@ def stored_clock(shard: int) -> str:
     return f"shard.{shard}.clock"
 
 
+def told_subject(shard: int | str) -> str:
+    """Where the results of the shard say how far they have come."""
+    return f"told.{shard}"
+
+
 def public_subject(stored: str, *, shard: int) -> str:
     """The subject that the message was published to."""
     public = stored.removeprefix(f"shard.{shard}.")

@@ -15,7 +15,7 @@ from psycopg.sql import SQL, Identifier
 
 from connectors.nats.api import ask, nanos
 from connectors.nats.loop import wait_for
-from connectors.nats.subjects import RESULTS
+from connectors.nats.subjects import RESULTS, told_subject
 from connectors.nats.tail import Tail
 from connectors.postgres.ledger import read_settlement, unpublished
 from operators.announce import announce
@@ -60,6 +60,12 @@ def published_up_to(ledger: Connection) -> int:
     return -1 if row is None or row[0] is None else int(row[0])
 
 
+def claims_of(ledger: Connection) -> int:
+    """How often the shard was claimed."""
+    row = ledger.execute("SELECT token FROM ledger.shard WHERE shard = 0").fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def read_up_to(ledger: Connection) -> int:
     """The sequence that is next to read."""
     row = ledger.execute("SELECT next_seq FROM ledger.shard WHERE shard = 0").fetchone()
@@ -78,7 +84,7 @@ def to_be_told(dsn: str) -> dict[str, Announcement]:
 
 
 def told(nc: Client) -> list[Announcement]:
-    """Every message in the stream of results, in its order."""
+    """Every result in its stream, in its order."""
     return wait_for(_told(nc))
 
 
@@ -93,6 +99,8 @@ async def _told(nc: Client) -> list[Announcement]:
 
     def take(_time_ns: int, msg: Msg) -> None:
         msg_id = (msg.headers or {})["Nats-Msg-Id"]
+        if msg.subject == told_subject(0):
+            return  # how far they are told is nobody's result
         results.append(Announcement(msg.subject, msg_id, msg.data))
 
     stream = StreamIdentity(RESULTS, nanos(info["created"]))

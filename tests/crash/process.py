@@ -17,7 +17,6 @@ import psutil
 import pytest
 
 from connectors.nats import publisher, source
-from connectors.nats.api import NS_PER_S
 from connectors.nats.source import NatsSource
 from connectors.postgres.commit import LedgerWriters, Patience
 from flows import deployment, ending, worker
@@ -41,8 +40,6 @@ class Limits:
     postgres_s: float | None = None
     nats_s: float | None = None
     grace_s: float | None = None
-    late_s: float | None = None
-    """From which age on the results of a window are looked for before they are told."""
 
 
 PATIENT: Final = Limits()
@@ -164,5 +161,3 @@ def _limit(patch: pytest.MonkeyPatch, limits: Limits) -> None:
         patch.setattr(publisher, "OUTAGE_LIMIT_S", limits.nats_s)
     if limits.grace_s is not None:
         patch.setattr(ending, "GRACE_S", limits.grace_s)
-    if limits.late_s is not None:
-        patch.setattr(publisher, "LATE_NS", int(limits.late_s * NS_PER_S))

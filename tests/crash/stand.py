@@ -23,7 +23,16 @@ from flows.replay import replay
 from flows.settings import Settings
 from state.settlement import Announcement
 from tests.connectors.nats.logs import eventually, make_streams
-from tests.crash.books import Books, books, database, published_up_to, to_be_told, told, twice
+from tests.crash.books import (
+    Books,
+    books,
+    claims_of,
+    database,
+    published_up_to,
+    to_be_told,
+    told,
+    twice,
+)
 from tests.crash.log import WINDOW_MS, write_log
 from tests.crash.process import PATIENT, WITHIN_S, Limits, Up, points_reached, up
 from tests.servers import open_folder
@@ -69,10 +78,11 @@ class Case:
         """A deployment over this ledger."""
         return up(self.settings, self.stand.folder, failpoint, limits)
 
-    def await_end(self) -> None:
-        """Return when all windows of the log are in the ledger and told."""
+    def await_end(self, *, claims: int) -> None:
+        """Return when so many have claimed the shard, and all its windows are there and told."""
         with psycopg.connect(str(self.settings.postgres_dsn), autocommit=True) as ledger:
             last = self.stand.last_window
+            eventually(lambda: claims_of(ledger) == claims, within_s=WITHIN_S)
             eventually(lambda: published_up_to(ledger) == last, within_s=WITHIN_S)
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""Results of old windows, whose ids the server has forgotten; and who waits for a silent server."""
+"""Results whose ids the server has forgotten are told once all the same; a silent server."""
 
 import asyncio
 import time
@@ -9,19 +9,22 @@ import pytest
 from nats.aio.client import Client
 
 from connectors.embedded.nats_server import start_nats
-from connectors.nats import publisher
 from connectors.nats.api import NS_PER_S, ask
 from connectors.nats.connection import LineLost, connected
+from connectors.nats.fence import Fence, Mark
 from connectors.nats.loop import held, start, wait_for
-from connectors.nats.publisher import open_publisher
+from connectors.nats.outbox import BATCH_MAX
+from connectors.nats.publisher import Publisher, open_publisher
 from connectors.nats.streams import results_config
-from connectors.nats.subjects import RESULTS
+from connectors.nats.subjects import RESULTS, told_subject
 from state.errors import ServerUnreachable
-from state.settlement import Announcement, Settlement
+from state.settlement import Announcement
 from tests.connectors.nats.logs import eventually, last_seq, make_streams
 
 AT_ONCE_S = 5
 FORGETS_AFTER_S = 0.2
+MARK = 1
+"""The message that each batch ends with."""
 
 
 @pytest.fixture
@@ -34,27 +37,12 @@ def forgetful(nc: Client) -> Client:
     return nc
 
 
-def window(window_id: int, *, age_s: float = 0) -> Settlement:
-    return Settlement(
-        shard=0,
-        window_id=window_id,
-        first_seq=1,
-        next_seq=4,
-        stream_time_ns=time.time_ns() - int(age_s * NS_PER_S),
-        prev_digest=bytes(32),
-        digest=bytes(32),
-        bids=[],
-        commands=[],
-        dead_letters=[],
-        prices=[],
-        balances=[],
-        listings=[],
-    )
-
-
 def results(window_id: int, agents: range) -> list[Announcement]:
-    payload = b'{"window_id":%d}' % window_id
-    return [Announcement(f"result.m1.a{a}", f"0:{window_id}:m1:a{a}", payload) for a in agents]
+    return [Announcement(f"result.m1.a{a}", f"0:{window_id}:m1:a{a}", b"{}") for a in agents]
+
+
+def tell(opened: Publisher, window_id: int, agents: range, *, ledger: str = "1/1000") -> None:
+    opened.tell(0, results(window_id, agents), of=Mark(ledger, window_id, 0))
 
 
 def forgotten() -> None:
@@ -62,35 +50,82 @@ def forgotten() -> None:
     eventually(lambda: time.monotonic() > at_s)
 
 
-def test_a_forgotten_id_is_told_twice(forgetful: Client, nats_url: str) -> None:
+def test_a_forgotten_id_keeps_nothing_out(forgetful: Client, nats_url: str) -> None:
     """What the tests below would prove nothing without."""
     with open_publisher(nats_url) as opened:
         for _ in range(2):
-            opened.publish(results(7, range(3)), of=window(7))
+            opened.publish(results(7, range(3)))
             forgotten()
     assert 6 == last_seq(forgetful, RESULTS)
 
 
-def test_of_an_old_window_only_what_is_missing_leaves(forgetful: Client, nats_url: str) -> None:
-    """A restart in the morning, a process that slept: each agent hears of a window once."""
-    old = window(7, age_s=publisher.LATE_NS / NS_PER_S + 1)
-    with open_publisher(nats_url) as opened:
-        opened.publish(results(6, range(9)))
-        opened.publish(results(7, range(3)))
+def test_a_restart_tells_no_window_again(forgetful: Client, nats_url: str) -> None:
+    """A crash between publishing and remembering it, and a start in the morning."""
+    for _start in range(2):
+        with open_publisher(nats_url) as opened:
+            tell(opened, 7, range(3))
+            forgotten()
+    assert 3 + MARK == last_seq(forgetful, RESULTS)
+
+
+def test_a_sleeper_tells_nothing_that_its_successor_told(forgetful: Client, nats_url: str) -> None:
+    """It had looked where the results stand, slept, and sends what it was about to send."""
+    with open_publisher(nats_url) as sleeper, open_publisher(nats_url) as successor:
+        tell(sleeper, 6, range(3))
+        tell(successor, 7, range(3))
+        tell(successor, 8, range(3))
         forgotten()
-        opened.publish(results(7, range(9)), of=old)
-        opened.publish(results(7, range(9)), of=old)
-    assert 18 == last_seq(forgetful, RESULTS)
+        tell(sleeper, 7, range(3))
+    assert 3 * (3 + MARK) == last_seq(forgetful, RESULTS)
 
 
-def test_what_was_told_after_a_window_says_that_the_window_was(
-    forgetful: Client, nats_url: str
-) -> None:
-    """A sleeper that wakes up must not tell yesterday after today."""
+def test_two_who_begin_at_once(forgetful: Client, nats_url: str) -> None:
+    """Both found an empty stream; only one of two first batches can be right."""
+    with open_publisher(nats_url) as one, open_publisher(nats_url) as other:
+        one._fences[0] = other._fences[0] = Fence()  # noqa: SLF001 - both have looked already
+        tell(one, 7, range(3))
+        forgotten()
+        tell(other, 7, range(3))
+    assert 3 + MARK == last_seq(forgetful, RESULTS)
+
+
+def test_of_a_window_that_is_half_told_the_rest_leaves(forgetful: Client, nats_url: str) -> None:
+    """A window of many agents is several batches, and the crash came between two of them."""
+    agents = range(2 * BATCH_MAX)
+    first_part = range(BATCH_MAX - MARK)
+    for told in (first_part, agents):
+        with open_publisher(nats_url) as opened:
+            tell(opened, 7, told)
+            forgotten()
+    assert len(agents) + 3 * MARK == last_seq(forgetful, RESULTS)
+
+
+def test_another_ledger_counts_anew(forgetful: Client, nats_url: str) -> None:
+    """With longer windows their numbers are smaller: the old ones must not silence them."""
     with open_publisher(nats_url) as opened:
-        opened.publish(results(8, range(3)))
-        opened.publish(results(7, range(3)), of=window(7, age_s=publisher.LATE_NS / NS_PER_S + 1))
-    assert 3 == last_seq(forgetful, RESULTS)
+        tell(opened, 4000, range(3), ledger="1/250")
+        tell(opened, 1000, range(3), ledger="1/1000")
+    assert 2 * (3 + MARK) == last_seq(forgetful, RESULTS)
+
+
+def test_what_a_stranger_wrote_is_no_mark(forgetful: Client, nats_url: str) -> None:
+    """Whoever reaches the port could stop a market with one word."""
+    for junk in (b"", b"{}", b"nonsense"):
+        wait_for(forgetful.jetstream().publish(told_subject(0), junk))
+    with open_publisher(nats_url) as opened:
+        tell(opened, 7, range(3))
+    assert 3 + 3 + MARK == last_seq(forgetful, RESULTS)
+
+
+def test_a_stream_of_results_that_is_made_anew(nc: Client, nats_url: str) -> None:
+    """The fence that the sender remembers is gone with it."""
+    make_streams(nc)
+    with open_publisher(nats_url) as opened:
+        tell(opened, 7, range(3))
+        wait_for(ask(nc, f"STREAM.DELETE.{RESULTS}"))
+        make_streams(nc)
+        tell(opened, 8, range(3))
+    assert 3 + MARK == last_seq(nc, RESULTS)
 
 
 def test_who_waits_for_a_silent_server_is_let_go(

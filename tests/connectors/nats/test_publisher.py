@@ -10,15 +10,16 @@ import pytest
 from nats.aio.client import Client
 
 from connectors.embedded.nats_server import start_nats
-from connectors.nats import connection, outbox, publisher
+from connectors.nats import outbox, publisher
 from connectors.nats.connection import connected
 from connectors.nats.export import export_log
+from connectors.nats.fence import Mark
 from connectors.nats.loop import held, wait_for
-from connectors.nats.publisher import open_publisher, publish
-from connectors.nats.streams import RESULT_DEDUPE_S
+from connectors.nats.publisher import Publisher, open_publisher, publish
 from connectors.nats.ticker import ticking
 from state.errors import ServerUnreachable, WalrasError
 from state.settlement import Announcement, ClosedWindow, IdleWindow, Settlement
+from state.shard import StreamIdentity
 from tests.connectors.nats.logs import eventually, last_seq, make_streams
 
 IDLE = IdleWindow(shard=0, window_id=8, first_seq=4, next_seq=5, stream_time_ns=9)
@@ -52,6 +53,10 @@ def three_results(closed: Settlement) -> Sequence[Announcement]:
     return results(closed.window_id, 3)
 
 
+def tell(opened: Publisher, window_id: int, count: int) -> None:
+    opened.tell(0, results(window_id, count), of=Mark("1/1000", window_id, 0))
+
+
 def in_results(nc: Client) -> int:
     return last_seq(nc, "RESULTS")
 
@@ -63,12 +68,14 @@ def test_a_window_counts_as_published_when_the_server_has_it(nc: Client, nats_ur
     with open_publisher(nats_url) as opened:
         step = publish(
             opened,
+            identities={0: StreamIdentity("SHARD_0", created_ns=1)},
+            window_ms=1000,
             announce=three_results,
             mark_published=lambda shard, window: marked.append((shard, window, in_results(nc))),
         )(0)
         windows: list[ClosedWindow] = [settlement(7), IDLE, settlement(9)]
         assert windows == [told for window in windows for told in step(window)]
-    assert [(0, 7, 3), (0, 9, 6)] == marked
+    assert [(0, 7, 4), (0, 9, 8)] == marked
 
 
 def test_a_window_published_again_is_seen_once(nc: Client, nats_url: str) -> None:
@@ -97,15 +104,15 @@ def test_results_wait_for_a_server_that_comes_back(
     try:
         with held(connected(server.url, name="test")) as nc, open_publisher(server.url) as opened:
             make_streams(nc, shards=1)
-            opened.publish(results(7, 10))
+            tell(opened, 7, 10)
             server.stop()
-            sending = threading.Thread(target=opened.publish, args=[results(8, 10)])
+            sending = threading.Thread(target=tell, args=[opened, 8, 10])
             sending.start()
             eventually(lambda: caplog.records)
             server = start_nats(tmp_path / "nats", shards=1)
             sending.join(timeout=30)
             assert not sending.is_alive()
-            assert 20 == in_results(nc)
+            assert 2 * (10 + 1) == in_results(nc)
     finally:
         server.stop()
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -120,7 +127,7 @@ def test_results_do_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.Monkey
     with open_publisher(server.url) as opened:
         server.stop()
         with pytest.raises(ServerUnreachable, match="results cannot be published"):
-            opened.publish(results(7, 10))
+            tell(opened, 7, 10)
 
 
 def test_a_result_that_no_server_takes_is_told_at_once(nc: Client, nats_url: str) -> None:
@@ -128,12 +135,7 @@ def test_a_result_that_no_server_takes_is_told_at_once(nc: Client, nats_url: str
     make_streams(nc)
     too_large = Announcement("result.m1.a1", "7-1", bytes(2 << 20))
     with open_publisher(nats_url) as opened, pytest.raises(WalrasError, match="refused a result"):
-        opened.publish([too_large])
-
-
-def test_results_are_deduplicated_for_longer_than_an_outage_may_last() -> None:
-    """Acknowledgements lost in an outage are sent again when it ends."""
-    assert RESULT_DEDUPE_S >= connection.OUTAGE_LIMIT_S
+        opened.tell(0, [too_large], of=Mark("1/1000", 7, 0))
 
 
 def test_short_windows_get_one_tick_each(nc: Client, nats_url: str) -> None:
