@@ -77,9 +77,9 @@ def run_cluster(worker: Worker, *, processes: int, stop: threading.Event) -> Non
             pass
         for process in running:
             child.ask_to_stop(process)
-    for number, process in enumerate(running):
-        if process.returncode:
-            raise _ended(number, process.returncode)
+    codes = {at: process.returncode for at, process in enumerate(running) if process.returncode}
+    if codes:
+        raise _ended(codes)
 
 
 def _task(worker: Worker, number: int, addresses: list[str]) -> Task:
@@ -96,12 +96,14 @@ def _task(worker: Worker, number: int, addresses: list[str]) -> Task:
     )
 
 
-def _ended(number: int, code: int) -> WalrasError:
+def _ended(codes: Mapping[int, int]) -> WalrasError:
+    """What one of them met in the world, rather than how its neighbours fell over its end."""
     kinds = {kind.exit_code: kind for kind in WalrasError.__subclasses__()}
-    return kinds.get(code, WalrasError)(
-        f"Process {number} of the flow ended",
-        detail=f"its exit code is {code}, and the others were stopped",
-        hint="Its own message stands above",
+    met = [kinds[code] for code in codes.values() if code in kinds]
+    return (met or [WalrasError])[0](
+        "A process of the flow ended, and the others with it",
+        detail=", ".join(f"process {at} with exit code {code}" for at, code in codes.items()),
+        hint="Their own messages stand above",
     )
 
 

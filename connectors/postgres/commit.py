@@ -21,7 +21,7 @@ from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransacti
 
 from connectors.postgres.connect import connect, unreachable
 from connectors.postgres.ledger import commit_window, mark_published
-from state.errors import ServerUnreachable
+from state.errors import ServerUnreachable, WalrasError
 from state.settlement import ClosedWindow
 from state.shard import ShardState, Token
 
@@ -97,6 +97,8 @@ class LedgerWriter:
                 return self._try(work)
             except _PASSING as lost:
                 return self._try_again(work, lost)
+            except psycopg.Error as refusal:
+                raise _refused(self._shard, refusal) from refusal
 
     def _try(self, work: Callable[[Connection], T]) -> T:
         self._conn = conn = self._conn or self._connect(self._dsn)
@@ -144,6 +146,14 @@ def _closed(shard: int) -> ServerUnreachable:
         f"A window of shard {shard} is not known to be in the ledger",
         detail="the flow ended while it waited for Postgres",
         hint="Nothing is lost: the next start reads the log from the ledger's position",
+    )
+
+
+def _refused(shard: int, refusal: psycopg.Error) -> WalrasError:
+    return WalrasError(
+        f"Postgres refused a window of shard {shard}",
+        detail=" ".join(str(refusal).split()),
+        hint="`walras doctor` compares its schema; was it changed, or is it being restored?",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from psycopg import Connection
 from psycopg.rows import class_row
 
-from state.errors import LogReplaced, SettingsError, ShardReplaced
+from state.errors import LedgerDiverged, LogReplaced, SettingsError, ShardReplaced
 from state.shard import StreamIdentity, Token
 
 _ADD: Final = """
@@ -41,7 +41,12 @@ def lock_shard(conn: Connection, shard: int) -> ShardRow:
     """Lock a shard that was claimed before, and read where it stands."""
     with conn.cursor(row_factory=class_row(ShardRow)) as cursor:
         row = cursor.execute(_LOCK, [shard]).fetchone()
-    assert row is not None, f"shard {shard} was never claimed"
+    if row is None:
+        raise LedgerDiverged(
+            f"The ledger does not know shard {shard}",
+            detail="it did when the shard was claimed",
+            hint="It was emptied, or is being restored: start again when it is whole",
+        )
     return row
 
 

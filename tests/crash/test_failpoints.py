@@ -1,12 +1,14 @@
 """Killed, paused or cut off at any point of a window's way: the ledger is that of a quiet day."""
 
 import signal
+from dataclasses import replace
 from itertools import product
 from typing import Final
 
 import pytest
 
 from flows.failpoints import POINTS
+from state.errors import WalrasError
 from tests.crash.log import TICK, next_window, say
 from tests.crash.process import stand_still
 from tests.crash.stand import WINDOWS, Stand
@@ -52,7 +54,7 @@ def test_killed(stand: Stand, point: str, place: str) -> None:
         with case.up(f"{point}:kill@{nth(stand, point, place)}") as killed:
             assert -signal.SIGKILL == killed.wait()
         with case.up() as successor:
-            case.await_end()
+            case.await_end(claims=2)
             assert 0 == successor.stop()
         case.check()
 
@@ -65,7 +67,7 @@ def test_paused_and_replaced(stand: Stand, point: str, place: str) -> None:
     ):
         stand_still(zombie)
         with case.up() as successor:
-            case.await_end()
+            case.await_end(claims=2)
             zombie.signal(signal.SIGCONT)
             next_window()
             say(stand.nc, [TICK])  # where all is done, only the next window tells
@@ -81,6 +83,19 @@ def test_cut_off(stand: Stand, point: str, place: str) -> None:
         stand.case() as case,
         case.up(f"{point}:cut@{nth(stand, point, place)}") as cut,
     ):
-        case.await_end()
+        case.await_end(claims=1)
         assert 0 == cut.stop()
+        case.check()
+
+
+def test_killed_in_one_process_of_two(stand: Stand) -> None:
+    """The other one waits for a neighbour that is gone: both must end, and both come again."""
+    with stand.case() as one:
+        case = replace(one, settings=one.settings.model_copy(update={"processes": 2}))
+        with case.up("commit.before:kill@2") as doomed:
+            assert WalrasError.exit_code == doomed.wait()
+            assert "with exit code -9" in doomed.said
+        with case.up() as successor:
+            case.await_end(claims=2)
+            assert 0 == successor.stop()
         case.check()

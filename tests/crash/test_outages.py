@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from flows.health import measure
 from state.errors import LogGap
 from tests.connectors.nats.logs import eventually
-from tests.crash.books import drop
 from tests.crash.ground import Ground, Market, ground, market
 from tests.crash.process import WITHIN_S, Limits, servers_of
 
@@ -148,6 +148,10 @@ def name_of(place: Market) -> str:
 
 
 def restore(on: Ground, place: Market, dump: str) -> None:
-    """Put the dump in the place of the database."""
-    drop(on.postgres.dsn, name_of(place))
-    on.run("pg_restore", "--create", "-d", "postgres", dump, dsn=place.dsn)
+    """Put the dump in the place of the database, whole and at once, as a guide says to."""
+    name = Identifier(name_of(place))
+    with psycopg.connect(on.postgres.dsn, autocommit=True) as owner:
+        owner.execute("CREATE DATABASE restored")
+        on.run("pg_restore", "-d", "restored", dump, dsn=place.dsn)
+        owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+        owner.execute(SQL("ALTER DATABASE restored RENAME TO {}").format(name))

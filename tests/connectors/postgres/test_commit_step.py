@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from connectors.postgres.commit import LedgerWriters, Patience
 from connectors.postgres.connect import connect
 from connectors.postgres.ledger import unpublished
-from state.errors import ServerUnreachable, ShardReplaced
+from state.errors import LedgerDiverged, ServerUnreachable, ShardReplaced, WalrasError
 from state.settlement import Settlement
 from state.shard import ShardState
 from tests.connectors.postgres.asking import counts, end_sessions, rows_of_view, value, wait_until
@@ -193,3 +193,17 @@ def test_pauses_grow_up_to_a_limit() -> None:
     """Pauses that stay short are a storm; pauses without an end are a hidden failure."""
     patience = Patience(first_s=1, longest_s=4, in_all_s=13)
     assert [1, 2, 4, 4, 2] == list(patience.pauses())
+
+
+def test_a_ledger_that_lost_its_tables_is_told(conn: Connection, writers: LedgerWriters) -> None:
+    """A backup that is put back under a running deployment: no waiting heals that."""
+    conn.execute("DROP TABLE ledger.price CASCADE")
+    with pytest.raises(WalrasError, match=r"Postgres refused a window of shard 0: .*ledger\.price"):
+        writers.of(0).commit(busy_window())
+
+
+def test_a_ledger_that_was_emptied_is_told(conn: Connection, writers: LedgerWriters) -> None:
+    """The shard's row is the right to write: without it there is nothing to go on from."""
+    conn.execute("DELETE FROM ledger.shard")
+    with pytest.raises(LedgerDiverged, match="does not know shard 0"):
+        writers.of(0).commit(busy_window())
