@@ -7,12 +7,14 @@ is known at once to whoever waits for an answer on it.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, NamedTuple, TypeVar
 
 from nats.aio.client import Client
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from typing_extensions import override
 
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 
@@ -35,12 +37,54 @@ class LineLost(NatsError):
         return "the connection was lost"
 
 
+class Delivery(NamedTuple):
+    """A message of a stream as the wire brings it."""
+
+    subject: str
+    reply: str
+    data: bytes
+    head: bytes | None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Its headers, read when somebody asks for them."""
+        return Client._parse_header_lines(self.head) if self.head else {}  # noqa: SLF001
+
+
+Deliver = Callable[[Delivery], None]
+
+
 class Line(Client):
     """A connection that tells whether it is lost; on its own it is soon found again."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lost = asyncio.Event()
+        self._straight: dict[int, Deliver] = {}
+
+    @contextmanager
+    def straight(self, subscription: Subscription, deliver: Deliver) -> Iterator[None]:
+        """For a block, hand on what a consumer delivers as it comes; other messages go their way.
+
+        The client's own way (a message object, its headers, a queue, a task) costs as much again as
+        reading the message off the wire (docs/adr/0014). `deliver` must not raise.
+        """
+        number = subscription._id  # noqa: SLF001 - the wire's number of it, which has no other name
+        self._straight[number] = deliver
+        try:
+            yield
+        finally:
+            del self._straight[number]
+
+    @override
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
+    ) -> None:
+        deliver = self._straight.get(sid)
+        if deliver and reply:
+            deliver(Delivery(subject.decode(), reply.decode(), data, headers))
+        else:
+            await super()._process_msg(sid, subject, reply, data, headers)
 
     async def on_lost(self) -> None:
         """What the client calls when the connection breaks or is closed."""

@@ -7,11 +7,9 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
 from itertools import count
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from connectors.nats.connection import connected, told
+from connectors.nats.connection import Delivery, Line, connected, told
 from connectors.nats.loop import wait_for
 from connectors.nats.streams import identity
 from connectors.nats.subjects import public_subject
@@ -63,14 +61,14 @@ async def _chunks(url: str, shard: int) -> AsyncGenerator[list[LogLine], None]:
 
 
 async def _read(
-    nc: Client, log: StreamIdentity, shard: int, last_seq: int
+    nc: Line, log: StreamIdentity, shard: int, last_seq: int
 ) -> AsyncGenerator[list[LogLine], None]:
     seqs = count(1)
     lines: list[LogLine] = []
 
-    def take(timestamp_ns: int, msg: Msg) -> None:
+    def take(timestamp_ns: int, msg: Delivery) -> None:
         subject = public_subject(msg.subject, shard=shard)
-        lines.append(LogLine(next(seqs), timestamp_ns, subject, msg.data, msg.headers or {}))
+        lines.append(LogLine(next(seqs), timestamp_ns, subject, msg.data, msg.headers))
 
     async with Tail(nc, log, next_seq=1, take=take) as reading:
         while (left := last_seq + 1 - reading.next_seq) > 0:

@@ -7,19 +7,19 @@ never runs ahead of the flow by more than a fixed number of messages and bytes.
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from typing_extensions import override
 
 from connectors.nats.applied import check_read
-from connectors.nats.connection import OUTAGE_LIMIT_S, Line, Patience, connected
+from connectors.nats.connection import OUTAGE_LIMIT_S, Delivery, Line, Patience, connected
 from connectors.nats.loop import start
 from connectors.nats.subjects import public_subject, shard_of
 from connectors.nats.tail import Tail
@@ -101,59 +101,54 @@ class ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], None]):
 
 
 class Intake:
-    """What was read ahead of one shard: the loop's thread fills it, the flow's empties it."""
+    """What was read ahead of one shard: the loop's thread fills it, the flow's empties it.
+
+    Each of the two counts what it has done itself, so that neither waits for the other.
+    """
 
     def __init__(self, url: str, stream: StreamIdentity, *, next_seq: int) -> None:
         self.first_seq = next_seq
         """The next that the flow takes."""
+        self.next_seq = next_seq
+        """The next to read from the stream."""
         self._shard = shard_of(stream.name)
-        self._lock = threading.Lock()
-        self._timestamps_ns: list[int] = []
-        self._subjects: list[str] = []
-        self._payloads: list[bytes] = []
-        self._bytes = 0
+        self._ahead: deque[tuple[int, str, bytes]] = deque()
+        self._read_bytes = 0
+        self._taken_bytes = 0
         self._latest_ns = 0
         self._reading: Future[None] = start(_read(url, stream, self))
 
     @property
     def filled(self) -> bool:
         """Whether the flow would find a message or a failure now."""
-        return bool(self._payloads) or self._reading.done()
-
-    @property
-    def next_seq(self) -> int:
-        """The next to read from the stream."""
-        with self._lock:
-            return self.first_seq + len(self._payloads)
+        return bool(self._ahead) or self._reading.done()
 
     @property
     def last_read(self) -> tuple[int, int]:
         """The sequence of the last message that was read here, and the latest time; 0 before it."""
         return (self.next_seq - 1, self._latest_ns) if self._latest_ns else (0, 0)
 
-    def put(self, timestamp_ns: int, msg: Msg) -> None:
+    def put(self, timestamp_ns: int, msg: Delivery) -> None:
         """Add the message that follows the last one."""
         self._latest_ns = max(self._latest_ns, timestamp_ns)
         subject = public_subject(msg.subject, shard=self._shard)
-        with self._lock:
-            self._timestamps_ns.append(timestamp_ns)
-            self._subjects.append(subject)
-            self._payloads.append(msg.data)
-            self._bytes += len(msg.data)
+        self._read_bytes += len(msg.data)
+        self.next_seq += 1
+        self._ahead.append((timestamp_ns, subject, msg.data))
 
     def take(self, limit: int) -> RawBatch | None:
         """The next messages, at most `limit`; a failure is raised after all that preceded it."""
         failed = self._reading.done()
-        with self._lock:
-            batch = self._cut(limit) if self._payloads else None
-        if batch is None and failed:
+        if self._ahead:
+            return self._cut(min(limit, len(self._ahead)))
+        if failed:
             self._reading.result()
-        return batch
+        return None
 
     def room(self) -> tuple[int, int]:
         """Messages and bytes that may be read now: none until half of what was ahead is taken."""
-        messages = AHEAD_MESSAGES - len(self._payloads)
-        free_bytes = AHEAD_BYTES - self._bytes
+        messages = AHEAD_MESSAGES - len(self._ahead)
+        free_bytes = AHEAD_BYTES - (self._read_bytes - self._taken_bytes)
         if messages < AHEAD_MESSAGES // 2 or free_bytes < AHEAD_BYTES // 2:
             return 0, 0
         return messages, free_bytes
@@ -162,17 +157,12 @@ class Intake:
         """Stop reading."""
         self._reading.cancel()
 
-    def _cut(self, limit: int) -> RawBatch:
-        batch = RawBatch(
-            shard=self._shard,
-            first_seq=self.first_seq,
-            timestamps_ns=self._timestamps_ns[:limit],
-            subjects=self._subjects[:limit],
-            payloads=self._payloads[:limit],
-        )
-        del self._timestamps_ns[:limit], self._subjects[:limit], self._payloads[:limit]
-        self._bytes -= sum(map(len, batch.payloads))
-        self.first_seq += len(batch.payloads)
+    def _cut(self, count: int) -> RawBatch:
+        taken = [self._ahead.popleft() for _ in range(count)]
+        timestamps_ns, subjects, payloads = map(list, zip(*taken, strict=True))
+        batch = RawBatch(self._shard, self.first_seq, timestamps_ns, subjects, payloads)
+        self._taken_bytes += sum(map(len, payloads))
+        self.first_seq += count
         return batch
 
 

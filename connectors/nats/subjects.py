@@ -41,5 +41,5 @@ def told_subject(shard: int | str) -> str:
 
 def public_subject(stored: str, *, shard: int) -> str:
     """The subject that the message was published to."""
-    public = stored.removeprefix(f"shard.{shard}.")
+    public = stored.split(".", 2)[2]
     return clock_subject(shard) if public == "clock" else public

@@ -7,6 +7,7 @@ the error tells which are missing. nats-py's own `fetch` gives a quarter of this
 
 import asyncio
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Self
 
 import msgspec
@@ -16,6 +17,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import Header
 
 from connectors.nats.api import NS_PER_S, ask, nanos
+from connectors.nats.connection import Delivery, Line
 from state.errors import LogGap, LogReplaced
 from state.shard import StreamIdentity
 
@@ -36,7 +38,7 @@ HEARTBEAT = "100"
 USED_UP = {"404", "408"}
 FULL = {"Message Size Exceeds MaxBytes", "Batch Completed"}
 
-Take = Callable[[int, Msg], None]
+Take = Callable[[int, Delivery], None]
 """Gets the server's time of a message in nanoseconds, and the message."""
 
 
@@ -47,7 +49,7 @@ class Interrupted(NatsError):
 class Tail:
     """The part of a stream from `next_seq` (next to read) on."""
 
-    def __init__(self, nc: Client, log: StreamIdentity, *, next_seq: int, take: Take) -> None:
+    def __init__(self, nc: Line, log: StreamIdentity, *, next_seq: int, take: Take) -> None:
         self.next_seq = next_seq
         self._nc = nc
         self._log = log
@@ -57,6 +59,7 @@ class Tail:
         self._consumer = ""
         self._left = 0
         self._signs = 0
+        self._held = ExitStack()
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Self:
@@ -65,13 +68,13 @@ class Tail:
         content = {"stream_name": self._stream, "config": _consumer_from(self.next_seq)}
         made = await ask(self._nc, f"CONSUMER.CREATE.{self._stream}", content)
         self._consumer = made["name"]
-        self._subscription = await self._nc.subscribe(
-            self._inbox, cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
-        )
+        self._subscription = await self._nc.subscribe(self._inbox, cb=self._heed)
+        self._held.enter_context(self._nc.straight(self._subscription, self._receive))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Listen no longer; the server forgets the consumer on its own."""
+        self._held.close()
         if not self._nc.is_closed:
             await self._subscription.unsubscribe()
 
@@ -98,17 +101,14 @@ class Tail:
             await asyncio.wait([self._ended], timeout=SILENCE_S)
         self._ended.result()
 
-    async def _receive(self, msg: Msg) -> None:
+    def _receive(self, msg: Delivery) -> None:
         self._signs += 1
         try:
-            if msg.reply:
-                self._accept(msg)
-            else:
-                self._heed(msg.headers or {})
-        except Exception as failure:  # noqa: BLE001 - nats-py would log it and read on
+            self._accept(msg)
+        except Exception as failure:  # noqa: BLE001 - it belongs to whoever pulls
             self._end(failure)
 
-    def _accept(self, msg: Msg) -> None:
+    def _accept(self, msg: Delivery) -> None:
         tokens = msg.reply.split(".")
         at = SHORT_ACK_SEQ if len(tokens) == SHORT_ACK_TOKENS else LONG_ACK_SEQ
         seq = int(tokens[at])
@@ -120,7 +120,10 @@ class Tail:
         if not self._left:
             self._end(None)
 
-    def _heed(self, status: dict[str, str]) -> None:
+    async def _heed(self, msg: Msg) -> None:
+        """Take note of what the server says of the pull request itself."""
+        self._signs += 1
+        status = msg.headers or {}
         code = status.get(Header.STATUS, "")
         reason = status.get(Header.DESCRIPTION, "")
         if code in USED_UP or reason in FULL:

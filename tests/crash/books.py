@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from itertools import count
 
 import psycopg
-from nats.aio.client import Client
-from nats.aio.msg import Msg
 from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from connectors.nats.api import ask, nanos
+from connectors.nats.connection import Delivery, Line
 from connectors.nats.loop import wait_for
 from connectors.nats.subjects import RESULTS, told_subject
 from connectors.nats.tail import Tail
@@ -83,7 +82,7 @@ def to_be_told(dsn: str) -> dict[str, Announcement]:
     return {result.msg_id: result for result in results}
 
 
-def told(nc: Client) -> list[Announcement]:
+def told(nc: Line) -> list[Announcement]:
     """Every result in its stream, in its order."""
     return wait_for(_told(nc))
 
@@ -93,12 +92,12 @@ def twice(results: list[Announcement]) -> list[str]:
     return [msg_id for msg_id, times in Counter(r.msg_id for r in results).items() if times > 1]
 
 
-async def _told(nc: Client) -> list[Announcement]:
+async def _told(nc: Line) -> list[Announcement]:
     info = await ask(nc, f"STREAM.INFO.{RESULTS}")
     results: list[Announcement] = []
 
-    def take(_time_ns: int, msg: Msg) -> None:
-        msg_id = (msg.headers or {})["Nats-Msg-Id"]
+    def take(_time_ns: int, msg: Delivery) -> None:
+        msg_id = msg.headers["Nats-Msg-Id"]
         if msg.subject == told_subject(0):
             return  # how far they are told is nobody's result
         results.append(Announcement(msg.subject, msg_id, msg.data))

@@ -10,14 +10,13 @@ from typing import Final
 
 import psutil
 import psycopg
-from nats.aio.client import Client
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
 from connectors.embedded.nats_server import NatsServer, start_nats
 from connectors.embedded.postgres_server import PostgresServer, start_postgres
 from connectors.embedded.servers import Servers
-from connectors.nats.connection import connected
+from connectors.nats.connection import Line, connected
 from connectors.nats.loop import held, wait_for
 from connectors.postgres.migrate import migrate
 from flows.settings import Settings
@@ -111,7 +110,7 @@ class Market:
     """A log and a ledger, and who reads and writes them."""
 
     ground: Ground
-    nc: Client
+    nc: Line
     settings: Settings
 
     @property

@@ -5,8 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from nats.aio.client import Client
-
+from connectors.nats.connection import Line
 from connectors.nats.loop import wait_for
 from connectors.nats.outbox import Outbox
 from tests.connectors.nats.logs import eventually
@@ -22,7 +21,7 @@ TICK: Final = ("clock.0", b"")
 Message = tuple[str, bytes]
 
 
-def write_log(nc: Client, *, windows: int) -> None:
+def write_log(nc: Line, *, windows: int) -> None:
     """So many windows, and a tick that closes the last one."""
     for number in range(windows):
         write_window(nc, number)
@@ -30,7 +29,7 @@ def write_log(nc: Client, *, windows: int) -> None:
     say(nc, [TICK])
 
 
-def write_window(nc: Client, number: int, *, window_ms: int = WINDOW_MS) -> None:
+def write_window(nc: Line, number: int, *, window_ms: int = WINDOW_MS) -> None:
     """One window: grants, bids in a rivalry for little supply, a broken message, a transfer."""
     next_window(window_ms)
     say(nc, list(_window(number)))
@@ -42,12 +41,12 @@ def next_window(window_ms: int = WINDOW_MS) -> None:
     eventually(lambda: _window_id(window_ms) > now)
 
 
-def say(nc: Client, messages: Sequence[Message]) -> None:
+def say(nc: Line, messages: Sequence[Message]) -> None:
     """Publish these and wait until the log has all."""
     wait_for(_say(nc, messages))
 
 
-async def _say(nc: Client, messages: Sequence[Message]) -> None:
+async def _say(nc: Line, messages: Sequence[Message]) -> None:
     async with Outbox(nc) as outbox:
         receipts = [
             await outbox.post(subject, payload, msg_id=new_event_id())

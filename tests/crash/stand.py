@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
-from nats.aio.client import Client
 
 from connectors.embedded.servers import Servers, embedded
 from connectors.files.logfile import write_log as write_file
 from connectors.nats.api import ask
-from connectors.nats.connection import connected
+from connectors.nats.connection import Line, connected
 from connectors.nats.export import export_log
 from connectors.nats.loop import held, wait_for
 from connectors.nats.subjects import RESULTS
@@ -46,7 +45,7 @@ class Stand:
     """The log of one shard on real servers, and what an undisturbed run makes of it."""
 
     servers: Servers
-    nc: Client
+    nc: Line
     folder: Path
     expected: Books
     results: Mapping[str, Announcement]
@@ -108,7 +107,7 @@ def standing(windows: int = WINDOWS) -> Iterator[Stand]:
         yield _stand(servers, nc, folder)
 
 
-def _stand(servers: Servers, nc: Client, folder: Path) -> Stand:
+def _stand(servers: Servers, nc: Line, folder: Path) -> Stand:
     with replayed(servers, folder) as dsn:
         expected, results = books(dsn), to_be_told(dsn)
     plain = Stand(servers, nc, folder / "said", expected, results, hits={})
@@ -132,7 +131,7 @@ def _ended(case: Case) -> bool:
         return published_up_to(ledger) == case.stand.last_window
 
 
-def forget_results(nc: Client) -> None:
+def forget_results(nc: Line) -> None:
     """Begin the stream of results anew, with the ids that it remembers."""
     wait_for(ask(nc, f"STREAM.DELETE.{RESULTS}"))
     make_streams(nc, shards=1)

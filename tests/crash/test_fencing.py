@@ -4,9 +4,9 @@ import signal
 import time
 
 import pytest
-from nats.aio.client import Client
 
 from connectors.nats.api import NS_PER_S, ask
+from connectors.nats.connection import Line
 from connectors.nats.loop import wait_for
 from connectors.nats.streams import results_config
 from connectors.nats.subjects import RESULTS
@@ -22,7 +22,7 @@ ASLEEP = ["copy.bid", "publish.before"]
 """With the shard's lock in its hands, and with results that its successor will have told."""
 
 
-def wake(zombie: Up, nc: Client) -> None:
+def wake(zombie: Up, nc: Line) -> None:
     """Let it go on; where it has done all there was, the next window is what tells it."""
     zombie.signal(signal.SIGCONT)
     next_window()
@@ -66,7 +66,7 @@ def test_asleep_for_longer_than_any_real_timeout(
         case.check()
 
 
-def forget_ids_after(nc: Client, *, seconds: int) -> None:
+def forget_ids_after(nc: Line, *, seconds: int) -> None:
     """Let the stream of results know the ids of the last moments only."""
     wait_for(ask(nc, f"STREAM.DELETE.{RESULTS}"))
     forgetful = results_config() | {"duplicate_window": seconds * NS_PER_S}

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from shutil import copytree, rmtree
 
 import pytest
-from nats.aio.client import Client
 
 from connectors.nats.api import ask
+from connectors.nats.connection import Line
 from connectors.nats.loop import wait_for
 from connectors.nats.streams import shard_config
 from state.errors import LogError
@@ -18,7 +18,7 @@ from tests.crash.ground import Ground, Market, ground, market
 
 LOG = "SHARD_0"
 
-Harm = Callable[[Client], None]
+Harm = Callable[[Line], None]
 
 
 @pytest.fixture(scope="module")
@@ -42,21 +42,21 @@ def frail(on: Ground) -> Iterator[Market]:
         yield made
 
 
-def make_frail_log(nc: Client) -> None:
+def make_frail_log(nc: Line) -> None:
     config = shard_config(0, shards=1, max_bytes=LOG_BYTES)
     wait_for(ask(nc, f"STREAM.CREATE.{LOG}", config | {"deny_delete": False, "deny_purge": False}))
 
 
-def purge(nc: Client) -> None:
+def purge(nc: Line) -> None:
     wait_for(ask(nc, f"STREAM.PURGE.{LOG}"))
 
 
-def cut_out(nc: Client) -> None:
+def cut_out(nc: Line) -> None:
     """Delete one message that nobody has settled yet."""
     wait_for(ask(nc, f"STREAM.MSG.DELETE.{LOG}", {"seq": last_seq(nc, LOG) - 5}))
 
 
-def make_anew(nc: Client) -> None:
+def make_anew(nc: Line) -> None:
     wait_for(ask(nc, f"STREAM.DELETE.{LOG}"))
     make_frail_log(nc)
 

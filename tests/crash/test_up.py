@@ -6,10 +6,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from nats.aio.client import Client
 
 from connectors.embedded.servers import Servers, embedded
-from connectors.nats.connection import connected
+from connectors.nats.connection import Line, connected
 from connectors.nats.loop import held
 from flows.settings import FAILPOINT
 from tests.connectors.nats.logs import LOG_BYTES, eventually, last_seq
@@ -40,12 +39,12 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 
 @pytest.fixture
-def nc(servers: Servers) -> Iterator[Client]:
+def nc(servers: Servers) -> Iterator[Line]:
     with held(connected(servers.nats_url, name="test")) as opened:
         yield opened
 
 
-def trade(servers: Servers, nc: Client, number: int) -> None:
+def trade(servers: Servers, nc: Line, number: int) -> None:
     """A window of trade; return when a deployment has settled all of it."""
     write_window(nc, number)
     next_window()
@@ -55,7 +54,7 @@ def trade(servers: Servers, nc: Client, number: int) -> None:
         eventually(lambda: read_up_to(ledger) >= end, within_s=WITHIN_S)
 
 
-def check(servers: Servers, nc: Client, folder: Path) -> None:
+def check(servers: Servers, nc: Line, folder: Path) -> None:
     """The live ledger is what the log gives, as far as it has read, and nothing was told twice."""
     live = books(servers.postgres_dsn)
     with replayed(servers, folder) as dsn:
@@ -71,7 +70,7 @@ def end_of(up: Up) -> tuple[int, list[str]]:
     return up.process.returncode, err.splitlines()
 
 
-def test_two_at_once(servers: Servers, nc: Client, folder: Path) -> None:
+def test_two_at_once(servers: Servers, nc: Line, folder: Path) -> None:
     """A replacement is started before the old one is known to be dead: both write, or neither."""
     first = start_up()
     trade(servers, nc, 0)
@@ -86,7 +85,7 @@ def test_two_at_once(servers: Servers, nc: Client, folder: Path) -> None:
 
 
 def test_a_failpoint_in_the_environment(
-    servers: Servers, nc: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+    servers: Servers, nc: Line, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the matrix does to its processes must be what the variable does to a deployment."""
     monkeypatch.setenv(FAILPOINT, "commit.before:kill@3")
