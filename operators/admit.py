@@ -8,7 +8,7 @@ credit is promised twice. The rules' numbers are those of SEMANTICS §4.
 from dataclasses import replace
 
 from state.board import Board
-from state.book import Bid, MarketBook, bid_key
+from state.book import Account, Bid, MarketBook, bid_key
 from state.log import Event, OperatorCommand
 from state.market import ListedResource, Listing, Quote, Terms
 from state.seen import SeenIds
@@ -100,17 +100,19 @@ def judge_sender(
 
 def admit_bid(terms: Terms, book: MarketBook, key: str, bid: Bid) -> None:
     """Rules 5 to 11 for a bid that passed `judge_sender`: hold its limit, or say why not."""
-    bid.reason = _refusal(terms, book, bid)
+    account = book.accounts.get(bid.agent)
+    bid.reason = _refusal(terms, account, bid)
     if bid.reason is None:
+        assert account is not None, "rule 5 lets no bid through without one"
+        account.held_micros += bid.limit_micros
         bid.status = BidStatus.LOST
-        book.accounts[bid.agent].held_micros += bid.limit_micros
         book.open_bids[key] = bid
 
 
 def _refusal(  # noqa: PLR0911  # one return a rule, in the order of the rules
-    terms: Terms, book: MarketBook, bid: Bid
+    terms: Terms, account: Account | None, bid: Bid
 ) -> RejectionReason | None:
-    account = book.accounts.get(bid.agent)
+    """The first of the rules 5 to 11 that refuses the bid."""
     if account is None:
         return RejectionReason.UNKNOWN_AGENT
     reserve, exceeds = 0, False

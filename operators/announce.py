@@ -5,14 +5,17 @@ them again after a crash tells nobody anything twice. Whatever was sent in a win
 small enough for NATS: what does not fit in one is told in parts.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from state.book import Bid
 from state.settlement import Announcement, CommandRow, PriceRow, Settlement
-from walras_schemas import TREASURY, BidStatus, CommandStatus, subjects
+from walras_schemas import TREASURY, BidStatus, CommandStatus, RejectionReason, subjects
 
 PART_MAX_BYTES: Final = 1 << 19
 """Size of the list in one message; the rest of a message is far below what NATS takes besides."""
@@ -25,15 +28,22 @@ def announce(settlement: Settlement, *, window_ms: int) -> list[Announcement]:
     return [*_agents(settlement), *_markets(settlement, window_ms)]
 
 
+class _Outcome(msgspec.Struct, gc=False, omit_defaults=True):
+    """How a command ended, as it is written; `walras_schemas` has the models that read it."""
+
+    event_id: str
+    seq: int
+    ord: int
+    status: BidStatus | CommandStatus
+    type: str | UnsetType = UNSET
+    won: Mapping[str, int] | UnsetType = UNSET
+    paid_micros: int | UnsetType = UNSET
+    reason: RejectionReason | UnsetType = UNSET
+
+
 def _agents(settlement: Settlement) -> Iterator[Announcement]:
     balances = {(row.market, row.agent): row.balance_micros for row in settlement.balances}
-    outcomes: dict[tuple[str, str], list[dict[str, object]]] = {}
-    for bid in settlement.bids:
-        outcomes.setdefault((bid.market, bid.agent), []).append(_bid_outcome(bid))
-    for row in settlement.commands:
-        if row.sender != TREASURY:
-            outcomes.setdefault((row.market, row.sender), []).append(_command_outcome(row))
-    for (market, agent), listed in sorted(outcomes.items()):
+    for (market, agent), listed in sorted(_outcomes(settlement).items()):
         result = {
             "type": "agent_result",
             "version": 1,
@@ -44,8 +54,20 @@ def _agents(settlement: Settlement) -> Iterator[Announcement]:
             "balance_micros": balances.get((market, agent), 0),
         }
         msg_id = f"{settlement.shard}:{settlement.window_id}:{market}:{agent}"
-        listed.sort(key=_place)
         yield from _in_parts(subjects.result(market, agent), msg_id, result, "outcomes", listed)
+
+
+def _outcomes(settlement: Settlement) -> dict[tuple[str, str], list[_Outcome]]:
+    """Market and agent to the outcomes of all that it sent, in the order of the log."""
+    outcomes: defaultdict[tuple[str, str], list[_Outcome]] = defaultdict(list)
+    for bid in settlement.bids:
+        outcomes[bid.market, bid.agent].append(_bid_outcome(bid))
+    commands = [row for row in settlement.commands if row.sender != TREASURY]
+    for row in commands:
+        outcomes[row.market, row.sender].append(_command_outcome(row))
+    for of_both in {(row.market, row.sender) for row in commands}:
+        outcomes[of_both].sort(key=attrgetter("seq", "ord"))
+    return outcomes
 
 
 def _markets(settlement: Settlement, window_ms: int) -> Iterator[Announcement]:
@@ -71,10 +93,12 @@ def _in_parts(
     msg_id: str,
     message: dict[str, object],
     field: str,
-    listed: Iterable[dict[str, object]],
+    listed: Sequence[object],
 ) -> Iterator[Announcement]:
     """The message with its list, in as many parts as the size of the list asks for."""
-    parts = list(_parts(_json.encode(each) for each in listed))
+    whole = _json.encode(listed)
+    fits = len(whole) - len(b"[]") <= PART_MAX_BYTES
+    parts = [msgspec.Raw(whole)] if fits else list(_parts(map(_json.encode, listed)))
     for number, part in enumerate(parts, 1):
         told = message | {"part": number, "parts": len(parts), field: part}
         yield Announcement(subject, f"{msg_id}:{number}", _json.encode(told))
@@ -92,36 +116,28 @@ def _parts(encoded: Iterable[bytes]) -> Iterator[list[msgspec.Raw]]:
     yield part
 
 
-def _place(outcome: dict[str, object]) -> tuple[object, object]:
-    return outcome["seq"], outcome["ord"]
+def _bid_outcome(bid: Bid) -> _Outcome:
+    won = bid.allocation
+    return _Outcome(
+        event_id=bid.event_id,
+        seq=bid.seq,
+        ord=bid.ord,
+        status=bid.status,
+        won=won if bid.bundle is None else dict(sorted(won.items())),  # the ledger keeps no order
+        paid_micros=bid.paid_micros,
+        reason=bid.reason or UNSET,
+    )
 
 
-def _bid_outcome(bid: Bid) -> dict[str, object]:
-    outcome: dict[str, object] = {
-        "event_id": bid.event_id,
-        "seq": bid.seq,
-        "ord": bid.ord,
-        "status": bid.status,
-        "won": dict(sorted(bid.allocation.items())),  # the ledger keeps no order of them
-        "paid_micros": bid.paid_micros,
-    }
-    if bid.status is BidStatus.REJECTED:
-        outcome["reason"] = bid.reason
-    return outcome
-
-
-def _command_outcome(row: CommandRow) -> dict[str, object]:
-    status = CommandStatus.APPLIED if row.reason is None else CommandStatus.REJECTED
-    outcome: dict[str, object] = {
-        "event_id": row.event_id,
-        "seq": row.seq,
-        "ord": row.ord,
-        "type": row.type,
-        "status": status,
-    }
-    if row.reason is not None:
-        outcome["reason"] = row.reason
-    return outcome
+def _command_outcome(row: CommandRow) -> _Outcome:
+    return _Outcome(
+        event_id=row.event_id,
+        seq=row.seq,
+        ord=row.ord,
+        type=row.type,
+        status=CommandStatus.APPLIED if row.reason is None else CommandStatus.REJECTED,
+        reason=row.reason or UNSET,
+    )
 
 
 def _price(row: PriceRow) -> dict[str, object]:

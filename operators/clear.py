@@ -8,6 +8,9 @@ exceeds the supply, nobody pays above its limit or below the reserve.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import attrgetter
+
+import msgspec
 
 from state.book import Bid
 from state.market import Terms
@@ -26,21 +29,18 @@ class Clearing:
     sold: dict[str, int]
 
 
-@dataclass(slots=True)
-class Ranked:
+class Ranked(msgspec.Struct, gc=False):
     """A bid in the order of the auction, with its exact density as a sortable integer."""
 
     bid: Bid
     density: int
-    value: int
-    """Micros offered: a bundle's limit, or a unit bid's price of one unit."""
     weight: int
-    """Reference value of what `value` is offered for, in micros."""
+    """Reference value of what the bid's `unit_price_micros` is offered for, in micros."""
 
     @property
     def exact_density(self) -> Fraction:
         """What the bid offers for one unit of weight."""
-        return Fraction(self.value, self.weight)
+        return Fraction(self.bid.unit_price_micros, self.weight)
 
     @property
     def lost_a_unit(self) -> bool:
@@ -66,28 +66,19 @@ def rank(terms: Terms, bids: Iterable[Bid]) -> list[Ranked]:
     a power of two above the square of the largest weight and rounding down keeps every order and
     every tie: fractions are compared exactly, at the price of integers.
     """
-    weighed = [(bid, *_value_and_weight(terms, bid)) for bid in bids]
-    scale = 2 * max((weight for _, _, weight in weighed), default=1).bit_length()
-    ranked = [
-        Ranked(bid, (value << scale) // weight, value, weight) for bid, value, weight in weighed
+    book = list(bids)
+    # A unit bid's quantity cancels out of its density: it is left out to keep the integers short.
+    references = {name: rules.reference_micros for name, rules in terms.resources.items()}
+    weights = [
+        references[bid.resource] if bid.resource else weight_of(terms, bid.demand) for bid in book
     ]
-    ranked.sort(key=_density, reverse=True)
+    scale = 2 * max(weights, default=1).bit_length()
+    ranked = [
+        Ranked(bid, (bid.unit_price_micros << scale) // weight, weight)
+        for bid, weight in zip(book, weights, strict=True)
+    ]
+    ranked.sort(key=attrgetter("density"), reverse=True)
     return ranked
-
-
-def _density(ranked: Ranked) -> int:
-    return ranked.density
-
-
-def _value_and_weight(terms: Terms, bid: Bid) -> tuple[int, int]:
-    """What the bid offers, and what it asks for in units of reference value.
-
-    A unit bid's quantity cancels out: it is left out to keep the integers short.
-    """
-    if bid.bundle is None:
-        assert bid.resource is not None
-        return bid.unit_price_micros, terms.resources[bid.resource].reference_micros
-    return bid.unit_price_micros, weight_of(terms, bid.bundle)
 
 
 def weight_of(terms: Terms, units: Mapping[str, int]) -> int:
@@ -109,14 +100,15 @@ def allocate_supply(terms: Terms, ranked: Iterable[Ranked]) -> dict[str, int]:
     left = {name: resource.supply for name, resource in terms.resources.items()}
     for entry in ranked:
         bid = entry.bid
-        if bid.bundle is not None:
-            bid.won = int(all(units <= left[name] for name, units in bid.bundle.items()))
-        else:
-            assert bid.resource is not None
+        if bid.resource is not None:
             fits = min(bid.quantity, left[bid.resource])
-            bid.won = fits if fits >= bid.min_quantity else 0
-        for name, units in bid.allocation.items():
-            left[name] -= units
+            if fits >= bid.min_quantity:
+                bid.won = fits
+                left[bid.resource] -= fits
+        elif all(units <= left[name] for name, units in bid.demand.items()):
+            bid.won = 1
+            for name, units in bid.demand.items():
+                left[name] -= units
     return {name: terms.resources[name].supply - remains for name, remains in left.items()}
 
 
@@ -193,11 +185,12 @@ def _lowest_winner(ranked: Sequence[Ranked]) -> Ranked | None:
 
 def _charge_level(terms: Terms, ranked: Iterable[Ranked], level: Level) -> Level:
     numerator, denominator = level.numerator, level.denominator
+    floor = any(rules.reserve_micros for rules in terms.resources.values())
     for entry in ranked:
         bid = entry.bid
         if bid.won:
             priced = ceil_div(numerator * entry.weight * bid.won, denominator)
-            bid.paid_micros = max(priced, reserve_of(terms, bid.allocation))
+            bid.paid_micros = max(priced, reserve_of(terms, bid.allocation)) if floor else priced
     return level
 
 

@@ -9,7 +9,7 @@ accepts and never more.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NoReturn
@@ -62,24 +62,26 @@ def decode(raw: WindowSlice) -> EventSlice:
     )
 
 
-def _events(seq: int, time_ns: int, subject: str, payload: bytes) -> Iterator[Event | Bid]:
+def _events(seq: int, time_ns: int, subject: str, payload: bytes) -> Sequence[Event | Bid]:
     parsed = _parse_subject(subject)
     if parsed is None:
         told = subject if subject.isprintable() else _shown(subject)
-        yield _dead(seq, 0, time_ns, Malformed(told, "no such subject", payload))
-        return
+        return [_dead(seq, 0, time_ns, Malformed(told, "no such subject", payload))]
     if parsed.kind == "clock":
-        return
+        return ()
     assert parsed.market is not None
     market, sender = parsed.market, parsed.agent or TREASURY
-    commands = _bids(payload) if parsed.kind == "bid" else None
-    for ord_, command in enumerate(commands or _commands(parsed, subject, payload)):
+    if parsed.kind == "bid" and (bids := _bids(payload)):
+        return [_bid(seq, ord_, time_ns, market, sender, bid) for ord_, bid in enumerate(bids)]
+    events: list[Event | Bid] = []
+    for ord_, command in enumerate(_commands(parsed, subject, payload)):
         if type(command) is BidPlaced:
-            yield _bid(seq, ord_, time_ns, market, sender, command)
+            events.append(_bid(seq, ord_, time_ns, market, sender, command))
         elif type(command) is Malformed:
-            yield _dead(seq, ord_, time_ns, command)
+            events.append(_dead(seq, ord_, time_ns, command))
         else:
-            yield Event(seq, ord_, time_ns, market, sender, parsed.resource, command)
+            events.append(Event(seq, ord_, time_ns, market, sender, parsed.resource, command))
+    return events
 
 
 def _bid(  # noqa: PLR0913, PLR0917  # made for every bid: to group the arguments would cost more
@@ -124,7 +126,7 @@ def _bids(payload: bytes) -> list[BidPlaced] | None:
         found = _many_bids.decode(payload) if payload[:1] == b"[" else [_one_bid.decode(payload)]
     except (msgspec.MsgspecError, RecursionError):
         return None
-    bids = [bid for bid in found if isinstance(bid, BidPlaced) and _is_sure(bid)]
+    bids = [bid for bid in found if type(bid) is BidPlaced and _is_sure(bid)]
     if not 0 < len(bids) == len(found) <= BATCH_MAX:
         return None
     return bids if payload.count(b'"') == sum(map(_quotation_marks, bids)) else None

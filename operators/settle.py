@@ -10,6 +10,7 @@ from fractions import Fraction
 from hashlib import sha256
 
 import msgspec
+from msgspec.structs import astuple
 
 from operators.clear import Clearing, clear, round_half_up
 from state.book import Bid, MarketBook
@@ -24,8 +25,7 @@ def settle_market(market: str, terms: Terms, book: MarketBook, *, window_id: int
     """Clear a market's open bids, move the payments, end the holds; its prices by resource name."""
     bids = list(book.open_bids.values())
     clearing = clear(terms, bids)
-    for bid in bids:
-        _conclude(bid, book)
+    _conclude(bids, book)
     demanded = _demanded(bids)
     clearing_micros = _clearing_prices(terms, clearing, bids)
     book.open_bids.clear()
@@ -44,22 +44,29 @@ def settle_market(market: str, terms: Terms, book: MarketBook, *, window_id: int
     ]
 
 
-def _conclude(bid: Bid, book: MarketBook) -> None:
-    """Give an open bid its status, end its hold and move what it pays."""
-    if bid.won:
-        bid.status = BidStatus.WON if bid.won == bid.quantity else BidStatus.PARTIALLY_WON
-    limit = bid.limit_micros
-    assert bid.paid_micros <= limit, "a payment above the limit was never held"
-    book.accounts[bid.agent].held_micros -= limit
-    if bid.paid_micros:
-        book.move(debit=bid.agent, credit=HOUSE, amount_micros=bid.paid_micros)
+def _conclude(bids: Iterable[Bid], book: MarketBook) -> None:
+    """Give open bids their status, end their holds and move what each agent pays for all of its."""
+    payments: dict[str, int] = {}
+    for bid in bids:
+        limit, paid = bid.limit_micros, bid.paid_micros
+        assert paid <= limit, "a payment above the limit was never held"
+        book.accounts[bid.agent].held_micros -= limit
+        if bid.won:
+            bid.status = BidStatus.WON if bid.won == bid.quantity else BidStatus.PARTIALLY_WON
+        if paid:
+            payments[bid.agent] = payments.get(bid.agent, 0) + paid
+    for agent, micros in payments.items():
+        book.move(debit=agent, credit=HOUSE, amount_micros=micros)
 
 
 def _demanded(bids: Iterable[Bid]) -> dict[str, int]:
     totals: dict[str, int] = {}
     for bid in bids:
-        for resource, units in bid.demand.items():
-            totals[resource] = totals.get(resource, 0) + units
+        if bid.resource is not None:
+            totals[bid.resource] = totals.get(bid.resource, 0) + bid.quantity
+        else:
+            for resource, units in bid.demand.items():
+                totals[resource] = totals.get(resource, 0) + units
     return totals
 
 
@@ -125,25 +132,12 @@ def digest_of(  # noqa: PLR0913  # one argument for each kind of row that the di
     return running.digest()
 
 
-def _bid_line(bid: Bid) -> tuple[object, ...]:
-    return (
-        "bid",
-        bid.seq,
-        bid.ord,
-        bid.time_ns,
-        bid.market,
-        bid.agent,
-        bid.event_id,
-        bid.resource,
-        bid.quantity,
-        bid.unit_price_micros,
-        bid.min_quantity,
-        None if bid.bundle is None else sorted(bid.bundle.items()),
-        bid.status,
-        bid.reason,
-        bid.won,
-        bid.paid_micros,
-    )
+def _bid_line(bid: Bid) -> Bid | list[object]:
+    """A bid is written as the array of its fields; a bundle's resources stand in their order."""
+    if bid.bundle is None:
+        return bid
+    fields = [sorted(value.items()) if value is bid.bundle else value for value in astuple(bid)]
+    return ["bid", *fields]
 
 
 def _command_line(row: CommandRow) -> tuple[object, ...]:

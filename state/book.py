@@ -7,12 +7,13 @@ promised twice. The operator's side is in `state/market.py`.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from state.seen import SeenIds
 from walras_schemas import TREASURY, BidStatus, RejectionReason
 
 
-@dataclass(slots=True)
-class Account:
+class Account(msgspec.Struct, gc=False):
     """Credits of one agent in one market, in micros; `held_micros` is promised to open bids."""
 
     balance_micros: int = 0
@@ -24,9 +25,11 @@ class Account:
         return self.balance_micros - self.held_micros
 
 
-@dataclass(slots=True)
-class Bid:
-    """One bid from its message to its outcome; a unit bid names a resource, a bundle does not."""
+class Bid(msgspec.Struct, gc=False, array_like=True, tag="bid"):
+    """One bid from its message to its outcome; a unit bid names a resource, a bundle does not.
+
+    The order of the fields is that of its line in the digest (`operators/settle.py`).
+    """
 
     seq: int
     ord: int
@@ -85,12 +88,18 @@ class MarketBook:
     def move(self, *, debit: str, credit: str, amount_micros: int) -> None:
         """Move credits between two accounts: the only way a balance changes."""
         assert amount_micros > 0, "a movement of nothing or less would mint credits"
-        payer = self.accounts.setdefault(debit, Account())
-        payee = self.accounts.setdefault(credit, Account())
+        payer = self._account(debit)
+        payee = self._account(credit)
         payer.balance_micros -= amount_micros
         payee.balance_micros += amount_micros
         assert debit == TREASURY or payer.balance_micros >= payer.held_micros
         self.active.update((debit, credit))
+
+    def _account(self, owner: str) -> Account:
+        account = self.accounts.get(owner)
+        if account is None:
+            account = self.accounts[owner] = Account()
+        return account
 
 
 @dataclass(slots=True)

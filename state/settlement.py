@@ -7,6 +7,8 @@ deterministic; `digest` covers all of it but the position, so equal digests mean
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from state.book import Bid
 from state.market import Listing
 from walras_schemas import RejectionReason
@@ -55,8 +57,7 @@ class PriceRow:
     stale: bool
 
 
-@dataclass(frozen=True, slots=True)
-class BalanceRow:
+class BalanceRow(msgspec.Struct, frozen=True, gc=False):
     """The balance of an account that moved credits or whose agent sent a command in the window."""
 
     market: str
@@ -99,8 +100,7 @@ class IdleWindow:
 ClosedWindow = Settlement | IdleWindow
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(msgspec.Struct, frozen=True, gc=False):
     """One result on its way out: the same window always gives the same messages and ids."""
 
     subject: str

@@ -161,8 +161,8 @@ JUDGING = [
     Mutant(
         "an id is never remembered",
         SEEN,
-        "        bucket.add(key)\n        return None",
-        "        return None",
+        "        bucket.add(key)\n",
+        "        bucket.add(str(known))\n",
     ),
     Mutant(
         "ids are shared by all senders",

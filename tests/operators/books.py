@@ -5,10 +5,10 @@ the supply, limits at the reserve or above, and under `vickrey` only plain unit 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from operators.clear import Clearing, clear
 from state.book import Bid
