@@ -126,10 +126,15 @@ def _bids(payload: bytes) -> list[BidPlaced] | None:
         found = _many_bids.decode(payload) if payload[:1] == b"[" else [_one_bid.decode(payload)]
     except (msgspec.MsgspecError, RecursionError):
         return None
-    bids = [bid for bid in found if type(bid) is BidPlaced and _is_sure(bid)]
-    if not 0 < len(bids) == len(found) <= BATCH_MAX:
+    if len(found) > BATCH_MAX:
         return None
-    return bids if payload.count(b'"') == sum(map(_quotation_marks, bids)) else None
+    bids, quotation_marks = [], 0
+    for bid in found:
+        if type(bid) is not BidPlaced or not _is_sure(bid):
+            return None
+        bids.append(bid)
+        quotation_marks += _quotation_marks(bid)
+    return bids if payload.count(b'"') == quotation_marks else None
 
 
 def _is_sure(bid: BidPlaced) -> bool:

@@ -173,7 +173,7 @@ JUDGING = [
     Mutant(
         "a repeated key passes the fast decoder",
         DECODE,
-        """return bids if payload.count(b'"') == sum(map(_quotation_marks, bids)) else None""",
+        """return bids if payload.count(b'"') == quotation_marks else None""",
         "return bids",
     ),
     Mutant(
