@@ -81,6 +81,12 @@ class Following(Generic[T]):
                 self._hand_out(news)
                 return news
 
+    async def close(self) -> None:
+        """Have nothing delivered any more; to iterate again is to go on after the bookmark."""
+        tail, self._tail = self._tail, None
+        if tail is not None:
+            await tail.close()
+
     def _hand_out(self, news: T) -> None:
         part = news.part if news.part < news.parts else WHOLE
         self.bookmark = replace(self.bookmark, window_id=news.window_id, part=part)
@@ -91,7 +97,7 @@ class Following(Generic[T]):
             try:
                 delivery = await self._next_of_pull()
             except TROUBLE as trouble:
-                await self._close_tail()
+                await self.close()
                 await self._bear(trouble)
             else:
                 self._patience.relieve()
@@ -122,7 +128,7 @@ class Following(Generic[T]):
         stood = self.bookmark
         if stood.created == kept.created and kept.first_seq - 1 <= stood.last_seq <= kept.last_seq:
             return
-        await self._close_tail()
+        await self.close()
         first_seq = max(kept.first_seq, 1)
         self.bookmark = Bookmark(kept.created, first_seq - 1, stood.window_id, stood.part)
         if stood.created == kept.created:
@@ -138,11 +144,6 @@ class Following(Generic[T]):
     def _move_to(self, last_seq: int) -> None:
         if last_seq > self.bookmark.last_seq:
             self.bookmark = replace(self.bookmark, last_seq=last_seq)
-
-    async def _close_tail(self) -> None:
-        tail, self._tail = self._tail, None
-        if tail is not None:
-            await tail.close()
 
     async def _bear(self, trouble: Exception) -> None:
         try:

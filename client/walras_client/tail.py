@@ -81,10 +81,14 @@ class Tail:
         self._link.watch(self._interrupt)
 
     async def close(self) -> None:
-        """Listen no longer; the server forgets the consumer on its own."""
+        """Listen no longer; a consumer that the server is not told to drop, it forgets in time."""
         self._link.unwatch(self._interrupt)
-        if self._subscription and not self._link.nc.is_closed:
+        nc = self._link.nc
+        if self._subscription and not nc.is_closed:
             await self._subscription.unsubscribe()
+        if nc.is_connected:
+            dropped = f"$JS.API.CONSUMER.DELETE.{STREAM}.{self._consumer}"
+            await nc.publish(dropped, reply=self._inbox)
 
     async def pull(self) -> None:
         """Ask for the next messages, those that will come within a while included."""
