@@ -12,7 +12,8 @@ from typing import Final, Generic, Protocol, Self, TypeVar
 from walras_client.errors import ResultsLost
 from walras_client.link import Link, away
 from walras_client.patience import TROUBLE, Patience, told
-from walras_client.tail import Delivery, Kept, Tail, open_tail, read_kept
+from walras_client.tail import Delivery, Kept, Tail, open_tail, read_kept, read_last
+from walras_schemas import MarketWindow, subjects
 
 OUTAGE_LIMIT_S: Final = 300.0
 
@@ -43,15 +44,18 @@ class Bookmark:
     last_seq: int
     """Last read."""
     window_id: int = 0
-    """The last window that was handed out; 0 before the first."""
+    """The last window that was handed out, or had been told before; 0 where there was none."""
     part: int = WHOLE
     """The last part of it that was handed out."""
 
 
-async def bookmark_now(link: Link) -> Bookmark:
-    """The place after everything that the stream holds now."""
+async def bookmark_now(link: Link, market: str) -> Bookmark:
+    """The place after everything that the market has told by now."""
+    # The window first: a market tells a window's prices after all of its other results.
+    last = await read_last(link, subjects.window(market))
     kept = await read_kept(link)
-    return Bookmark(kept.created, kept.last_seq)
+    window_id = MarketWindow.model_validate_json(last).window_id if last else 0
+    return Bookmark(kept.created, kept.last_seq, window_id)
 
 
 class Following(Generic[T]):

@@ -7,6 +7,7 @@ have lost one ends the reading (`Interrupted`), and a new one goes on where this
 
 import asyncio
 import json
+from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import Header
+from nats.js.errors import APIError
 
 from walras_client.link import Link
 
@@ -26,6 +28,7 @@ SILENCE_S: Final = 12.0
 FORGET_AFTER_S: Final = 60
 
 HEARTBEAT: Final = "100"
+NO_MESSAGE: Final = 10037
 NOTHING_LEFT: Final = ("404", "408")
 
 
@@ -56,6 +59,17 @@ async def read_kept(link: Link) -> Kept:
     info = await link.ask(f"STREAM.INFO.{STREAM}")
     state = info["state"]
     return Kept(info["created"], first_seq=state["first_seq"], last_seq=state["last_seq"])
+
+
+async def read_last(link: Link, subject: str) -> bytes | None:
+    """The last message on the subject that the stream of results holds now."""
+    try:
+        found = await link.ask(f"STREAM.MSG.GET.{STREAM}", {"last_by_subj": subject})
+    except APIError as refusal:
+        if refusal.err_code == NO_MESSAGE:
+            return None
+        raise
+    return b64decode(found["message"]["data"])
 
 
 class Tail:
