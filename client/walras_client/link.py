@@ -96,7 +96,11 @@ class Link:
 
     async def close(self) -> None:
         """Hang up for good: whoever waits for an answer, or for a connection, is told at once."""
-        await self.nc.close()
+        try:
+            await self.nc.close()
+        except (OSError, RuntimeError) as failure:
+            # nats-py flushes into a socket that an outage has closed; it is closed all the same.
+            log.debug("closing: %s", told(failure))
         self._online.set()
         for answer in self._unanswered.values():
             if not answer.done():
