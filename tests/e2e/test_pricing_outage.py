@@ -29,7 +29,7 @@ from flows.pricing_plan import read_past, save_plan
 from flows.pricing_process import pricing_beside, start_pricing
 from flows.settings import Settings
 from flows.worker import Servers
-from operators.controllers import Eip1559, Vwap
+from operators.controllers import Eip1559, Fixed, Vwap
 from operators.quote import Plan, Quote
 from tests.connectors.nats.logs import eventually
 from walras_schemas import MarketWindow, ResourcePrice, subjects
@@ -135,6 +135,11 @@ class Market:
             for quoted in [json.loads(line.payload)]
         ]
 
+    def last_quote(self, resource: str) -> int:
+        """The price that the resource has from its latest quote in the log."""
+        subject = subjects.price("m1", resource)
+        return next(price for told, _, price in reversed(self.quotes()) if told == subject)
+
     def has_quotes(self, count: int) -> bool:
         return len(self.quotes()) >= count
 
@@ -143,7 +148,9 @@ class Market:
         windows: dict[int, list[ResourcePrice]] = {}
         for window_id, row in self.rows(WINDOWS):
             windows.setdefault(window_id, []).append(row)
-        step = Quote(lambda _market: PLAN, lambda *asked: read_past(self.ledger, *asked))
+        step = Quote(
+            lambda _market: PLAN, lambda *asked: read_past(self.ledger, *asked), lambda _window: {}
+        )
         return [
             (quote.subject, quote.msg_id, json.loads(quote.payload)["price_micros"])
             for window_id, prices in windows.items()
@@ -249,6 +256,21 @@ def test_kills_change_no_quote_and_repeat_none(market: Market) -> None:
     assert {1} == set(Counter(event_id for _, event_id, _ in quotes).values())
     assert sorted(market.undisturbed_quotes()) == sorted(quotes)
     assert [] == market.ledger.execute(REFUSED_QUOTES).fetchall()
+
+
+def test_a_choice_that_changed_before_a_kill_quotes_no_window_again(market: Market) -> None:
+    """A window that was left out by the old choice must not set the price after newer ones did."""
+    pricing = start_pricing(market.servers)
+    market.bid_until(market.is_fresh)
+    save_plan(market.servers.postgres_dsn, "m1", {"gpu": Fixed(price_micros=7)})
+    market.bid_until(lambda: market.last_quote("gpu") == 7)
+    killed(pricing)
+    before = market.quotes()
+    pricing = start_pricing(market.servers)
+    market.bid_until(partial(market.has_quotes, len(before) + 4))
+    end(pricing)
+    told = [event_id for subject, event_id, _ in market.quotes() if subject.endswith(".gpu")]
+    assert sorted(told) == told
 
 
 def is_at_rest(market: Market) -> bool:
