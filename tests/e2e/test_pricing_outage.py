@@ -20,8 +20,12 @@ import psycopg
 import pytest
 from uuid_utils import uuid7
 
+from connectors.nats.api import ask
 from connectors.nats.client import CommandClient, open_commands
+from connectors.nats.connection import connected
 from connectors.nats.export import export_log
+from connectors.nats.loop import held, wait_for
+from connectors.nats.streams import results_config
 from connectors.postgres.connect import connect
 from flows import deployment, pricing_process
 from flows.child import Process, end
@@ -256,6 +260,21 @@ def test_kills_change_no_quote_and_repeat_none(market: Market) -> None:
     assert {1} == set(Counter(event_id for _, event_id, _ in quotes).values())
     assert sorted(market.undisturbed_quotes()) == sorted(quotes)
     assert [] == market.ledger.execute(REFUSED_QUOTES).fetchall()
+
+
+def test_results_that_were_thrown_away_change_no_quote(market: Market) -> None:
+    """Retention forgets and operators delete: what only the ledger has must count in each price."""
+    market.bid_until(market.is_stale)
+    with held(connected(market.servers.nats_url, name="operator")) as nc:
+        wait_for(ask(nc, "STREAM.DELETE.RESULTS"))
+        wait_for(ask(nc, "STREAM.CREATE.RESULTS", results_config()))
+    before = set(market.quotes())
+    pricing = start_pricing(market.servers)
+    market.bid_until(market.is_fresh)
+    end(pricing)
+    told = set(market.quotes()) - before
+    assert {"cpu", "gpu"} == {subject.rpartition(".")[2] for subject, _, _ in told}
+    assert told <= set(market.undisturbed_quotes())
 
 
 def test_a_choice_that_changed_before_a_kill_quotes_no_window_again(market: Market) -> None:
