@@ -42,7 +42,6 @@ WALRAS = Path(sys.executable).with_name("walras")
 WINDOW_MS = 500
 STALE_AFTER = 4
 PLAN: Plan = {"cpu": Vwap(windows=3), "gpu": Eip1559()}
-WINDOWS_OF_REST = 4
 WITHIN_S = 60.0
 
 LAST_CLEARED = """
@@ -55,6 +54,7 @@ WINDOWS = """
     SELECT window_id, resource, reference_micros, clearing_micros, supply, demanded, sold, stale
     FROM walras.prices ORDER BY window_id, resource
 """
+COMMITTED = "SELECT max(last_seq) FROM walras.windows"
 REFUSED_QUOTES = """
     SELECT reason FROM walras.commands WHERE type = 'price_quoted' AND status = 'rejected'
 """
@@ -143,6 +143,11 @@ class Market:
         """The price that the resource has from its latest quote in the log."""
         subject = subjects.price("m1", resource)
         return next(price for told, _, price in reversed(self.quotes()) if told == subject)
+
+    def last_command(self) -> int:
+        """The sequence of the last message in the log that is no tick."""
+        lines = export_log(self.servers.nats_url, shard=0)
+        return max(line.seq for line in lines if not line.subject.startswith("clock."))
 
     def has_quotes(self, count: int) -> bool:
         return len(self.quotes()) >= count
@@ -293,10 +298,11 @@ def test_a_choice_that_changed_before_a_kill_quotes_no_window_again(market: Mark
 
 
 def is_at_rest(market: Market) -> bool:
-    """True once no window is due to be quoted: a quote on its way would make another window."""
-    newest = max(window_id for window_id, _ in market.rows(WINDOWS))
-    quiet = current_window() - newest > WINDOWS_OF_REST
-    return quiet and sorted(market.undisturbed_quotes()) == sorted(market.quotes())
+    """True once all windows are in the ledger, and none of them is due to be quoted."""
+    last_seq = market.last_command()
+    (committed,) = market.ledger.execute(COMMITTED).fetchone() or (0,)
+    told = sorted(market.undisturbed_quotes()) == sorted(market.quotes())
+    return told and committed >= last_seq == market.last_command()
 
 
 def test_a_deployment_starts_its_pricing_again(
