@@ -13,7 +13,7 @@ from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import Sink
 
 from operators.per_market import PerMarket
-from operators.quote import PastOf, PlanOf, Quote
+from operators.quote import PastOf, PlanOf, Quote, QuotedOf
 from state.settlement import Announcement
 from walras_schemas import MarketWindow
 
@@ -23,17 +23,19 @@ def build(
     source: FixedPartitionedSource[tuple[str, MarketWindow], Any],
     plan_of: PlanOf,
     past_of: PastOf,
+    quoted_of: QuotedOf,
     publish: Sink[tuple[str, Announcement]],
 ) -> Dataflow:
     """The dataflow over the results of all markets.
 
     `plan_of` tells the operator's choice of controllers as it stands when a window comes, `past_of`
-    what these remember of the windows before; `publish` brings the quotes into the log.
+    what these remember of the windows before, `quoted_of` the latest quotes that the log has;
+    `publish` brings new ones into it.
     """
     flow = Dataflow("pricing")
     results = op.input("results_in", flow, source)  # MarketWindow
     quotes = op.stateful_batch(
-        "quote", results, lambda _resume: PerMarket(Quote(plan_of, past_of))
+        "quote", results, lambda _resume: PerMarket(Quote(plan_of, past_of, quoted_of))
     )  # Announcement
     op.output("publish", quotes, publish)
     return flow

@@ -14,7 +14,10 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Final
 
+from connectors.nats.connection import connected
+from connectors.nats.loop import held
 from connectors.nats.publisher import Publisher, open_publisher
+from connectors.nats.quotes import latest_quotes
 from connectors.nats.results import ResultsSource
 from connectors.postgres.connect import connect
 from flows import child
@@ -38,11 +41,18 @@ log = logging.getLogger(__name__)
 
 def run_pricing(servers: Servers, stop: threading.Event) -> None:
     """Quote prices until `stop` is set; a `WalrasError` says why it ended before."""
-    with connect(servers.postgres_dsn) as ledger, open_publisher(servers.nats_url) as publisher:
+    with (
+        connect(servers.postgres_dsn) as ledger,
+        held(connected(servers.nats_url, name="walras quote")) as nc,
+        open_publisher(servers.nats_url) as publisher,
+    ):
         flow = build(
             source=ResultsSource(servers.nats_url, stop),
             plan_of=lambda market: read_plan(ledger, market),
             past_of=lambda market, plan, window: read_past(ledger, market, plan, window),
+            quoted_of=lambda window: latest_quotes(
+                nc, window.shard, window.market, [price.resource for price in window.prices]
+            ),
             publish=QuoteSink(_teller(publisher)),
         )
         run_flow(flow)

@@ -2,8 +2,9 @@
 
 Promise: a quote is a function of the committed windows and of the operator's choice of controller.
 Its id names the window's end, the shard, the market and the resource, so that a restart says the
-same again under the same id, and the log takes it once. A market at rest is left at rest: after a
-window without demand only those prices are quoted that move, or that have become stale.
+same again under the same id, and the log takes it once; nor is a window quoted after a later
+one. A market at rest is left at rest: after a window without demand only those prices are quoted
+that move, or that have become stale.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +26,9 @@ PlanOf = Callable[[str], Plan]
 PastOf = Callable[[str, Plan, int], Mapping[str, Iterable[Seen]]]
 """What the controllers of a market's plan remember of the windows before one."""
 
+QuotedOf = Callable[[MarketWindow], Mapping[str, str]]
+"""The id of the latest quote in the log, by resource, for those of a window that have one."""
+
 _json = msgspec.json.Encoder()
 
 
@@ -34,23 +38,35 @@ class Quote:
 
     plan_of: PlanOf
     past_of: PastOf
+    quoted_of: QuotedOf
     _plan: Plan = field(default_factory=dict)
     _follow: Mapping[str, Follow] = field(default_factory=dict)
     _last: tuple[int, int] = (-1, 0)
     """The last window and part that was heeded."""
+    _quoted: dict[str, str] = field(default_factory=dict)
+    """The latest quote in the log when a resource was first met; "" for none."""
 
     def __call__(self, window: MarketWindow) -> Iterator[Announcement]:
         """Yield the quotes after a window; one that was told before is passed over."""
         if (window.window_id, window.part) <= self._last:
             return
         self._last = (window.window_id, window.part)
+        self._heed_log(window)
         self._heed_plan(window)
         in_demand = any(seen.demanded for seen in window.prices)
         for seen in window.prices:
             follow = self._follow.get(seen.resource)
             price = follow(_seen(window, seen)) if follow else None
             if price and (in_demand or seen.stale or price != seen.reference_micros):
-                yield quote(window, seen.resource, price)
+                told = quote(window, seen.resource, price)
+                if told.msg_id > self._quoted[seen.resource]:
+                    yield told
+
+    def _heed_log(self, window: MarketWindow) -> None:
+        """Learn what was quoted before this start, be it by another choice of controllers."""
+        if any(seen.resource not in self._quoted for seen in window.prices):
+            none = dict.fromkeys((seen.resource for seen in window.prices), "")
+            self._quoted = none | dict(self.quoted_of(window)) | self._quoted
 
     def _heed_plan(self, window: MarketWindow) -> None:
         """Start the controllers anew when the operator has chosen others."""

@@ -84,7 +84,7 @@ class WalrasClient:
         if not 0 < patience_s < DEDUPE_HORIZON_MS / 1000:
             raise ValueError("patience_s is above 0 and below 60: older commands are stale")
         async with open_link(url, name=f"walras agents of {market}") as link:
-            since = await _now(link)
+            since = await _now(link, market)
             clients = {
                 agent: cls(link, market=market, agent=agent, since=since, patience_s=patience_s)
                 for agent in agents
@@ -222,8 +222,8 @@ class WalrasClient:
         return await ask(self._link, subject, question, reply=reply, patience_s=self._patience_s)
 
 
-async def _now(link: Link) -> Bookmark:
+async def _now(link: Link, market: str) -> Bookmark:
     try:
-        return await bookmark_now(link)
+        return await bookmark_now(link, market)
     except TROUBLE as trouble:
         raise away(f"it keeps no results: {told(trouble)}") from trouble

@@ -12,7 +12,8 @@ from typing import Final, Generic, Protocol, Self, TypeVar
 from walras_client.errors import ResultsLost
 from walras_client.link import Link, away
 from walras_client.patience import TROUBLE, Patience, told
-from walras_client.tail import Delivery, Kept, Tail, open_tail, read_kept
+from walras_client.tail import Delivery, Kept, Tail, open_tail, read_kept, read_last
+from walras_schemas import MarketWindow, subjects
 
 OUTAGE_LIMIT_S: Final = 300.0
 
@@ -43,15 +44,18 @@ class Bookmark:
     last_seq: int
     """Last read."""
     window_id: int = 0
-    """The last window that was handed out; 0 before the first."""
+    """The last window that was handed out, or had been told before; 0 where there was none."""
     part: int = WHOLE
     """The last part of it that was handed out."""
 
 
-async def bookmark_now(link: Link) -> Bookmark:
-    """The place after everything that the stream holds now."""
+async def bookmark_now(link: Link, market: str) -> Bookmark:
+    """The place after everything that the market has told by now."""
+    # The window first: a market tells a window's prices after all of its other results.
+    last = await read_last(link, subjects.window(market))
     kept = await read_kept(link)
-    return Bookmark(kept.created, kept.last_seq)
+    window_id = MarketWindow.model_validate_json(last).window_id if last else 0
+    return Bookmark(kept.created, kept.last_seq, window_id)
 
 
 class Following(Generic[T]):
@@ -81,6 +85,12 @@ class Following(Generic[T]):
                 self._hand_out(news)
                 return news
 
+    async def close(self) -> None:
+        """Have nothing delivered any more; to iterate again is to go on after the bookmark."""
+        tail, self._tail = self._tail, None
+        if tail is not None:
+            await tail.close()
+
     def _hand_out(self, news: T) -> None:
         part = news.part if news.part < news.parts else WHOLE
         self.bookmark = replace(self.bookmark, window_id=news.window_id, part=part)
@@ -91,7 +101,7 @@ class Following(Generic[T]):
             try:
                 delivery = await self._next_of_pull()
             except TROUBLE as trouble:
-                await self._close_tail()
+                await self.close()
                 await self._bear(trouble)
             else:
                 self._patience.relieve()
@@ -122,7 +132,7 @@ class Following(Generic[T]):
         stood = self.bookmark
         if stood.created == kept.created and kept.first_seq - 1 <= stood.last_seq <= kept.last_seq:
             return
-        await self._close_tail()
+        await self.close()
         first_seq = max(kept.first_seq, 1)
         self.bookmark = Bookmark(kept.created, first_seq - 1, stood.window_id, stood.part)
         if stood.created == kept.created:
@@ -138,11 +148,6 @@ class Following(Generic[T]):
     def _move_to(self, last_seq: int) -> None:
         if last_seq > self.bookmark.last_seq:
             self.bookmark = replace(self.bookmark, last_seq=last_seq)
-
-    async def _close_tail(self) -> None:
-        tail, self._tail = self._tail, None
-        if tail is not None:
-            await tail.close()
 
     async def _bear(self, trouble: Exception) -> None:
         try:

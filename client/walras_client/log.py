@@ -34,15 +34,19 @@ async def put(
     """Put commands into the log as one message, and return when it is there."""
     payload, headers = payload_of(commands), {MSG_ID: message_id(commands)}
     patience = Patience(patience_s)
+    in_doubt = False
     try:
         while True:
             try:
                 ack = answer_of(await link.request(subject, payload, headers=headers))
                 return Receipt(stream=ack["stream"], seq=ack["seq"])
             except TROUBLE as trouble:
+                # An answer settles what silence left open: the stream knows what it has.
+                answered = isinstance(trouble, APIError)
+                in_doubt = not answered and (in_doubt or is_passing(trouble))
                 await patience.bear(trouble)
     except TROUBLE as trouble:
-        raise _not_placed(subject, commands, trouble) from trouble
+        raise _not_placed(subject, commands, trouble, in_doubt=in_doubt) from trouble
 
 
 def payload_of(commands: Sequence[CommandBase]) -> bytes:
@@ -66,7 +70,9 @@ def message_id(commands: Sequence[CommandBase]) -> str:
     return ids[0] if len(ids) == 1 else sha256(",".join(ids).encode()).hexdigest()
 
 
-def _not_placed(subject: str, commands: Sequence[CommandBase], trouble: Exception) -> NotPlaced:
+def _not_placed(
+    subject: str, commands: Sequence[CommandBase], trouble: Exception, *, in_doubt: bool
+) -> NotPlaced:
     detail = f"{subject}: {told(trouble)}"
     if isinstance(trouble, APIError) and trouble.err_code == STREAM_IS_FULL:
         return LogFull(
@@ -75,7 +81,7 @@ def _not_placed(subject: str, commands: Sequence[CommandBase], trouble: Exceptio
             hint="Nothing of this was taken: its operator has to raise `max_bytes` of the stream",
             commands=commands,
         )
-    if is_passing(trouble):
+    if in_doubt or is_passing(trouble):
         return Unacknowledged(
             "the commands may not be in the log",
             detail=detail,

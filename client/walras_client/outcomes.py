@@ -37,8 +37,10 @@ class Outcomes:
             async with asyncio.timeout(timeout_s), self._news:
                 await self._news.wait_for(is_over)
         except TimeoutError:
-            raise _no_outcome(event_id, timeout_s) from None
+            raise _no_outcome(event_id, f"waited {timeout_s:g} s") from None
         if event_id not in self._told:
+            if listening.cancelled():
+                raise _no_outcome(event_id, "the client was closed")
             listening.result()
         return self._told[event_id]
 
@@ -46,7 +48,8 @@ class Outcomes:
         """Listen no longer."""
         if self._listening is not None:
             self._listening.cancel()
-            await asyncio.wait([self._listening])
+            await asyncio.gather(self._listening, return_exceptions=True)
+        await self._results.close()
 
     def _listen(self) -> asyncio.Task[None]:
         if self._listening is None or self._listening.done():
@@ -76,9 +79,9 @@ class Outcomes:
             self._news.notify_all()
 
 
-def _no_outcome(event_id: str, timeout_s: float) -> NoOutcome:
+def _no_outcome(event_id: str, why: str) -> NoOutcome:
     return NoOutcome(
         "the market has not told what became of a command",
-        detail=f"{event_id}, waited {timeout_s:g} s",
+        detail=f"{event_id}, {why}",
         hint="Its window may be open still, or the market stands: wait again, or ask its history",
     )

@@ -7,6 +7,7 @@ have lost one ends the reading (`Interrupted`), and a new one goes on where this
 
 import asyncio
 import json
+from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.js.api import Header
+from nats.js.errors import APIError
 
 from walras_client.link import Link
 
@@ -26,6 +28,7 @@ SILENCE_S: Final = 12.0
 FORGET_AFTER_S: Final = 60
 
 HEARTBEAT: Final = "100"
+NO_MESSAGE: Final = 10037
 NOTHING_LEFT: Final = ("404", "408")
 
 
@@ -58,6 +61,17 @@ async def read_kept(link: Link) -> Kept:
     return Kept(info["created"], first_seq=state["first_seq"], last_seq=state["last_seq"])
 
 
+async def read_last(link: Link, subject: str) -> bytes | None:
+    """The last message on the subject that the stream of results holds now."""
+    try:
+        found = await link.ask(f"STREAM.MSG.GET.{STREAM}", {"last_by_subj": subject})
+    except APIError as refusal:
+        if refusal.err_code == NO_MESSAGE:
+            return None
+        raise
+    return b64decode(found["message"]["data"])
+
+
 class Tail:
     """A consumer of one subject; made by `open_tail`."""
 
@@ -81,10 +95,14 @@ class Tail:
         self._link.watch(self._interrupt)
 
     async def close(self) -> None:
-        """Listen no longer; the server forgets the consumer on its own."""
+        """Listen no longer; a consumer that the server is not told to drop, it forgets in time."""
         self._link.unwatch(self._interrupt)
-        if self._subscription and not self._link.nc.is_closed:
+        nc = self._link.nc
+        if self._subscription and not nc.is_closed:
             await self._subscription.unsubscribe()
+        if nc.is_connected:
+            dropped = f"$JS.API.CONSUMER.DELETE.{STREAM}.{self._consumer}"
+            await nc.publish(dropped, reply=self._inbox)
 
     async def pull(self) -> None:
         """Ask for the next messages, those that will come within a while included."""

@@ -24,6 +24,11 @@ def stored_subjects(shard: int) -> str:
     return f"shard.{shard}.>"
 
 
+def stored_subject(public: str, *, shard: int) -> str:
+    """Where a message of the shard's markets lies in its stream."""
+    return f"shard.{shard}.{public}"
+
+
 def clock_subject(shard: int) -> str:
     """Where a tick of the shard is published."""
     return f"clock.{shard}"

@@ -62,6 +62,15 @@ class Stage:
         for name in names["consumers"]:
             await ask(self.nc, f"CONSUMER.DELETE.RESULTS.{name}")
 
+    async def until_read_by(self, readers: int) -> None:
+        """Return once the server has so many consumers of the results."""
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                names = await ask(self.nc, "CONSUMER.NAMES.RESULTS")
+                if names["total"] == readers:
+                    return
+                await asyncio.sleep(LOOK_AGAIN_S)
+
     async def throw_results_away(self) -> None:
         """Do what an operator may: they can be made again from the ledger."""
         await ask(self.nc, "STREAM.DELETE.RESULTS")

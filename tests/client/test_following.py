@@ -9,7 +9,7 @@ import pytest
 
 from tests.client.broker import Broker, broker
 from tests.client.stage import LOOK_AGAIN_S, WITHIN_S, agent, heard, stage
-from walras_client import Bookmark, ResultsLost, tail
+from walras_client import Bookmark, ResultsLost, ServerAway, tail
 
 
 def test_results_since_the_connection_are_heard_in_order(nats_url: str) -> None:
@@ -71,6 +71,40 @@ def test_reading_goes_on_when_it_was_left_in_the_middle(nats_url: str) -> None:
                 if result.window_id == 2:
                     break
             assert [3] == await heard(results, 1)
+
+    asyncio.run(play())
+
+
+def test_reading_ends_with_the_client(nats_url: str) -> None:
+    """An agent that shuts down would wait for a silence of many seconds, and then some more."""
+
+    async def play() -> None:
+        async with stage(nats_url) as market:
+            async with agent(nats_url) as me:
+                await market.tell(1)
+                results = me.results()
+                assert [1] == await heard(results, 1)
+                next_one = asyncio.create_task(heard(results, 1))
+            async with asyncio.timeout(tail.SILENCE_S / 2):
+                await next_one
+
+    with pytest.raises(ServerAway, match="connection closed"):
+        asyncio.run(play())
+
+
+def test_what_is_closed_is_delivered_no_more_and_can_be_read_on(nats_url: str) -> None:
+    """An agent that opens a feed for each look at the prices would be served by all of them."""
+
+    async def play() -> None:
+        async with stage(nats_url) as market, agent(nats_url) as me:
+            await market.tell(1)
+            results = me.results()
+            assert [1] == await heard(results, 1)
+            await market.until_read_by(1)
+            await results.close()
+            await market.until_read_by(0)
+            await market.tell(2)
+            assert [2] == await heard(results, 1)
 
     asyncio.run(play())
 

@@ -263,6 +263,41 @@ def test_a_client_that_was_closed_says_so_at_once(nats_url: str) -> None:
         asyncio.run(play())
 
 
+def test_what_was_under_way_when_the_client_was_closed_is_in_doubt(nats_url: str) -> None:
+    """The log may have it: told that it does not, an agent would bid anew and pay twice."""
+
+    async def play() -> None:
+        async with stage(nats_url) as market:
+            async with line_to(nats_url) as (url, line), agent(url) as me:
+                line.go_deaf()
+                placing = asyncio.create_task(me.bid("tokens", 1, 1))
+                await line.hung_up()
+            with pytest.raises(Unacknowledged) as unknown:
+                await placing
+            assert [unknown.value.commands[0].event_id] == await market.event_ids()
+
+    asyncio.run(play())
+
+
+def test_a_client_can_be_closed_while_the_server_is_away(tmp_path: Path) -> None:
+    """An agent that gives up in an outage would end with an error that is none of its own."""
+
+    async def play(server: Broker) -> None:
+        async with stage(server.url, shards=1):
+            pass
+        async with agent(server.url) as me:
+            placing = [asyncio.create_task(me.bid("tokens", 1, 1)) for _ in range(2000)]
+            await asyncio.sleep(0)
+            server.kill()
+            placing += [asyncio.create_task(me.bid("tokens", 1, 1)) for _ in range(100)]
+            await asyncio.sleep(0)
+        ended = await asyncio.gather(*placing, return_exceptions=True)
+        assert {Unacknowledged} == {type(end) for end in ended}
+
+    with broker(tmp_path / "nats") as server:
+        asyncio.run(play(server))
+
+
 @pytest.mark.parametrize("patience_s", [0, 60])
 def test_patience_ends_before_an_id_is_stale(nats_url: str, patience_s: float) -> None:
     """What is sent again for longer is in the log at last, and refused by the market."""

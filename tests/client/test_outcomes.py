@@ -36,6 +36,22 @@ def test_an_outcome_that_is_not_told_is_not_waited_for_without_end(nats_url: str
         asyncio.run(play())
 
 
+def test_who_waits_while_the_client_is_closed_is_told(nats_url: str) -> None:
+    """A cancellation that nobody asked for would end the agent's task without a word."""
+    event_id = new_event_id()
+
+    async def play() -> None:
+        async with stage(nats_url):
+            async with agent(nats_url) as me:
+                waiting = asyncio.create_task(me.outcome(event_id, WITHIN_S))
+                with pytest.raises(NoOutcome):
+                    await me.outcome(new_event_id(), 0.1)
+            await waiting
+
+    with pytest.raises(NoOutcome, match=f"{event_id}, the client was closed"):
+        asyncio.run(play())
+
+
 def test_of_a_command_that_came_twice_the_first_outcome_counts(nats_url: str) -> None:
     """The second is a rejected duplicate: an agent would believe that it lost what it won."""
     event_id = new_event_id()

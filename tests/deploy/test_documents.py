@@ -9,7 +9,12 @@ import pytest
 from bytewax.testing import TestingSink, TestingSource
 
 from connectors.nats.connection import OUTAGE_LIMIT_S
-from connectors.nats.streams import COMMAND_DEDUPE_S, FINEST_TICK_MS, RESULT_AGE_S
+from connectors.nats.streams import (
+    COMMAND_DEDUPE_S,
+    FINEST_TICK_MS,
+    RESULT_AGE_S,
+    RESULT_BYTES,
+)
 from connectors.postgres.commit import Patience
 from flows.allocation import build
 from flows.settings import variables
@@ -24,6 +29,7 @@ NAMED_IN = re.compile(r"((?:`\w+`(?:, | and |,? then )?)+) in\s+`([\w/]+\.py)`")
 DECISIONS = sorted((HOUSE / "docs" / "adr").glob("0*.md"))
 ARCHITECTURE = (HOUSE / "ARCHITECTURE.md").read_text()
 GUIDE = (HOUSE / "docs" / "guides" / "operate-a-deployment.md").read_text()
+AGENTS = (HOUSE / "docs" / "guides" / "agents.md").read_text()
 WRITING = (HOUSE / "docs" / "guides" / "write-to-the-market.md").read_text()
 README = (HOUSE / "README.md").read_text()
 
@@ -122,6 +128,8 @@ def test_numbers_in_the_guides_are_those_of_the_code() -> None:
     assert (120, 7 * 24 * 3600) == (COMMAND_DEDUPE_S, RESULT_AGE_S)
     assert "drops it for two minutes" in WRITING
     assert "on the stream `RESULTS` for seven days" in WRITING
+    assert 1 << 30 == RESULT_BYTES
+    assert "**seven days, and at most 1 GiB of them**" in AGENTS
     assert 1000 == FINEST_TICK_MS
 
 

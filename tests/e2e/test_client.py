@@ -176,6 +176,26 @@ def test_beyond_retention_an_agent_rebuilds_from_the_ledger(deployment: Deployme
     asyncio.run(play())
 
 
+def test_a_rebuild_reaches_back_to_the_connection_only(deployment: Deployment) -> None:
+    """Whatever an agent did before belongs to its balance already: told as news it counts twice."""
+    market = deployment.market("a1")
+
+    async def play() -> None:
+        async with deployment.agent(market, "a1") as earlier:
+            await bid_and_hear(earlier, 2)
+        async with deployment.agent(market, "a1") as me:
+            async with deployment.agent(market, "a1") as meanwhile:
+                missed = await bid_and_hear(meanwhile, 2)
+            await drop_results(deployment.nats_url, keep=0)
+            results = me.results()
+            with pytest.raises(ResultsLost):
+                await anext(results)
+            assert missed == bids_in([result async for result in results.rebuild()])
+            assert missed[0] == (await me.outcome(missed[0], WITHIN_S)).event_id
+
+    asyncio.run(play())
+
+
 def test_a_rebuild_goes_on_in_the_middle_of_a_window(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:

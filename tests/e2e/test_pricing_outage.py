@@ -20,8 +20,12 @@ import psycopg
 import pytest
 from uuid_utils import uuid7
 
+from connectors.nats.api import ask
 from connectors.nats.client import CommandClient, open_commands
+from connectors.nats.connection import connected
 from connectors.nats.export import export_log
+from connectors.nats.loop import held, wait_for
+from connectors.nats.streams import results_config
 from connectors.postgres.connect import connect
 from flows import deployment, pricing_process
 from flows.child import Process, end
@@ -29,7 +33,7 @@ from flows.pricing_plan import read_past, save_plan
 from flows.pricing_process import pricing_beside, start_pricing
 from flows.settings import Settings
 from flows.worker import Servers
-from operators.controllers import Eip1559, Vwap
+from operators.controllers import Eip1559, Fixed, Vwap
 from operators.quote import Plan, Quote
 from tests.connectors.nats.logs import eventually
 from walras_schemas import MarketWindow, ResourcePrice, subjects
@@ -38,7 +42,6 @@ WALRAS = Path(sys.executable).with_name("walras")
 WINDOW_MS = 500
 STALE_AFTER = 4
 PLAN: Plan = {"cpu": Vwap(windows=3), "gpu": Eip1559()}
-WINDOWS_OF_REST = 4
 WITHIN_S = 60.0
 
 LAST_CLEARED = """
@@ -51,6 +54,7 @@ WINDOWS = """
     SELECT window_id, resource, reference_micros, clearing_micros, supply, demanded, sold, stale
     FROM walras.prices ORDER BY window_id, resource
 """
+COMMITTED = "SELECT max(last_seq) FROM walras.windows"
 REFUSED_QUOTES = """
     SELECT reason FROM walras.commands WHERE type = 'price_quoted' AND status = 'rejected'
 """
@@ -135,6 +139,16 @@ class Market:
             for quoted in [json.loads(line.payload)]
         ]
 
+    def last_quote(self, resource: str) -> int:
+        """The price that the resource has from its latest quote in the log."""
+        subject = subjects.price("m1", resource)
+        return next(price for told, _, price in reversed(self.quotes()) if told == subject)
+
+    def last_command(self) -> int:
+        """The sequence of the last message in the log that is no tick."""
+        lines = export_log(self.servers.nats_url, shard=0)
+        return max(line.seq for line in lines if not line.subject.startswith("clock."))
+
     def has_quotes(self, count: int) -> bool:
         return len(self.quotes()) >= count
 
@@ -143,7 +157,9 @@ class Market:
         windows: dict[int, list[ResourcePrice]] = {}
         for window_id, row in self.rows(WINDOWS):
             windows.setdefault(window_id, []).append(row)
-        step = Quote(lambda _market: PLAN, lambda *asked: read_past(self.ledger, *asked))
+        step = Quote(
+            lambda _market: PLAN, lambda *asked: read_past(self.ledger, *asked), lambda _window: {}
+        )
         return [
             (quote.subject, quote.msg_id, json.loads(quote.payload)["price_micros"])
             for window_id, prices in windows.items()
@@ -251,11 +267,42 @@ def test_kills_change_no_quote_and_repeat_none(market: Market) -> None:
     assert [] == market.ledger.execute(REFUSED_QUOTES).fetchall()
 
 
+def test_results_that_were_thrown_away_change_no_quote(market: Market) -> None:
+    """Retention forgets and operators delete: what only the ledger has must count in each price."""
+    market.bid_until(market.is_stale)
+    with held(connected(market.servers.nats_url, name="operator")) as nc:
+        wait_for(ask(nc, "STREAM.DELETE.RESULTS"))
+        wait_for(ask(nc, "STREAM.CREATE.RESULTS", results_config()))
+    before = set(market.quotes())
+    pricing = start_pricing(market.servers)
+    market.bid_until(market.is_fresh)
+    end(pricing)
+    told = set(market.quotes()) - before
+    assert {"cpu", "gpu"} == {subject.rpartition(".")[2] for subject, _, _ in told}
+    assert told <= set(market.undisturbed_quotes())
+
+
+def test_a_choice_that_changed_before_a_kill_quotes_no_window_again(market: Market) -> None:
+    """A window that was left out by the old choice must not set the price after newer ones did."""
+    pricing = start_pricing(market.servers)
+    market.bid_until(market.is_fresh)
+    save_plan(market.servers.postgres_dsn, "m1", {"gpu": Fixed(price_micros=7)})
+    market.bid_until(lambda: market.last_quote("gpu") == 7)
+    killed(pricing)
+    before = market.quotes()
+    pricing = start_pricing(market.servers)
+    market.bid_until(partial(market.has_quotes, len(before) + 4))
+    end(pricing)
+    told = [event_id for subject, event_id, _ in market.quotes() if subject.endswith(".gpu")]
+    assert sorted(told) == told
+
+
 def is_at_rest(market: Market) -> bool:
-    """True once no window is due to be quoted: a quote on its way would make another window."""
-    newest = max(window_id for window_id, _ in market.rows(WINDOWS))
-    quiet = current_window() - newest > WINDOWS_OF_REST
-    return quiet and sorted(market.undisturbed_quotes()) == sorted(market.quotes())
+    """True once all windows are in the ledger, and none of them is due to be quoted."""
+    last_seq = market.last_command()
+    (committed,) = market.ledger.execute(COMMITTED).fetchone() or (0,)
+    told = sorted(market.undisturbed_quotes()) == sorted(market.quotes())
+    return told and committed >= last_seq == market.last_command()
 
 
 def test_a_deployment_starts_its_pricing_again(

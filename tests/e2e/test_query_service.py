@@ -350,3 +350,6 @@ def test_the_service_is_found_by_the_tools_of_nats(deployment: Deployment, nc: C
     expected += [("prices", "query.prices.*")]
     assert expected == [(endpoint.name, endpoint.subject) for endpoint in told.endpoints]
     assert {"walras-queries"} == {endpoint.queue_group for endpoint in told.endpoints}
+    assert told.id == json.loads(asked(nc, "$SRV.PING", b"").data)["id"]
+    stats = json.loads(asked(nc, f"$SRV.STATS.walras-queries.{told.id}", b"").data)
+    assert [name for name, _ in expected] == [each["name"] for each in stats["endpoints"]]

@@ -46,7 +46,7 @@ class MarketLoop:
     _read: int = 0
 
     def __post_init__(self) -> None:
-        self._step = Quote(lambda _market: self.plan, self.past_of)
+        self._step = Quote(lambda _market: self.plan, self.past_of, lambda _window: {})
 
     def open(self, **resources: Mapping[str, Any]) -> None:
         """Open the market, and give its one agent more than it can spend."""

@@ -67,6 +67,7 @@ def run(windows: Sequence[MarketWindow]) -> Mapping[str, Announcement]:
             source=TestingSource([(window.market, window) for window in windows]),
             plan_of=lambda _market: PLAN,
             past_of=past_of,
+            quoted_of=lambda _window: {},
             publish=QuoteSink(quotes.extend),
         ),
         [],

@@ -35,8 +35,8 @@ def window(window_id: int = WINDOW, *prices: ResourcePrice, market: str = "m1") 
     )
 
 
-def step(plan: Plan, past: dict[str, list[Seen]] | None = None) -> Quote:
-    return Quote(lambda _market: plan, lambda *_: past or {})
+def step(plan: Plan, *, quoted: dict[str, str] | None = None) -> Quote:
+    return Quote(lambda _market: plan, lambda *_: {}, lambda _window: quoted or {})
 
 
 def quoted(step: Quote, told: MarketWindow) -> dict[str, int]:
@@ -108,11 +108,30 @@ def test_what_is_not_listed_is_not_quoted() -> None:
     assert {GPU: 10} == quoted(step(AT_TEN), window(WINDOW, price("tape"), price()))
 
 
+def test_a_window_is_not_quoted_after_a_later_one() -> None:
+    """A start reads windows again: what an older choice left out must not overrule a newer."""
+    cpu, gpu = price("cpu"), price("gpu")
+    market = step(
+        {"cpu": Fixed(price_micros=10), "gpu": Fixed(price_micros=10)},
+        quoted={"gpu": quote_id(window(WINDOW + 1), "gpu")},
+    )
+    told = [quoted(market, window(WINDOW + number, cpu, gpu)) for number in range(3)]
+    both = {subjects.price("m1", "cpu"): 10, GPU: 10}
+    assert [{subjects.price("m1", "cpu"): 10}] * 2 + [both] == told
+
+
+def test_a_resource_that_is_listed_later_is_quoted_too() -> None:
+    """A market that is opened again must not end the pricing of all."""
+    market = step({"cpu": Fixed(price_micros=10), "gpu": Fixed(price_micros=10)})
+    assert {GPU: 10} == quoted(market, window(WINDOW))
+    assert {subjects.price("m1", "cpu"): 10} == quoted(market, window(WINDOW + 1, price("cpu")))
+
+
 def test_a_new_choice_counts_from_the_next_window() -> None:
     """An operator who fixes a price must not have to restart anything, nor lose the past."""
     plan: dict[str, Fixed | Vwap] = {"gpu": Fixed(price_micros=7)}
     past = [Seen(WINDOW, 10, 30, 100, 50)]
-    market = Quote(lambda _market: dict(plan), lambda *_: {"gpu": past})
+    market = Quote(lambda _market: dict(plan), lambda *_: {"gpu": past}, lambda _window: {})
     before = quoted(market, window(WINDOW))
     plan["gpu"] = Vwap()
     assert [{GPU: 7}, {GPU: 21}] == [before, quoted(market, window(WINDOW + 1))]

@@ -160,6 +160,30 @@ def test_a_server_that_keeps_no_streams_is_told(
         server.stop()
 
 
+@pytest.mark.parametrize("config", ["nats.conf", "deployment.conf"])
+def test_more_than_a_thousand_agents_can_listen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str
+) -> None:
+    """The server's own limit would tell every agent above it that there is no market."""
+    monkeypatch.setattr(nats_server, "CONFIG", nats_server.CONFIG.with_name(config))
+    server = start_nats(tmp_path / "nats", shards=1)
+    try:
+        with held(connected(server.url, name="test")) as nc:
+            make_streams(nc, shards=1)
+            for number in range(1001):
+                wait_for(listen(nc, f"result.m1.a{number}"))
+            info = wait_for(ask(nc, "STREAM.INFO.RESULTS"))
+    finally:
+        server.stop()
+    assert 1001 == info["state"]["consumer_count"]
+
+
+async def listen(nc: Client, subject: str) -> None:
+    """Make a consumer as an agent's client does."""
+    config = {"filter_subject": subject, "ack_policy": "none", "mem_storage": True}
+    await ask(nc, "CONSUMER.CREATE.RESULTS", {"stream_name": "RESULTS", "config": config})
+
+
 def test_creation_times_are_read_to_the_nanosecond() -> None:
     """Two streams made one after the other differ in the last digits only."""
     assert 1_795_364_349_089_112_468 == nanos("2026-11-22T16:19:09.089112468Z")

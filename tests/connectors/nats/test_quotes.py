@@ -1,0 +1,56 @@
+"""What a restart learns of the quotes that the log has already."""
+
+import json
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+from uuid_utils import uuid7
+
+from connectors.embedded.nats_server import start_nats
+from connectors.nats import latest
+from connectors.nats.connection import connected
+from connectors.nats.loop import held
+from connectors.nats.quotes import latest_quotes
+from state.errors import ServerUnreachable
+from tests.connectors.nats.logs import fill, make_streams
+from walras_schemas import subjects
+
+
+def quote(event_id: str) -> bytes:
+    told = {"type": "price_quoted", "event_id": event_id, "price_micros": 5}
+    return json.dumps(told).encode()
+
+
+def test_the_latest_quote_of_each_resource_is_found(nc: Client) -> None:
+    """An older one, or another resource's, and windows are quoted twice or never."""
+    make_streams(nc)
+    first, second, other = (str(uuid7()) for _ in range(3))
+    (receipt, _) = fill(nc, [quote(first), quote(second)], subject=subjects.price("m1", "gpu"))
+    fill(nc, [quote(other)], subject=subjects.price("m1", "cpu"))
+    shard = int(receipt.stream.removeprefix("SHARD_"))
+    found = latest_quotes(nc, shard, "m1", ["gpu", "cpu", "ram"])
+    assert {"gpu": second, "cpu": other} == found
+
+
+@pytest.mark.parametrize("strange", [b"", b"[]", b"\xff", quote("never"), quote("~" * 36)])
+def test_what_is_no_quote_is_none(nc: Client, strange: bytes) -> None:
+    """Anybody may write there: one strange message must not end the pricing of all markets."""
+    make_streams(nc)
+    (receipt,) = fill(nc, [strange], subject=subjects.price("m1", "gpu"))
+    shard = int(receipt.stream.removeprefix("SHARD_"))
+    assert {} == latest_quotes(nc, shard, "m1", ["gpu"])
+
+
+def test_a_server_that_is_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process must end with a word, for its deployment starts it again."""
+    monkeypatch.setattr(latest, "API_DEADLINE_S", 0.2)
+    server = start_nats(tmp_path / "nats", shards=1)
+    try:
+        with held(connected(server.url, name="test")) as nc:
+            make_streams(nc, shards=1)
+            server.stop()
+            with pytest.raises(ServerUnreachable, match="latest quotes"):
+                latest_quotes(nc, 0, "m1", ["gpu"])
+    finally:
+        server.stop()
