@@ -7,11 +7,12 @@ it stopped; a second signal does not wait.
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from flows import deployment
 from flows.cli_words import note, say
+from flows.pricing_process import pricing_beside
 from flows.settings import Settings, load_settings
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -22,8 +23,14 @@ def up() -> None:
     with _stopping() as stop, deployment.open_servers(settings) as servers:
         deployment.prepare(settings, servers)
         _tell_where(settings, servers)
-        with deployment.companions(settings, servers):
-            deployment.run(settings, servers, stop, ready=lambda: say("ready"))
+        with deployment.companions(settings, servers), ExitStack() as later:
+
+            def ready() -> None:
+                # After a crash the log is settled first: its prices can wait for a processor.
+                later.enter_context(pricing_beside(servers))
+                say("ready")
+
+            deployment.run(settings, servers, stop, ready=ready)
     note("stopped")
 
 
