@@ -9,6 +9,7 @@ from typing import Final
 
 from tests.chaos.report import show
 from tests.chaos.run import chaos, keep_evidence, say
+from tests.chaos.schedule import schedule
 from tests.chaos.verdict import Report, judge
 
 SECONDS_PER_MINUTE: Final = 60
@@ -20,6 +21,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=3.0, help="about how long it goes on")
     parser.add_argument("--seed", type=int, default=7, help="decides what is hurt when")
     told = parser.parse_args()
+    if not any(schedule(told.seed, told.minutes * SECONDS_PER_MINUTE)):
+        parser.error(f"{told.minutes:g} minutes are too short for a single fault")
     folder = Path(mkdtemp(prefix="walras-chaos-")).resolve()
     folder.chmod(0o755)  # for a Postgres that runs as another user, as it does for root
     again = f"make chaos SEED={told.seed} MINUTES={told.minutes:g}"

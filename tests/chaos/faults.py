@@ -73,11 +73,13 @@ def ride(world: World, storm: Storm) -> list[Injected]:
 
 @contextmanager
 def _killed(world: World, server: str) -> Iterator[None]:
+    places = world.ground.servers
     world.ground.kill(server)
     try:
         yield
     finally:
         world.ground.start(server)
+        assert places == world.ground.servers, "the lines lead to where it was"
 
 
 @contextmanager

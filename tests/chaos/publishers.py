@@ -7,6 +7,7 @@ as long as its publisher's patience lasts.
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from hashlib import sha256
 from typing import Final, Self
 
 from connectors.nats.loop import start
+from connectors.nats.streams import COMMAND_DEDUPE_S
 from tests.chaos.trading import Message, Trader
 from walras_client.link import Link, answer_of, open_link
 from walras_client.log import MSG_ID
@@ -24,6 +26,8 @@ PACE_S: Final = 0.5
 """From the beginning of one round to that of the next, when nothing is in the way."""
 PATIENCE_S: Final = (1.0, 5.0, 60.0)
 LAST_S: Final = 90.0
+REMEMBERED_S: Final = COMMAND_DEDUPE_S - 10.0
+"""How long a broker knows an id again, with some room for what is under way."""
 
 
 def fingerprint(subject: str, payload: bytes) -> bytes:
@@ -42,12 +46,18 @@ class Tally:
     unknown: int = 0
     """Never acknowledged: they are in the log, or not."""
     acknowledgements: int = 0
+    _first: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Message id to the sequence and the time of its first acknowledgement."""
 
-    def acknowledge(self, message: Message, seq: int) -> None:
+    def acknowledge(self, message: Message, seq: int, *, at_s: float) -> None:
+        """The log says that the message has this sequence, now or since it was sent before."""
         self.acknowledgements += 1
         print_of = fingerprint(message.subject, message.payload)
         if self.acknowledged.setdefault(seq, print_of) != print_of:
             self.contradictions.append(f"sequence {seq} was given to two different messages")
+        first_seq, first_s = self._first.setdefault(message.msg_id, (seq, at_s))
+        if first_seq != seq and at_s - first_s < REMEMBERED_S:
+            self.contradictions.append(f"sequence {seq} is that of {first_seq} once more")
 
 
 class Publishers:
@@ -104,7 +114,7 @@ class Publishers:
         except TROUBLE:
             self.tally.unknown += 1
         else:
-            self.tally.acknowledge(message, ack)
+            self.tally.acknowledge(message, ack, at_s=time.monotonic())
 
 
 async def _attempt(

@@ -44,7 +44,7 @@ def _faults(injected: Iterable[Injected]) -> Table:
 
 
 def _recoveries(recoveries: Sequence[Recovery]) -> Table:
-    """Kills that came alone, beside the aim, and all of them."""
+    """Kills that came alone, beside the aim; then those that other faults were felt with."""
     table = _table(
         "From a kill to the commit of the window that was open",
         "",
@@ -59,7 +59,7 @@ def _recoveries(recoveries: Sequence[Recovery]) -> Table:
         by_itself = [each.took_s for each in of_kind if each.alone]
         table.add_row(kind, *_spread(by_itself), f"{aim_s:.0f} s")
         table.add_row(
-            "  with other faults", *_spread([r.took_s for r in of_kind if not r.alone]), ""
+            "  while more was hurt", *_spread([r.took_s for r in of_kind if not r.alone]), ""
         )
     return table
 
@@ -100,7 +100,13 @@ def _checks(report: Report) -> Table:
 
 
 def _table(title: str, *headings: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_header=any(headings),
+    )
     for place, heading in enumerate(headings):
         words = place == 0 or heading == "promise"
         table.add_column(heading, justify="left" if words else "right")

@@ -110,9 +110,9 @@ def _come_to_the_end(world: World, run: Run) -> None:
             eventually(
                 lambda: published_up_to(ledger) >= commits(ledger)[-1][0], within_s=END_WITHIN_S
             )
-        world.workers.stop()
     except AssertionError as late:
         run.unfinished.append(f"the last window was not settled and told: {late}")
+    world.workers.stop()
 
 
 def keep_evidence(run: Run) -> None:
@@ -158,6 +158,6 @@ def _settings(servers: Servers) -> Settings:
     )
 
 
-def say(line_: str) -> None:
+def say(news: str) -> None:
     """Tell whoever waits how far it is."""
-    sys.stderr.write(f"{line_}\n")
+    sys.stderr.write(f"{news}\n")

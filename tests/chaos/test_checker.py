@@ -74,11 +74,20 @@ def test_acknowledged_and_lost(seq: int, subject: str, payload: bytes, *, holds:
 def test_one_sequence_for_two_messages() -> None:
     """A broker that has lost its end gives the same numbers again."""
     tally = Tally()
-    tally.acknowledge(Message(BID, ONE, "1"), 1)
-    tally.acknowledge(Message(BID, ONE, "1"), 1)
+    tally.acknowledge(Message(BID, ONE, "1"), 1, at_s=0.0)
+    tally.acknowledge(Message(BID, ONE, "1"), 1, at_s=1.0)
     assert [] == tally.contradictions
-    tally.acknowledge(Message(BID, TWO, "2"), 1)
+    tally.acknowledge(Message(BID, TWO, "2"), 1, at_s=2.0)
     assert 1 == len(tally.contradictions)
+
+
+@pytest.mark.parametrize(("again_s", "contradictions"), [(60.0, 1), (120.0, 0)])
+def test_two_sequences_for_one_id(again_s: float, contradictions: int) -> None:
+    """Who sends again under the same id within two minutes relies on being taken once."""
+    tally = Tally()
+    tally.acknowledge(Message(BID, ONE, "1"), 1, at_s=0.0)
+    tally.acknowledge(Message(BID, ONE, "1"), 2, at_s=again_s)
+    assert contradictions == len(tally.contradictions)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +167,9 @@ def test_what_counts_as_recovered() -> None:
     assert found is not None
     assert (2.0, True) == (found.took_s, found.alone)
     assert None is recovery(kill, windows[:2], [kill])
+    behind = recovery(kill, [(7, 9 * NS_PER_S), *windows[1:]], [kill])
+    assert behind is not None
+    assert not behind.alone
 
 
 @pytest.mark.parametrize(

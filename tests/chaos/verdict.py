@@ -113,7 +113,11 @@ def check_all(evidence: Evidence, dsn: str) -> list[Check]:
         untold = differences(told, due(ledger))
     return [
         check_acknowledged(run.tally.acknowledged, log),
-        Check("no sequence was given twice", run.tally.acknowledgements, run.tally.contradictions),
+        Check(
+            "what was sent again under its id is in the log once",
+            run.tally.acknowledgements,
+            run.tally.contradictions,
+        ),
         check_contiguous(log, evidence.stream),
         outcomes,
         *check_books(dsn),

@@ -22,6 +22,8 @@ WINDOW_MS: Final = 1000
 WINDOW_NS: Final = WINDOW_MS * 1_000_000
 READ_EVERY_S: Final = 0.02
 LOOK_AGAIN_S: Final = 0.1
+BEHIND_WINDOWS: Final = 2
+"""How far the ledger is behind at most, where all is well: the last one may be on its way."""
 
 _TOTALS: Final = """
     SELECT market, sum(balance_micros)::text FROM walras.accounts
@@ -48,6 +50,8 @@ class Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self._thread.is_alive():
+            self.wrong.append("the reader has ended by itself")
         self._over.set()
         self._thread.join()
 
@@ -90,7 +94,7 @@ class Recovery:
     kill: Injected
     took_s: float
     alone: bool
-    """Nothing else was hurt meanwhile."""
+    """Nothing else was hurt meanwhile, and nothing before it was still felt."""
 
 
 def commits(ledger: Connection) -> list[tuple[int, int]]:
@@ -105,8 +109,13 @@ def recovery(
 
     What was closed before the kill does not count: its commit may have been under way.
     """
+    open_then = kill.began_ns // WINDOW_NS
+    kept_up = any(
+        window_id >= open_then - BEHIND_WINDOWS and at_ns < kill.began_ns
+        for window_id, at_ns in committed
+    )
     for window_id, at_ns in committed:
-        if at_ns > kill.began_ns and window_id >= kill.began_ns // WINDOW_NS:
+        if at_ns > kill.began_ns and window_id >= open_then:
             took_s = (at_ns - kill.began_ns) / NS_PER_S
-            return Recovery(kill, took_s, alone(kill, at_ns, injected))
+            return Recovery(kill, took_s, kept_up and alone(kill, at_ns, injected))
     return None

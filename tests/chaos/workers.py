@@ -163,11 +163,12 @@ class Supervisor:
                     worker.process.wait(WITHIN_S)
 
     def stop(self) -> None:
-        """Ask the worker to end, and start no other."""
+        """Ask the worker to end, give it time to, and start no other."""
         self._over.set()
         self._thread.join()
         self.restart()
-        self.current.process.wait(WITHIN_S)
+        with suppress(subprocess.TimeoutExpired):  # `wrong_end` tells
+            self.current.process.wait(WITHIN_S)
 
     def _start(self) -> None:
         said_in = self._folder / f"worker-{len(self.started) + 1:03}.log"
