@@ -18,7 +18,7 @@ from tests.chaos.workers import Supervisor
 from tests.crash.ground import Ground
 
 LOOK_AGAIN_S: Final = 0.05
-READY_WITHIN_S: Final = 60.0
+READY_WITHIN_S: Final = 120.0
 
 Edge = tuple[float, int, Fault]
 """When a fault begins or ends next, and its place in the storm."""

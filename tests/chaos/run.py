@@ -37,9 +37,9 @@ from tests.crash.ground import Ground
 
 LOG: Final = "log.jsonl"
 SOCKET: Final = ".s.PGSQL.5432"
-CALM_WITHIN_S: Final = 60.0
+CALM_WITHIN_S: Final = 120.0
 QUIET_S: Final = 2.0
-END_WITHIN_S: Final = 60.0
+END_WITHIN_S: Final = 120.0
 MIB: Final = 1 << 20
 
 

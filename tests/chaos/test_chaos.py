@@ -13,7 +13,9 @@ from tests.chaos.checker import check_books, check_replay, contents
 from tests.chaos.results import differences, due
 from tests.chaos.run import chaos, keep_evidence
 from tests.chaos.schedule import Kind
-from tests.chaos.verdict import LOG, Report, judge, judged_outcomes
+from tests.chaos.verdict import LOG, Report, check_all, judge, judged_outcomes
+from tests.chaos.watchers import Reader, caught_up_after_s, lag_windows
+from tests.connectors.nats.logs import eventually
 from tests.crash.books import database
 from tests.servers import open_folder
 
@@ -21,7 +23,7 @@ SEED = 232
 LENGTH_S = 17.0
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     # nats-py leaves the socket of an attempt to reconnect that got no answer to the collector.
     pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning"),
 ]
@@ -106,6 +108,8 @@ def test_other_books_are_seen(report: Report) -> None:
             owner.execute("UPDATE ledger.account SET balance_micros = balance_micros + 1")
             owner.execute("ALTER TABLE ledger.price DROP CONSTRAINT price_check")
             owner.execute("UPDATE ledger.price SET supply = 0")
+        with Reader(dsn) as reader:
+            eventually(lambda: reader.reads)
         broken = {check.promise for check in check_books(dsn) if not check.holds}
         again = check_replay(contents(dsn), report.evidence.of_replay)
     assert {
@@ -113,6 +117,7 @@ def test_other_books_are_seen(report: Report) -> None:
         "a balance is the sum of its transactions",
         "no more is sold than there is",
     } <= broken
+    assert reader.wrong
     assert {"account", "rows of account", "rows of price"} <= {
         named.rpartition(":")[0] or named.split()[0] for named in again.violations
     }
@@ -127,6 +132,21 @@ def test_a_digest_that_is_another_is_seen(report: Report) -> None:
     shorter = replace(expected.books, windows=others)
     assert not check_replay(replace(expected, books=shorter), expected).holds
     assert check_replay(expected, expected).holds
+
+
+def test_a_run_that_stayed_behind_is_seen(report: Report) -> None:
+    """A deployment that loses nothing, and settles nothing either, is no market."""
+    stuck = replace(report.run, lags_s=[None])
+    checks = check_all(replace(report.evidence, run=stuck), stuck.servers.postgres_dsn)
+    assert ["the lag returned to 0 when it was quiet"] == [
+        check.promise for check in checks if not check.holds
+    ]
+
+
+def test_windows_that_close_without_a_worker_are_a_lag(report: Report) -> None:
+    """A lag that is 0 whatever happens lets every quiet period pass."""
+    eventually(lambda: lag_windows(report.run.servers) > 1)
+    assert None is caught_up_after_s(report.run.servers, within_s=0.3)
 
 
 def test_the_evidence_is_kept(report: Report) -> None:

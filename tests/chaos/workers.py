@@ -20,7 +20,7 @@ from tests.connectors.nats.logs import eventually
 from tests.flows.shell import WALRAS
 
 LOOK_AGAIN_S: Final = 0.01
-WITHIN_S: Final = 45.0
+WITHIN_S: Final = 90.0
 PAUSE_S: Final = 0.2
 """Before another one is started, where one ended by itself."""
 
