@@ -4,7 +4,9 @@ UV := tools/uv
 RUN := $(UV) run --frozen --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint format demo bench clean
+.PHONY: help setup test lint format demo bench chaos clean
+MINUTES ?= 3
+SEED ?= 7
 MAKEFLAGS += --no-print-directory
 
 help: ## Say what each target does
@@ -31,6 +33,9 @@ demo: setup ## Run a market of simulated agents for about 20 seconds, then show 
 
 bench: setup ## Measure how fast this machine clears markets, in under ten minutes (bench/results)
 	$(RUN) python -m bench full
+
+chaos: setup ## Kill, freeze and cut off a deployment at random, then check it (MINUTES=3 SEED=7)
+	$(RUN) python -m tests.chaos --minutes $(MINUTES) --seed $(SEED)
 
 clean: ## Remove the environment, the tools and all caches (a ledger under .walras stays)
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

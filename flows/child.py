@@ -6,6 +6,7 @@ not come is made.
 """
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -66,5 +67,7 @@ def follow(name: str, kind: type[T], work: Callable[[T, threading.Event], None])
 
 
 def _stop_at_end_of_input(stop: threading.Event) -> None:
-    sys.stdin.buffer.read()
+    # Past the buffer of `sys.stdin`: whoever waits in that when the interpreter ends, aborts it.
+    while os.read(sys.stdin.fileno(), 1):
+        pass
     stop.set()

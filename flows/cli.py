@@ -59,8 +59,8 @@ Settings are read from the environment:
 COMMANDS: Final = {
     "Run a market": {
         "up": ("cli_running:up", "Run the deployment until it is stopped."),
-        "demo": ("cli_running:demo", "Open a market, let agents trade in it, show the books."),
-        "agents": ("cli_running:agents", "Let simulated agents trade in an open market."),
+        "demo": ("cli_agents:demo", "Open a market, let agents trade in it, show the books."),
+        "agents": ("cli_agents:agents", "Let simulated agents trade in an open market."),
         "doctor": ("cli_registry:doctor", "Check the installation, the servers and the schema."),
         "bench": ("cli_bench:bench", BENCH_HELP),
     },

@@ -1,30 +1,21 @@
-"""Doors that run a market: the deployment, the demo and simulated agents.
+"""The door that runs a market: the deployment, until it is told to stop.
 
-Promise: `up` ends cleanly on SIGINT and SIGTERM, with exit code 0, and a second start goes on where
+Promise: it ends cleanly on SIGINT and SIGTERM, with exit code 0, and a second start goes on where
 it stopped; a second signal does not wait.
 """
 
-import asyncio
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Final
-
-from cyclopts import Parameter
-from cyclopts.validators import Number
+from contextlib import ExitStack, contextmanager
+from typing import Final
 
 from flows import deployment
-from flows.agents import run_population
 from flows.cli_words import note, say
-from flows.demo import demo as run_demo
+from flows.pricing_process import pricing_beside
 from flows.settings import Settings, load_settings
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-
-Agents = Annotated[int, Parameter(validator=Number(gte=1), help="How many agents trade.")]
-Seconds = Annotated[int, Parameter(validator=Number(gte=1), help="For how long.")]
-Seed = Annotated[int, Parameter(help="The same seed seats the same agents.")]
 
 
 def up() -> None:
@@ -32,34 +23,15 @@ def up() -> None:
     with _stopping() as stop, deployment.open_servers(settings) as servers:
         deployment.prepare(settings, servers)
         _tell_where(settings, servers)
-        with deployment.companions(settings, servers):
-            deployment.run(settings, servers, stop, ready=lambda: say("ready"))
+        with deployment.companions(settings, servers), ExitStack() as later:
+
+            def ready() -> None:
+                # After a crash the log is settled first: its prices can wait for a processor.
+                later.enter_context(pricing_beside(servers))
+                say("ready")
+
+            deployment.run(settings, servers, stop, ready=ready)
     note("stopped")
-
-
-def demo(*, agents: Agents = 200, seconds: Seconds = 20, seed: Seed = 7) -> int:
-    return run_demo(load_settings(), agents=agents, seconds=seconds, seed=seed)
-
-
-def agents(
-    market: Annotated[str, Parameter(help="Name of the market, which is open.")],
-    /,
-    *,
-    agents: Agents = 200,
-    rate: Annotated[
-        int | None,
-        Parameter(validator=Number(gte=1), help="Commands a second; else one turn a window each."),
-    ] = None,
-    seconds: Seconds = 20,
-    seed: Seed = 7,
-) -> None:
-    settings = load_settings()
-    with deployment.open_servers(settings) as servers:
-        trading = run_population(
-            settings, servers, market=market, agents=agents, rate=rate, seconds=seconds, seed=seed
-        )
-        run = asyncio.run(trading)
-    say(f"{len(run.tally.acknowledged)} commands are in the log")
 
 
 @contextmanager

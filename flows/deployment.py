@@ -21,7 +21,6 @@ from flows.cluster import run_cluster
 from flows.failpoints import known
 from flows.health import serving_health
 from flows.outage import Outage
-from flows.pricing_process import pricing_beside
 from flows.queries import serving_queries
 from flows.settings import Settings, failpoint
 from flows.worker import Servers, Worker
@@ -57,10 +56,9 @@ def prepare(settings: Settings, servers: Servers) -> None:
 
 @contextmanager
 def companions(settings: Settings, servers: Servers) -> Iterator[None]:
-    """What runs beside the flow and never in its way: manager, query service, pages of health."""
+    """What runs beside the flow and never in its way: query service, pages of health."""
     with (
         serving_health(settings, servers),
-        pricing_beside(servers),
         serving_queries(servers.nats_url, servers.postgres_dsn),
     ):
         yield

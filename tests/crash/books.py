@@ -1,7 +1,7 @@
 """What a ledger holds and what was told of it, in values that compare by `==`."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Identifier
 from connectors.nats.api import ask, nanos
 from connectors.nats.connection import Delivery, Line
 from connectors.nats.loop import wait_for
-from connectors.nats.subjects import RESULTS, told_subject
+from connectors.nats.subjects import RESULTS
 from connectors.nats.tail import Tail
 from connectors.postgres.ledger import read_settlement, unpublished
 from operators.announce import announce
@@ -84,7 +84,14 @@ def to_be_told(dsn: str) -> dict[str, Announcement]:
 
 def told(nc: Line) -> list[Announcement]:
     """Every result in its stream, in its order."""
-    return wait_for(_told(nc))
+    results: list[Announcement] = []
+    each_told(nc, results.append)
+    return results
+
+
+def each_told(nc: Line, take: Callable[[Announcement], None]) -> None:
+    """Hand over every result in its stream, in its order."""
+    wait_for(_each_told(nc, take))
 
 
 def twice(results: list[Announcement]) -> list[str]:
@@ -92,21 +99,17 @@ def twice(results: list[Announcement]) -> list[str]:
     return [msg_id for msg_id, times in Counter(r.msg_id for r in results).items() if times > 1]
 
 
-async def _told(nc: Line) -> list[Announcement]:
+async def _each_told(nc: Line, take: Callable[[Announcement], None]) -> None:
     info = await ask(nc, f"STREAM.INFO.{RESULTS}")
-    results: list[Announcement] = []
 
-    def take(_time_ns: int, msg: Delivery) -> None:
-        msg_id = msg.headers["Nats-Msg-Id"]
-        if msg.subject == told_subject(0):
-            return  # how far they are told is nobody's result
-        results.append(Announcement(msg.subject, msg_id, msg.data))
+    def take_message(_time_ns: int, msg: Delivery) -> None:
+        if not msg.subject.startswith("told."):  # how far they are told is nobody's result
+            take(Announcement(msg.subject, msg.headers["Nats-Msg-Id"], msg.data))
 
     stream = StreamIdentity(RESULTS, nanos(info["created"]))
-    async with Tail(nc, stream, next_seq=1, take=take) as tail:
+    async with Tail(nc, stream, next_seq=1, take=take_message) as tail:
         while left := info["state"]["last_seq"] + 1 - tail.next_seq:
             await tail.pull(messages=left, max_bytes=1 << 24)
-    return results
 
 
 @contextmanager

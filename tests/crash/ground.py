@@ -3,7 +3,7 @@
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -61,6 +61,22 @@ class Ground:
         main = psutil.Process(pid)
         return [main, *main.children(recursive=True)]
 
+    def start(self, server: str) -> None:
+        """Start a server on what it left."""
+        self.start_nats() if server == "nats" else self.start_postgres()
+
+    def kill(self, server: str) -> None:
+        """End all processes of a server as the kernel does when memory runs out."""
+        self.processes(server)[0].suspend()  # so that it starts no other meanwhile
+        processes = self.processes(server)
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):  # an end of its own
+                process.kill()
+        _gone, left = psutil.wait_procs(processes, timeout=WITHIN_S)
+        assert [] == left
+        if server == "nats":
+            self.nats.process.wait()
+
     @contextmanager
     def without(self, server: str) -> Iterator[None]:
         """A server that is away for a block."""
@@ -68,7 +84,7 @@ class Ground:
         try:
             yield
         finally:
-            self.start_nats() if server == "nats" else self.start_postgres()
+            self.start(server)
 
     @contextmanager
     def frozen(self, server: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ from operator import attrgetter
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from psycopg import Connection
 
 from connectors.postgres.ledger import claim, commit_window, read_settlement
@@ -52,7 +53,7 @@ def test_an_empty_window_comes_back(conn: Connection) -> None:
 
 def test_rows_come_back_in_their_order(conn: Connection) -> None:
     """They are stored by agent: told in that order, an agent's outcomes would be mixed up."""
-    bids = [lost(2, "zoe"), lost(3, "amy"), replace(lost(3, "zoe"), ord=1), lost(4, "amy")]
+    bids = [lost(2, "zoe"), lost(3, "amy"), structs.replace(lost(3, "zoe"), ord=1), lost(4, "amy")]
     closed = window(bids=bids, commands=[grant(7, "zoe", 1), replace(grant(7, "amy", 1), ord=999)])
     (read,) = read_back(conn, closed)
     assert (closed.bids, closed.commands) == (read.bids, read.commands)
@@ -103,7 +104,7 @@ def test_other_shards_stay_out(conn: Connection) -> None:
     other = claim(conn, 1, identity=LOG, window_ms=WINDOW_MS)
     neighbour = window(
         commands=[grant(2, "a1", 7, market="m2")],
-        bids=[replace(lost(3, "a1"), market="m2")],
+        bids=[structs.replace(lost(3, "a1"), market="m2")],
         prices=[replace(price(), market="m2")],
         balances=balances("m2", a1=7, treasury=-7),
         listings=[listing("m2")],
