@@ -16,7 +16,7 @@ from state.book import Bid, MarketBook
 from state.settlement import ClosedWindow, CommandRow, DeadLetter, Settlement
 from tests.flow import rows_of, with_final_tick
 from tests.operators.logs import MOVES, LogWriter, Move, start, write_move
-from tests.operators.steps import Shard, final_digest, restore, settle
+from tests.operators.steps import Shard, final_digest, restore, settle, settlements
 from tests.twin.rows import in_order
 from tests.twin.twin import run
 from walras_schemas import TREASURY, BidStatus
@@ -87,9 +87,8 @@ class Market(RuleBasedStateMachine):
 
     @invariant()
     def every_window_keeps_its_promises(self) -> None:
-        for window in self.shard.closed[-1:]:
-            if isinstance(window, Settlement):
-                check_settlement(window)
+        for window in settlements(self.shard.closed):
+            check_settlement(window)
 
     def teardown(self) -> None:
         """However it was read, the log gives what it gives in one piece, and what the twin says."""
@@ -133,4 +132,4 @@ def check_settlement(window: Settlement) -> None:
 
 
 TestMarket = Market.TestCase
-TestMarket.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestMarket.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
