@@ -116,9 +116,10 @@ def pay_uniform(terms: Terms, ranked: Sequence[Ranked]) -> Level:
     """Every winner pays the level of the highest bid that lost a unit at or below the winners.
 
     The uniform-price auction at the highest rejected bid, carried over to several resources by
-    density. Source: V. Krishna, Auction Theory, 2nd ed. (2010), ch. 12. Individually rational and
-    never below the reserve; truthful for bidders who want one unit, while those who want more may
-    gain by asking for less (demand reduction).
+    density. Source: V. Krishna, Auction Theory, 2nd ed. (2010), ch. 12. Individually rational,
+    budget balanced, never below the reserve. Truthful for bidders who want one unit, as long as all
+    bids are divisible and for one resource: those who want more may gain by asking for less (demand
+    reduction), and where a bid that cannot be divided is left out, so may anyone.
     """
     lowest = _lowest_winner(ranked)
     if lowest is None:
@@ -132,9 +133,9 @@ def pay_uniform_lab(terms: Terms, ranked: Sequence[Ranked]) -> Level:
     """Every winner pays the level of the lowest winning bid (lowest accepted bid).
 
     Source: the allowance auctions of emissions trading, e.g. California Code of Regulations,
-    title 17, § 95911 (single round, sealed bid, uniform price at the lowest accepted bid).
-    Individually rational and never below the reserve; the marginal winner sets its own price, so it
-    is truthful only for bidders who are sure not to be marginal.
+    title 17, § 95911, in force since 2012 (single round, sealed bid, uniform price at the lowest
+    accepted bid). Individually rational, budget balanced, never below the reserve. The marginal
+    winner sets its own price: truthful only for bidders who are sure not to be marginal.
     """
     lowest = _lowest_winner(ranked)
     return _charge_level(terms, ranked, lowest.exact_density if lowest else NOTHING)
@@ -143,8 +144,9 @@ def pay_uniform_lab(terms: Terms, ranked: Sequence[Ranked]) -> Level:
 def pay_as_bid(_terms: Terms, ranked: Sequence[Ranked]) -> None:
     """Every winner pays what it offered for what it won (the discriminatory auction).
 
-    Source: V. Krishna, Auction Theory, 2nd ed. (2010), ch. 12; used for treasury bills since the
-    1970s. Individually rational; not truthful: bidders shade their bids towards the clearing price.
+    Source: V. Krishna, Auction Theory, 2nd ed. (2010), ch. 12; the United States sold its treasury
+    bills so from 1929. Individually rational, budget balanced, never below the reserve. Truthful
+    for nobody: bidders shade their bids towards the price they expect.
     """
     for entry in ranked:
         bid = entry.bid
@@ -155,8 +157,9 @@ def pay_vickrey(terms: Terms, ranked: Sequence[Ranked]) -> None:
     """An agent pays for its k units the k highest values that others lost because of it.
 
     Source: W. Vickrey, Counterspeculation, auctions, and competitive sealed tenders, Journal of
-    Finance 16 (1961), in the multi-unit form of Krishna, ch. 12. Individually rational; truthful
-    for divisible bids with falling values, where bidders value units privately.
+    Finance 16 (1961), in the multi-unit form of V. Krishna, Auction Theory, 2nd ed. (2010), ch. 12.
+    Individually rational, budget balanced, never below the reserve. Truthful for everyone whose
+    values are private and do not rise from unit to unit, and whose credits cover them.
     """
     for resource, rules in terms.resources.items():
         book = [entry.bid for entry in ranked if entry.bid.resource == resource]

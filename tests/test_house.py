@@ -22,9 +22,12 @@ UNFINISHED = re.compile(
 )
 ONE_MACHINE = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users)/\w|/tmp/\w")
 
-CLOCKS_AND_CHANCE = {"time", "random", "secrets", "numpy.random"}
+CLOCKS_AND_CHANCE = {"time", "random", "secrets"}
+INEXACT_MODULES = {"cmath", "decimal", "math", "numpy", "statistics"}
 READS_OF_A_CLOCK = {"now", "today", "utcnow"}
-BANNED_CALLS = {"float", "hash", "open"}  # inexact, other in each process, I/O
+# Floats by name, and Python's own rounding, which sends halves to the even side.
+INEXACT_NAMES = {"complex", "float", "round", "truediv", "itruediv", "__truediv__", "__float__"}
+BANNED_CALLS = {"hash", "open"}  # other in each process, I/O
 
 
 def run(*command: str | Path, cwd: Path = HOUSE, **env: str) -> subprocess.CompletedProcess[str]:
@@ -69,16 +72,26 @@ def sins(source: str) -> Iterator[str]:
         match node:
             case ast.Constant(value=float() | complex()):
                 yield f"{node.lineno}: a float"
-            case ast.Call(func=ast.Name(id=name)) if name in BANNED_CALLS:
-                yield f"{node.lineno}: a call of {name}"
+            case ast.Name(id=name) | ast.Attribute(attr=name) if name in INEXACT_NAMES:
+                yield f"{node.lineno}: the name {name}"
             case ast.BinOp(op=ast.Div()) | ast.AugAssign(op=ast.Div()):
                 yield f"{node.lineno}: a true division"
+            case ast.BinOp(op=ast.Pow(), right=ast.UnaryOp(op=ast.USub())):
+                yield f"{node.lineno}: a negative power"
+            case ast.Call(func=ast.Name(id=name)) if name in BANNED_CALLS:
+                yield f"{node.lineno}: a call of {name}"
             case ast.Attribute(attr=name) if name in READS_OF_A_CLOCK:
                 yield f"{node.lineno}: a read of a clock"
-            case ast.Import(names=names) if {n.name for n in names} & CLOCKS_AND_CHANCE:
-                yield f"{node.lineno}: an import of a clock or of chance"
-            case ast.ImportFrom(module=str(name)) if name in CLOCKS_AND_CHANCE:
-                yield f"{node.lineno}: an import of a clock or of chance"
+            case ast.Import(names=imported):
+                yield from _banned(node.lineno, [alias.name for alias in imported])
+            case ast.ImportFrom(module=str(module), names=imported):
+                yield from _banned(node.lineno, [module, *(alias.name for alias in imported)])
+
+
+def _banned(line: int, imported: list[str]) -> Iterator[str]:
+    roots = {name.partition(".")[0] for name in imported}
+    for name in sorted(roots & (CLOCKS_AND_CHANCE | INEXACT_MODULES | INEXACT_NAMES)):
+        yield f"{line}: an import of {name}"
 
 
 def test_nothing_is_left_for_later() -> None:
@@ -101,14 +114,30 @@ def test_outcomes_are_exact_and_repeatable(file: Path) -> None:
     "source",
     [
         "price = 0.5",
+        "price = 5e2",
         "price = float(micros)",
+        "prices = map(float, amounts)",
+        "price: float = micros",
+        "price = builtins.float(micros)",
+        "price = round(average)",
+        "price = units**-1",
+        "price = truediv(paid, units)",
+        "price = operator.truediv(paid, units)",
+        "price = paid.__truediv__(units)",
         "shard = hash(market)",
         "rules = open(path)",
         "price = paid / units",
         "price /= units",
         "at = datetime.now(UTC)",
         "import time",
+        "import numpy.random",
         "from random import shuffle",
+        "import numpy as np",
+        "import math",
+        "from math import sqrt",
+        "from decimal import Decimal",
+        "from statistics import mean",
+        "from operator import truediv as quotient",
     ],
 )
 def test_a_sin_is_seen(source: str) -> None:

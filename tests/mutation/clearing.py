@@ -17,6 +17,12 @@ CLEARING = [
         "scale = max(weights, default=1).bit_length() // 2",
     ),
     Mutant(
+        "densities compared half as finely",
+        CLEAR,
+        "scale = 2 * max((weight for _, _, weight in weighed), default=1).bit_length()",
+        "scale = max((weight for _, _, weight in weighed), default=1).bit_length()",
+    ),
+    Mutant(
         "a bundle's density is its limit",
         CLEAR,
         "if bid.resource else weight_of(terms, bid.demand) for bid in book",

@@ -25,7 +25,7 @@ COPIED = ["operators", "state", "schemas", "flows", "connectors", "otel", "tests
 SHARP = ["clear", "allocate", "settle", "cut_windows", "join_prices", "announce", "decode"]
 BROAD = ["precedence", "replay", "truthfulness", "properties", "machine", "twin"]
 CORE_TESTS = [*(f"tests/operators/test_{name}.py" for name in SHARP + BROAD), "tests/stories"]
-LIMIT_S = 240
+LIMIT_S = 900  # many times what the tests take: a slow machine must not pass for a mutant's end
 OPTIONS = ["-xq", "--hypothesis-seed=0", "-p", "tests.mutation.without_shrinking"]
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
@@ -45,7 +45,7 @@ tests would have to grow. (It takes about ten minutes; names of mistakes may fol
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a mutant; nobody is empty when it survived."""
+    """What became of a mutant; `noticed_by` is empty when it survived."""
 
     mutant: Mutant
     noticed_by: str
@@ -107,10 +107,7 @@ def _try(mutant: Mutant, tree: Path) -> Verdict:
 
 
 def _noticed_by(tree: Path) -> str:
-    try:
-        run = _run_tests(tree)
-    except subprocess.TimeoutExpired:
-        return f"no answer within {LIMIT_S} s"
+    run = _run_tests(tree)
     if run.returncode == 0:
         return ""
     failed = FAILED.search(run.stdout)

@@ -144,7 +144,7 @@ BUNDLES = _kind(
 )
 WITHDRAWALS = _kind("bid_withdrawn", bid_event_id=st.integers(1, 4))
 """The id named is that of the n-th last command, until the log is written."""
-TRANSFERS = _kind("credits_transferred", to_agent_id=AGENTS, amount_micros=st.integers(1, 120))
+TRANSFERS = _kind("credits_transferred", to_agent_id=AGENTS, amount_micros=st.integers(1, 60))
 SUPPLIES = _kind("supply_changed", resource=RESOURCES, supply=st.integers(0, 9))
 QUOTES = _kind("price_quoted", price_micros=SMALL)
 
@@ -167,15 +167,15 @@ def _moves(
 
 BID_CHANNEL = AGENTS.map(lambda agent: f"bid.{agent}")
 UNIT_BID_MOVES = _moves(BID_CHANNEL, unit_bids())
+TRANSFER_MOVES = _moves(AGENTS.map(lambda agent: f"transfer.{agent}"), TRANSFERS)
 RARER_MOVES = st.one_of(
     _moves(st.just("grant"), GRANTS),
-    _moves(AGENTS.map(lambda agent: f"transfer.{agent}"), TRANSFERS),
     _moves(st.just("market"), SUPPLIES),
     _moves(RESOURCES.map(lambda resource: f"price.{resource}"), QUOTES),
     _moves(st.just("market"), OPENINGS),
 )
 BY_DICE = [UNIT_BID_MOVES] * 10 + [_moves(BID_CHANNEL, BUNDLES)] * 4
-BY_DICE += [_moves(BID_CHANNEL, WITHDRAWALS)] * 2 + [RARER_MOVES] * 4
+BY_DICE += [_moves(BID_CHANNEL, WITHDRAWALS)] * 2 + [TRANSFER_MOVES] * 2 + [RARER_MOVES] * 4
 MOVES = st.integers(0, len(BY_DICE) - 1).flatmap(lambda dice: BY_DICE[dice])
 
 
@@ -205,11 +205,11 @@ def written(moves: Sequence[Move]) -> list[LogRecord]:
 
 
 def start(log: LogWriter) -> None:
-    """Two markets whose agents can pay."""
+    """Two markets whose agents can pay for a few bids, and not for all that they would make."""
     for market, rule in (("m1", "uniform"), ("m2", "vickrey")):
         log.open(market, rule, gpu={"supply": 5, "initial_price_micros": 4}, cpu={"supply": 4})
         for agent in ("a1", "a2", "a3"):
-            log.grant(agent, 150, market=market)
+            log.grant(agent, 60, market=market)
 
 
 def _one_after_the_other(parts: Sequence[Sequence[Move]]) -> list[Move]:

@@ -7,7 +7,7 @@ from itertools import product
 from math import ceil
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from operators.clear import ceil_div, rank, round_half_up
@@ -202,23 +202,24 @@ def test_densities_are_compared_exactly(offers: list[tuple[int, int]]) -> None:
     assert [bid.seq for bid in in_auction_order(market, bids)] == ranked
 
 
-@pytest.mark.parametrize("nearly", [(10**15, 10**15 - 1), (10**15 - 1, 10**15 - 2)])
-def test_the_closest_densities_keep_their_order(nearly: tuple[int, int]) -> None:
-    """The two closest densities that limits allow lie 10^-30 apart."""
-    low, high = Fraction(nearly[0] - 1, nearly[1] - 1), Fraction(nearly[0], nearly[1])
+@pytest.mark.parametrize("earlier", ["lo", "hi"])
+@pytest.mark.parametrize("largest", [10**15, 10**15 - 1])
+def test_the_closest_densities_keep_their_order(largest: int, earlier: str) -> None:
+    """The two closest densities that limits allow lie 10^-30 apart, whichever came first."""
     market = books.terms(
-        lo=books.resource(1, reference=low.denominator),
-        hi=books.resource(1, reference=high.denominator),
+        hi=books.resource(1, reference=largest), lo=books.resource(1, reference=largest - 1)
     )
+    seqs = {"lo": 1, "hi": 2} if earlier == "lo" else {"hi": 1, "lo": 2}
     bids = [
-        books.unit(1, "a1", "lo", 1, price=low.numerator),
-        books.unit(2, "a1", "hi", 1, price=high.numerator),
+        books.unit(seq, "a1", name, 1, price=market.resources[name].reference_micros - 1)
+        for name, seq in seqs.items()
     ]
-    by_size = sorted(bids, key=lambda bid: density(market, bid), reverse=True)
-    assert [b.seq for b in by_size] == [entry.bid.seq for entry in rank(market, bids)]
+    assert ["hi", "lo"] == [entry.bid.resource for entry in rank(market, bids)]
 
 
 @given(numerator=st.integers(0, 10**40), denominator=st.integers(1, 10**20))
+@example(numerator=5, denominator=2)
+@example(numerator=2 * 10**30 + 1, denominator=2)
 def test_rounding_is_exact(numerator: int, denominator: int) -> None:
     """A float on the way would round a large payment by whole credits."""
     value = Fraction(numerator, denominator)

@@ -1,7 +1,8 @@
 """Who gains by bidding something other than its value: searched over all bids of small markets.
 
-Under `vickrey` nobody does, and under `uniform` nobody who wants one unit. The same search finds
-the gains that the rules are known to allow, so that a search which finds nothing means something.
+Under `vickrey` nobody does, and under `uniform` nobody who wants one unit among divisible bids. The
+same search finds the gains that the rules are known to allow, so that a search which finds nothing
+means something.
 """
 
 from collections.abc import Iterator, Sequence
@@ -91,6 +92,17 @@ def test_the_search_finds_demand_reduction_under_uniform() -> None:
     assert best_lie(market, (5, 4), rival, seq=1) == 2
     assert gain(market, (5, 4), (5, 0), rival, seq=1) == 5
     assert gain(market, (5, 4), (5, 4), rival, seq=1) == 3
+
+
+def test_the_search_finds_what_a_minimum_gives_away_under_uniform() -> None:
+    """Whoever reads that one unit is safe must also read that a minimum makes it unsafe."""
+    others = [
+        books.unit(10, "a1", "gpu", 1, price=5),
+        books.unit(11, "a2", "gpu", 2, price=3, least=2),
+    ]
+    assert best_lie(market_of(2, "uniform"), (4,), others, seq=1) == 3
+    others[1].min_quantity = 1
+    assert best_lie(market_of(2, "uniform"), (4,), others, seq=1) == 0
 
 
 @pytest.mark.parametrize("rule", ["pay_as_bid", "uniform_lab"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 from tests.twin.random_logs import random_log
 from tests.twin.rows import Rows, in_order
@@ -24,6 +25,15 @@ REASONS = {
     "self_transfer",
 }
 
+COMMANDS = {
+    "bid_withdrawn",
+    "credits_transferred",
+    "credits_granted",
+    "market_opened",
+    "supply_changed",
+    "price_quoted",
+}
+
 
 def _told(seeds: range) -> list[Rows]:
     return [run(random_log(seed, commands=600), window_ms=1_000) for seed in seeds]
@@ -39,6 +49,30 @@ def test_a_few_logs_reach_every_reason_and_status() -> None:
     kinds = Counter(row["kind"] for rows in told for row in rows.transactions)
     assert kinds.keys() == {"grant", "transfer", "payment"}
     assert all(rows.dead_letters for rows in told)
+
+
+def test_a_few_logs_hold_every_kind_of_event() -> None:
+    """What no log holds is what the twin and the flow never had to agree on."""
+    told = _told(range(6))
+    applied = {row["type"] for rows in told for row in rows.commands if row["status"] == "applied"}
+    assert applied == COMMANDS
+    winners = {row["kind"] for rows in told for row in rows.bids if row["paid_micros"]}
+    assert winners == {"unit", "bundle"}
+    supplies = {(row["market"], row["resource"], row["supply"]) for row in told[0].prices}
+    assert len(supplies) > len({place[:2] for place in supplies})
+    for rows in told:
+        assert len({row["market"] for row in rows.transactions if row["kind"] == "payment"}) > 1
+        assert any(row["ord"] > 0 for row in rows.bids)
+        assert {True, False} == {row["stale"] for row in rows.prices}
+        assert any(row["supply"] == 0 for row in rows.prices)
+
+
+def test_a_few_logs_tick_and_set_the_clock_back() -> None:
+    """Windows that only ticks close, and a clock that goes back, are where time goes wrong."""
+    for seed in range(6):
+        log = random_log(seed, commands=600)
+        assert any(record.subject == "clock.0" for record in log)
+        assert any(later.timestamp_ns < record.timestamp_ns for record, later in pairwise(log))
 
 
 def test_a_seed_names_one_log() -> None:

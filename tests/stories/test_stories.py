@@ -1,4 +1,4 @@
-"""The stories of the market, told to the naive twin."""
+"""The stories of the market, told to the flow and to the naive twin."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flow import run_flow
 from tests.stories.reader import Chapter, check, read_chapters
 from tests.stories.writer import read_story
 from tests.twin.rows import LogRecord, Rows
@@ -25,13 +26,22 @@ def twin(log: list[LogRecord], window_ms: int) -> Rows:
     return run(log, window_ms=window_ms)
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS.values(), ids=CHAPTERS.keys())
+every_story = pytest.mark.parametrize("chapter", CHAPTERS.values(), ids=CHAPTERS.keys())
+
+
+@every_story
+def test_the_flow_tells_the_story(chapter: Chapter) -> None:
+    """The market is another one than the traders were told: each story names its danger."""
+    check(chapter.text, run_flow)
+
+
+@every_story
 def test_the_twin_tells_the_story(chapter: Chapter) -> None:
-    """The twin misreads the page: each story names the danger it guards against."""
+    """A twin that misreads the page would teach the flow its mistake."""
     check(chapter.text, twin)
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS.values(), ids=CHAPTERS.keys())
+@every_story
 def test_a_story_names_its_danger(chapter: Chapter) -> None:
     """A story whose reason is forgotten is changed to fit the next mistake."""
     assert "# Danger: " in chapter.text
