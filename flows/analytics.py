@@ -29,6 +29,8 @@ class Question(StrEnum):
     PRICES = "prices"
     REJECTIONS = "rejections"
     SINCE = "since"
+    SINCE_BIDS = "since_bids"
+    SINCE_PRICES = "since_prices"
     THROUGHPUT = "throughput"
     WINDOWS = "windows"
 
@@ -45,9 +47,16 @@ def answer(
     return ask(ledger, text_of(question), market=market, agent=agent, since=since)
 
 
-def first_of_last(ledger: duckdb.DuckDBPyConnection, last: int) -> int:
-    """The first of the last windows that left a row: what to give as `since`."""
-    (row,) = ask(ledger, text_of(Question.SINCE), last=last).rows
+def first_of_last(
+    ledger: duckdb.DuckDBPyConnection,
+    last: int,
+    *,
+    of: Question = Question.SINCE,
+    market: str | None = None,
+    agent: str | None = None,
+) -> int:
+    """The first of the last windows that there is something to tell of: what to give as `since`."""
+    (row,) = ask(ledger, text_of(of), last=last, market=market, agent=agent).rows
     return int(row[0])
 
 

@@ -42,7 +42,7 @@ def prices(
     as_json: AsJson = False,
 ) -> None:
     with _ledger() as ledger:
-        since = first_of_last(ledger, last)
+        since = first_of_last(ledger, last, of=Question.SINCE_PRICES, market=market)
         found = answer(ledger, Question.PRICES, market=market, since=since)
     show(found, title="Prices, in credits a unit", as_json=as_json)
 
@@ -56,7 +56,7 @@ def bids(
     as_json: AsJson = False,
 ) -> None:
     with _ledger() as ledger:
-        since = first_of_last(ledger, last)
+        since = first_of_last(ledger, last, of=Question.SINCE_BIDS, market=market, agent=agent)
         found = answer(ledger, Question.BIDS, market=market, agent=agent, since=since)
     show(_with_objects(found, "bundle"), title="Bids, in credits", as_json=as_json)
 

@@ -10,7 +10,7 @@ from typing import Final
 from connectors.duckdb.query import Answer
 from flows.cli_tables import print_table, raw_table_of
 from flows.cli_words import AsJson, say, say_json
-from flows.doctor import Finding, Health, examine
+from flows.doctor import Finding, examine
 from flows.settings import load_settings
 from walras_schemas import COMMANDS, RESULTS, TYPES_ON
 
@@ -44,7 +44,7 @@ def doctor(*, as_json: AsJson = False) -> int:
     else:
         for finding in findings:
             _tell(finding)
-    return int(any(finding.health is Health.FAIL for finding in findings))
+    return max(finding.exit_code for finding in findings)
 
 
 def _events() -> Iterator[tuple[str, str, str]]:

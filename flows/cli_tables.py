@@ -37,10 +37,10 @@ def show(answer: Answer, *, title: str, as_json: bool) -> None:
 def table_of(answer: Answer, *, title: str) -> Table:
     """An answer of ours as a table; the suffix of a column's name is its unit."""
     units = [_unit_of(column) for column in answer.columns]
-    rows = [
-        [show_value(v) for (_, show_value), v in zip(units, row, strict=True)]
-        for row in answer.rows
+    columns = [
+        show_all([row[place] for row in answer.rows]) for place, (_, show_all) in enumerate(units)
     ]
+    rows = list(zip(*columns, strict=True))
     return _table(title, [heading for heading, _ in units], rows, answer)
 
 
@@ -83,19 +83,31 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
-def _unit_of(column: str) -> tuple[str, Callable[[Any], str]]:
+def _unit_of(column: str) -> tuple[str, Callable[[Sequence[Any]], list[str]]]:
     """The heading of a column, and how its values are shown."""
     if column.endswith("_micros"):
-        return column.removesuffix("_micros"), lambda value: _known(value, credits_text)
+        return column.removesuffix("_micros"), _credits
     if column.endswith("_us"):
-        return column.removesuffix("_us"), lambda value: _known(value, _milliseconds)
+        return column.removesuffix("_us"), _each(_milliseconds)
     if column == "digest":
-        return column, lambda value: str(value)[:DIGEST_SHOWN]
-    return column, cell
+        return column, _each(lambda value: str(value)[:DIGEST_SHOWN])
+    return column, _each(cell)
 
 
-def _known(value: int | None, show_value: Callable[[int], str]) -> str:
-    return "" if value is None else show_value(value)
+def _each(show_value: Callable[[Any], str]) -> Callable[[Sequence[Any]], list[str]]:
+    return lambda values: ["" if value is None else show_value(value) for value in values]
+
+
+def _credits(values: Sequence[int | None]) -> list[str]:
+    """Credits with as many decimals as one of them needs, so that the points stand in line."""
+    shown = _each(credits_text)(values)
+    decimals = max((len(text.partition(".")[2]) for text in shown), default=0)
+    return [_padded(text, decimals) if text else "" for text in shown]
+
+
+def _padded(text: str, decimals: int) -> str:
+    whole, _, rest = text.partition(".")
+    return f"{whole}.{rest:0<{decimals}}" if decimals else whole
 
 
 def _milliseconds(us: int) -> str:

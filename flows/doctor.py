@@ -7,7 +7,7 @@ it. What it calls failed would stop `walras up`; a warning would not, or not yet
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -19,10 +19,11 @@ import duckdb
 from connectors.duckdb.ledger import OFFLINE, load_extension
 from flows.doctor_servers import (
     Look,
+    Standing,
     examine_ledger,
     examine_log,
     nats_program_version,
-    running_servers,
+    standing_servers,
 )
 from flows.health import measure
 from flows.settings import GIB, Settings
@@ -51,6 +52,8 @@ class Finding:
     health: Health
     found: str
     hint: str = ""
+    exit_code: int = 0
+    """What the trouble would end `walras up` with."""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
@@ -61,11 +64,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _disk(settings)
     if settings.nats_url is None:
         yield _look("nats-server program", nats_program_version)
-    servers = running_servers(settings)
-    if servers is None:
-        yield _not_running(settings)
-    else:
-        yield from _servers(settings, servers)
+    yield from _servers(settings, standing_servers(settings))
 
 
 def dependencies() -> list[str]:
@@ -82,7 +81,7 @@ def _look(thing: str, look: Callable[[], str]) -> Finding:
         return Finding(thing, Health.OK, look())
     except WalrasError as trouble:
         told = f"{trouble.what}: {trouble.detail}"
-        return Finding(thing, Health.FAIL, told, trouble.hint)
+        return Finding(thing, Health.FAIL, told, trouble.hint, trouble.exit_code)
 
 
 def _look_until_trouble(part: str, looks: Iterable[Look]) -> Iterator[Finding]:
@@ -123,25 +122,30 @@ def _disk(settings: Settings) -> Finding:
     free = shutil.disk_usage(folder).free
     found = f"{_in_gib(free)} free at {folder}"
     if free < GIB:
-        return Finding(thing, Health.FAIL, found, "Make room, or set WALRAS_HOME to another disk")
+        hint = "Make room, or set WALRAS_HOME to another disk"
+        return Finding(thing, Health.FAIL, found, hint, SettingsError.exit_code)
     if settings.nats_url is None and free < needed:
         hint = f"The logs may grow to {_in_gib(needed)}: see WALRAS_STREAM_MAX_BYTES"
         return Finding(thing, Health.WARN, found, hint)
     return Finding(thing, Health.OK, found)
 
 
-def _servers(settings: Settings, servers: Servers) -> Iterator[Finding]:
-    """Both servers, and where nothing is wrong with them what the flow makes of them."""
+def _servers(settings: Settings, standing: Standing) -> Iterator[Finding]:
+    """Each server that stands, and where nothing is wrong with both what the flow makes of them."""
+    nats_url, postgres_dsn = standing.nats_url, standing.postgres_dsn
+    looks = {
+        "log": nats_url and examine_log(settings, nats_url),
+        "ledger": postgres_dsn and examine_ledger(postgres_dsn),
+    }
     well = True
-    for part, looks in (
-        ("log", examine_log(settings, servers)),
-        ("ledger", examine_ledger(servers)),
-    ):
-        for finding in _look_until_trouble(part, looks):
+    for part, look in looks.items():
+        for finding in _look_until_trouble(part, look or ()):
             yield finding
             well = well and finding.health is not Health.FAIL
-    if well:
-        yield _flow(settings, servers)
+    if absent := [part for part, look in looks.items() if not look]:
+        yield _not_running(settings, absent)
+    elif well and nats_url and postgres_dsn:
+        yield _flow(settings, Servers(nats_url, postgres_dsn))
 
 
 def _flow(settings: Settings, servers: Servers) -> Finding:
@@ -157,10 +161,10 @@ def _in_gib(size_bytes: int) -> str:
     return f"{size_bytes * 10 // GIB / 10} GiB"
 
 
-def _not_running(settings: Settings) -> Finding:
+def _not_running(settings: Settings, absent: Sequence[str]) -> Finding:
     return Finding(
         "servers",
         Health.WARN,
-        f"no embedded servers run in {settings.home}, so log and ledger were not looked at",
+        f"no embedded servers run in {settings.home}: {' and '.join(absent)} not looked at",
         "Start `walras up` in another terminal and ask again: the doctor starts nothing",
     )

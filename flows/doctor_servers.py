@@ -7,6 +7,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +26,6 @@ from connectors.nats.mapping import check_mapping
 from connectors.nats.streams import results_config, shard_configs, ticks_config
 from connectors.postgres.connect import connect
 from connectors.postgres.migrate import MIGRATIONS, schema_version
-from flows.deployment import Servers
 from flows.settings import Settings
 from state.errors import ServerUnreachable, SettingsError
 
@@ -38,12 +38,21 @@ PROGRAM_DEADLINE_S: Final = 10
 UP: Final = "Run `walras up` once with this version"
 
 
-def running_servers(settings: Settings) -> Servers | None:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the servers are that can be looked at."""
+
+    nats_url: str | None
+    postgres_dsn: str | None
+
+
+def standing_servers(settings: Settings) -> Standing:
     """The servers that the settings name; the embedded ones only where they run already."""
     own = _embedded(House(settings.home.resolve()))
-    nats_url = settings.nats_url or (own and own.nats_url)
-    postgres_dsn = settings.postgres_dsn or (own and own.postgres_dsn)
-    return Servers(nats_url, postgres_dsn) if nats_url and postgres_dsn else None
+    return Standing(
+        nats_url=settings.nats_url or (own.nats_url if own else None),
+        postgres_dsn=settings.postgres_dsn or (own.postgres_dsn if own else None),
+    )
 
 
 def nats_program_version() -> str:
@@ -58,11 +67,11 @@ def nats_program_version() -> str:
     return _new_enough(said.strip())
 
 
-def examine_log(settings: Settings, servers: Servers) -> Iterator[Look]:
+def examine_log(settings: Settings, nats_url: str) -> Iterator[Look]:
     """What to look at in NATS, one after the other."""
 
     def asking(question: Callable[[Client], Any]) -> Callable[[], str]:
-        return lambda: wait_for(_asked(servers.nats_url, question))
+        return lambda: wait_for(_asked(nats_url, question))
 
     yield "NATS", asking(_server)
     yield "JetStream", asking(_jetstream)
@@ -70,11 +79,11 @@ def examine_log(settings: Settings, servers: Servers) -> Iterator[Look]:
     yield "mapping", asking(lambda nc: _mapping(nc, settings))
 
 
-def examine_ledger(servers: Servers) -> Iterator[Look]:
+def examine_ledger(postgres_dsn: str) -> Iterator[Look]:
     """What to look at in Postgres, one after the other."""
-    yield "Postgres", lambda: _postgres(servers.postgres_dsn)
-    yield "schema", lambda: _schema(servers.postgres_dsn)
-    yield "windows, through DuckDB", lambda: _windows(servers.postgres_dsn)
+    yield "Postgres", lambda: _postgres(postgres_dsn)
+    yield "schema", lambda: _schema(postgres_dsn)
+    yield "windows, through DuckDB", lambda: _windows(postgres_dsn)
 
 
 def _embedded(house: House) -> Record | None:

@@ -17,6 +17,7 @@ from connectors.postgres.commit import LedgerWriters
 from connectors.postgres.connect import connect
 from connectors.postgres.ledger import claim
 from connectors.postgres.migrate import migrate
+from connectors.postgres.shards import read_messages
 from flows.allocation import build
 from flows.running import run_flow
 from operators.per_shard import PerShardSink
@@ -27,6 +28,8 @@ from state.shard import ShardState, StreamIdentity
 from walras_schemas import BidStatus
 
 SHARD = 0
+# The same for every file, so that a file that cannot be read leaves the database as good as empty.
+LOG_FILE = StreamIdentity(name="a log file", created_ns=0)
 
 
 @dataclass(slots=True)
@@ -58,7 +61,7 @@ def replay(
     Raises `SettingsError` when the file cannot be read or the ledger is not empty.
     """
     migrate(postgres_dsn)
-    shard = _claim_empty(postgres_dsn, path, window_ms=window_ms)
+    shard = _claim_empty(postgres_dsn, window_ms=window_ms)
     report = ReplayReport()
     batches = read_batches(path, shard=SHARD, batch_size=batch_size, window_ms=window_ms)
     with closing(LedgerWriters(postgres_dsn, {SHARD: shard})) as ledger:
@@ -74,17 +77,15 @@ def replay(
     return report
 
 
-def _claim_empty(postgres_dsn: str, path: Path, *, window_ms: int) -> ShardState:
-    identity = StreamIdentity(name=f"file {path.name}", created_ns=0)
+def _claim_empty(postgres_dsn: str, *, window_ms: int) -> ShardState:
     with connect(postgres_dsn) as connection:
-        state = claim(connection, SHARD, identity=identity, window_ms=window_ms)
-    if state.position.next_seq != 1:
-        raise SettingsError(
-            "The ledger to replay into is not empty",
-            detail=f"it has read shard {SHARD} up to sequence {state.position.next_seq - 1}",
-            hint="Give an empty database with --postgres",
-        )
-    return state
+        if held := read_messages(connection):
+            raise SettingsError(
+                "the ledger to replay into is not empty",
+                detail=f"it holds {held} messages of a log",
+                hint="Give an empty database with --postgres",
+            )
+        return claim(connection, SHARD, identity=LOG_FILE, window_ms=window_ms)
 
 
 @dataclass(frozen=True, slots=True)

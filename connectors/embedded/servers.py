@@ -38,13 +38,30 @@ class Servers:
 def embedded(root: Path, *, shards: int) -> Iterator[Servers]:
     """Use the servers of the folder `root`, made for so many shards."""
     house = House(root.resolve())
-    house.root.mkdir(parents=True, exist_ok=True)
+    _make_folder(house.root)
     with FileLock(house.users) as users:
         record = _enter(house, users, shards)
         try:
             yield Servers(nats_url=record.nats_url, postgres_dsn=record.postgres_dsn)
         finally:
             _leave(house, users)
+
+
+def _make_folder(root: Path) -> None:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as refused:
+        raise _no_folder(root, refused.strerror or str(refused)) from refused
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise _no_folder(root, "it cannot be written to")
+
+
+def _no_folder(root: Path, reason: str) -> SettingsError:
+    return SettingsError(
+        "the folder of the embedded servers cannot be used",
+        detail=f"{root}: {reason}",
+        hint="Set WALRAS_HOME to a folder of yours, on a disk that can be written to",
+    )
 
 
 def _enter(house: House, users: FileLock, shards: int) -> Record:

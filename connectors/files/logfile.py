@@ -15,10 +15,11 @@ from msgspec import UNSET, UnsetType
 
 from state.errors import LogGap, SettingsError
 from state.log import RawBatch
+from walras_schemas import INT64_MAX
 
 NS_PER_MS = 1_000_000
 
-Positive = Annotated[int, msgspec.Meta(ge=1)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=INT64_MAX)]
 
 
 class LoggedMessage(Protocol):

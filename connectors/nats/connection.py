@@ -2,18 +2,22 @@
 
 Promise: the first connection is made within a deadline or told as unreachable; a later outage is
 borne with growing waits, told once in the log, and ends in an error at a limit. A line that is lost
-is known at once to whoever waits for an answer on it.
+is known at once to whoever waits for an answer on it. Whatever subject and headers the server took,
+the message is read: nats-py alone would break off at it, and again at each attempt.
 """
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
+from nats.protocol import parser
 from typing_extensions import override
 
 from state.errors import ServerUnreachable, SettingsError, WalrasError
@@ -35,6 +39,11 @@ class LineLost(NatsError):
 
     def __str__(self) -> str:
         return "the connection was lost"
+
+
+# To the server a form feed or a vertical tab is a part of a subject; nats-py would split at it.
+parser.MSG_RE = re.compile(rb"\AMSG ([^ \r\n]+) (\d+) (([^ \r\n]+) )?(\d+)\r\n")
+parser.HMSG_RE = re.compile(rb"\AHMSG ([^ \r\n]+) (\d+) (([^ \r\n]+) )?(\d+) (\d+)\r\n")
 
 
 class Delivery(NamedTuple):
@@ -82,7 +91,7 @@ class Line(Client):
     ) -> None:
         deliver = self._straight.get(sid)
         if deliver and reply:
-            deliver(Delivery(subject.decode(), reply.decode(), data, headers))
+            deliver(Delivery(_readable(subject), reply.decode(), data, headers))
         else:
             await super()._process_msg(sid, subject, reply, data, headers)
 
@@ -93,6 +102,23 @@ class Line(Client):
     async def on_found(self) -> None:
         """What the client calls when it has connected again."""
         self._lost.clear()
+
+    @override
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        """The message; bytes of its subject that are no UTF-8 are written out in hexadecimals."""
+        readable = _readable(subject).encode()
+        message: Msg = super()._build_message(sid, readable, reply, data, headers)
+        return message
+
+    @override
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        """The headers, or none where they cannot be read."""
+        try:
+            return await super()._process_headers(headers)
+        except (IndexError, UnicodeDecodeError):
+            return None
 
     async def unless_lost(self, talk: Coroutine[Any, Any, T]) -> T:
         """What comes of the talk; `LineLost` as soon as the line is, or when it is already."""
@@ -106,6 +132,10 @@ class Line(Client):
             talking.cancel()
             losing.cancel()
             await asyncio.gather(talking, losing, return_exceptions=True)
+
+
+def _readable(subject: bytes) -> str:
+    return subject.decode(errors="backslashreplace")
 
 
 async def connect(url: str, *, name: str) -> Line:

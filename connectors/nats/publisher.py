@@ -210,7 +210,7 @@ def _refused(message: Announcement, failure: Exception) -> WalrasError:
 
 def _untold() -> ServerUnreachable:
     return ServerUnreachable(
-        "The results of a window are not known to be out",
+        "the results of a window are not known to be out",
         detail="the flow ended while it waited for NATS",
         hint="Nothing is lost: they are in the ledger and leave at the next start",
     )

@@ -143,7 +143,7 @@ def _hang_up(conn: Connection | None) -> None:
 
 def _closed(shard: int) -> ServerUnreachable:
     return ServerUnreachable(
-        f"A window of shard {shard} is not known to be in the ledger",
+        f"a window of shard {shard} is not known to be in the ledger",
         detail="the flow ended while it waited for Postgres",
         hint="Nothing is lost: the next start reads the log from the ledger's position",
     )

@@ -31,7 +31,7 @@ def connection_parameters(dsn: str) -> dict[str, Any]:
     except ProgrammingError:
         # The cause is left out on purpose: it quotes the text, which may hold a password.
         raise SettingsError(
-            "The address of Postgres cannot be read",
+            "the address of Postgres cannot be read",
             detail="it is neither a postgresql:// URI nor a list of key=value pairs",
             hint="Write it like postgresql://user:password@host:5432/database",
         ) from None

@@ -107,7 +107,7 @@ def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
 
 def _in_two_shards(shard: int, markets: Sequence[str]) -> LogError:
     return LogError(
-        "A market came up in a second shard",
+        "a market came up in a second shard",
         detail=f"shard {shard} opened {', '.join(markets)}, of which another shard keeps one",
         hint="A market's messages belong in one stream: has the number of shards been changed?",
     )

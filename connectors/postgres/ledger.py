@@ -149,7 +149,7 @@ def _require_next(row: ShardRow, closed: ClosedWindow) -> None:
     """Refuse a window that does not follow the last one in the ledger."""
     if row.next_seq < closed.first_seq:
         raise LogGap(
-            f"Messages of shard {closed.shard} are missing",
+            f"messages of shard {closed.shard} are missing",
             detail=f"the ledger has to read {row.next_seq} next, "
             f"but window {closed.window_id} begins at {closed.first_seq}",
             hint="If the ledger was set back to an earlier state, start again: the log is read "
@@ -165,7 +165,7 @@ def _require_next(row: ShardRow, closed: ClosedWindow) -> None:
 
 def _diverged(closed: ClosedWindow, *, ledger: str, log: str) -> LedgerDiverged:
     return LedgerDiverged(
-        f"Window {closed.window_id} of shard {closed.shard} is not what the ledger holds",
+        f"window {closed.window_id} of shard {closed.shard} is not what the ledger holds",
         detail=f"the ledger has {ledger}; the log gives {log}",
         hint="Keep both and replay the log into an empty ledger: the first window that differs "
         "shows where they part",

@@ -67,7 +67,7 @@ def _apply_missing(runner: DatabaseBackend, migrations: Path) -> list[str]:
 
 def _refusal(refused: psycopg.Error) -> SettingsError:
     return SettingsError(
-        "The ledger's schema could not be brought up to date",
+        "the ledger's schema could not be brought up to date",
         detail=" ".join(str(refused).split()),
         hint="Give walras a database of its own, and a user who may create schemas in it",
     )

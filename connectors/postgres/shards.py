@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from psycopg import Connection
 from psycopg.rows import class_row
 
+from connectors.postgres.connect import reaching
 from state.errors import LedgerDiverged, LogReplaced, SettingsError, ShardReplaced
 from state.shard import StreamIdentity, Token
 
@@ -20,6 +21,7 @@ _LOCK: Final = """
     SELECT shard, token, next_seq, stream_time_ns, stream, stream_created_ns, window_ms, digest
     FROM ledger.shard WHERE shard = %s FOR UPDATE
 """
+_READ: Final = "SELECT coalesce(sum(next_seq - 1), 0)::bigint FROM ledger.shard"
 _REPLACE_WRITER: Final = "UPDATE ledger.shard SET token = token + 1 WHERE shard = %s"
 
 
@@ -62,6 +64,14 @@ def claim_shard(
     return row._replace(token=row.token + 1)
 
 
+def read_messages(conn: Connection) -> int:
+    """How many messages of its logs the ledger has read."""
+    with reaching():
+        row = conn.execute(_READ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def require_own(row: ShardRow, token: Token) -> None:
     """Stop a writer that a successor has replaced."""
     if row.token != token:
@@ -71,7 +81,7 @@ def require_own(row: ShardRow, token: Token) -> None:
 def replaced(shard: int, *, detail: str) -> ShardReplaced:
     """The failure of a writer whose token is not the ledger's any more."""
     return ShardReplaced(
-        f"Another worker has claimed shard {shard}",
+        f"another worker has claimed shard {shard}",
         detail=detail,
         hint="This one stops. If no other was meant to run, end it and start this one again",
     )
@@ -81,7 +91,7 @@ def _require_same_log(row: ShardRow, identity: StreamIdentity) -> None:
     built_from = StreamIdentity(row.stream, row.stream_created_ns)
     if built_from != identity:
         raise LogReplaced(
-            "The log is not the one the ledger was built from",
+            "the log is not the one the ledger was built from",
             detail=f"shard {row.shard} follows stream {_told(built_from)}, not {_told(identity)}",
             hint="Restore that stream, or start with an empty ledger",
         )
@@ -94,7 +104,7 @@ def _told(identity: StreamIdentity) -> str:
 def _require_same_window(row: ShardRow, window_ms: int) -> None:
     if row.window_ms != window_ms:
         raise SettingsError(
-            "The window length is not the ledger's",
+            "the window length is not the ledger's",
             detail=f"shard {row.shard} was cut into windows of {row.window_ms} ms, "
             f"the setting says {window_ms} ms",
             hint=f"Set WALRAS_WINDOW_MS={row.window_ms}, or start with an empty ledger",

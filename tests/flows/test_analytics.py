@@ -208,6 +208,26 @@ def test_last_windows_are_counted_by_rows(ledger: duckdb.DuckDBPyConnection) -> 
     assert [first_of_last(ledger, last) for last in (1, 2, 9)] == [SECOND, FIRST, FIRST]
 
 
+@pytest.mark.parametrize(
+    ("of", "market", "agent", "since"),
+    [
+        (Question.SINCE_BIDS, "m1", None, SECOND),
+        (Question.SINCE_BIDS, "m1", "a2", SECOND),
+        (Question.SINCE_BIDS, "m1", "a1", FIRST),
+        (Question.SINCE_BIDS, "m1", "a4", 0),
+        (Question.SINCE_BIDS, "m2", None, 0),
+        (Question.SINCE_PRICES, "m1", None, SECOND),
+        (Question.SINCE_PRICES, None, None, SECOND),
+        (Question.SINCE_PRICES, "m2", None, 0),
+    ],
+)
+def test_last_windows_are_those_that_answer(
+    ledger: duckdb.DuckDBPyConnection, of: Question, market: str, agent: str, since: int
+) -> None:
+    """An agent that paused for a minute would be told that it never bid."""
+    assert since == first_of_last(ledger, 1, of=of, market=market, agent=agent)
+
+
 def broken(ledger: duckdb.DuckDBPyConnection) -> list[str]:
     return [
         promise for promise, count in told(ledger, Question.BOOKS, "promise violations") if count

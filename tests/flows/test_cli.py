@@ -86,6 +86,22 @@ def test_a_wrong_setting_is_told(walras: Walras, monkeypatch: pytest.MonkeyPatch
     )
 
 
+def test_a_folder_that_cannot_be_made_is_told(
+    walras: Walras, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A WALRAS_HOME with a slip in it must not end in a traceback."""
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("WALRAS_HOME", str(file / "home"))
+    assert walras("windows") == Said(
+        code=2,
+        out="",
+        err="error: the folder of the embedded servers cannot be used\n"
+        f"  {file}/home: Not a directory\n"
+        "  Set WALRAS_HOME to a folder of yours, on a disk that can be written to\n",
+    )
+
+
 def test_a_reader_may_leave() -> None:
     """`walras schemas --json | head -1` must not end in a complaint."""
     reads, writes = os.pipe()
@@ -169,3 +185,12 @@ def test_tables_tell_units() -> None:
     table = table_of(answer, title="Paid")
     shown = [[str(each) for each in column.cells] for column in table.columns]
     assert shown == [["1.5", ""], ["1234.5 ms", ""]]
+
+
+def test_credits_stand_with_their_points_in_line() -> None:
+    """A column read by its length would make 22.8 credits look less than 1.000001."""
+    rows = ((22_800_000,), (None,), (-1_000_001,), (0,))
+    table = table_of(Answer(columns=("paid_micros",), rows=rows), title="Paid")
+    assert [["22.800000", "", "-1.000001", "0.000000"]] == [
+        [str(each) for each in column.cells] for column in table.columns
+    ]

@@ -67,6 +67,22 @@ def test_silent_servers_are_found_with_a_hint(tmp_path: Path) -> None:
     assert all(each.hint for each in findings)
 
 
+@pytest.mark.parametrize(
+    ("silent", "trouble"),
+    [
+        ({"nats_url": f"nats://{NOBODY}"}, "log: NATS"),
+        ({"postgres_dsn": f"postgresql://u:p@{NOBODY}/x"}, "ledger: Postgres"),
+    ],
+)
+def test_a_server_of_ones_own_is_looked_at_alone(
+    tmp_path: Path, silent: dict[str, str], trouble: str
+) -> None:
+    """That the embedded one beside it does not run yet says nothing about the one that was set."""
+    settings = Settings.model_validate({"home": tmp_path} | silent)
+    assert troubles(settings) == [trouble]
+    assert found(settings)["servers"].health is Health.WARN
+
+
 def test_what_up_would_make_is_missed(settings: Settings) -> None:
     """Streams and schema that are not there stop every bid: the doctor says so, and makes none."""
     assert troubles(settings) == ["log: streams", "ledger: schema"]
@@ -105,5 +121,7 @@ def test_the_exit_code_says_it(
     walras = shell(capsys)
     sick = walras("doctor")
     ready(settings)
-    assert (sick.code, walras("doctor").code) == (1, 0)
+    assert (sick.code, walras("doctor").code) == (2, 0)
     assert "fail  ledger: schema" in sick.out
+    monkeypatch.setenv("WALRAS_NATS_URL", f"nats://{NOBODY}")
+    assert walras("doctor").code == 3

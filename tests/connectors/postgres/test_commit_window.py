@@ -142,7 +142,7 @@ def test_another_window_in_the_same_place_is_refused(conn: Connection, case: str
     token = claim_log(conn).token
     first = busy_window()
     commit_window(conn, first, token=token)
-    with pytest.raises(LedgerDiverged, match=f"Window .* of shard 0.*{first.digest.hex()}"):
+    with pytest.raises(LedgerDiverged, match=f"window .* of shard 0.*{first.digest.hex()}"):
         commit_window(conn, DIVERGED[case](first), token=token)
 
 
