@@ -19,8 +19,8 @@ CLEARING = [
     Mutant(
         "densities compared half as finely",
         CLEAR,
-        "scale = 2 * max((weight for _, _, weight in weighed), default=1).bit_length()",
-        "scale = max((weight for _, _, weight in weighed), default=1).bit_length()",
+        "scale = 2 * max(weights, default=1).bit_length()",
+        "scale = max(weights, default=1).bit_length()",
     ),
     Mutant(
         "a bundle's density is its limit",
