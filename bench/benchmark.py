@@ -48,8 +48,14 @@ class Benchmark:
         at, began, machine = datetime.now(UTC), time.monotonic(), describe(self.folder)
         self._warn(machine.load_before, machine.processors)
         measured = [self._measure(each, compared=True) for each in self.preset.compared]
-        rate = measured[0].median(lambda repetition: repetition.drained.rate)
-        paced = [self._pace(each, rate=each.share * rate) for each in self.preset.paced]
+        rates = {
+            each.workload.per_message: each.median(lambda repetition: repetition.drained.rate)
+            for each in measured
+        }
+        paced = [
+            self._pace(each, rate=each.share * rates[each.per_message])
+            for each in self.preset.paced
+        ]
         measured += [self._measure(each, compared=False) for each in self.preset.others]
         return Report(
             preset=self.preset.name,
@@ -87,9 +93,11 @@ class Benchmark:
             )
 
     def _pace(self, planned: Pace, *, rate: float) -> PacedRuns:
-        per_window = round(rate * planned.window_ms / MS_PER_S)
+        messages = round(rate * planned.window_ms / MS_PER_S / planned.per_message)
+        per_window = planned.per_message * max(1, messages)
         workload = Workload(
-            name=f"windows of {planned.window_ms} ms",
+            name=f"windows of {planned.window_ms} ms, {planned.per_message} a message",
+            per_message=planned.per_message,
             bids=per_window * round(planned.seconds * MS_PER_S / planned.window_ms),
             per_window=per_window,
             window_ms=planned.window_ms,

@@ -22,17 +22,17 @@ from bench.stand import Stand
 from bench.usage import cpu_s, roots, watching
 from bench.workload import Workload, bids
 from connectors.nats.client import commands
-from connectors.nats.outbox import BATCH_MAX, Outbox
+from connectors.nats.outbox import Outbox
 from connectors.nats.streams import FINEST_TICK_MS
 from connectors.nats.ticker import ticking
 from flows.deployment import Servers
 from state.errors import WalrasError
-from state.settlement import Announcement, Settlement
+from state.settlement import Settlement
 from walras_schemas import uuid7_ms
 
 BURST_S: Final = 0.02
-"""An atomic batch costs the server some milliseconds, however small it is."""
-IN_FLIGHT_BATCHES: Final = 32
+WARM_UP_S: Final = 2.0
+MS_PER_S: Final = 1000
 SILENCE_S: Final = 30.0
 LOOK_AGAIN_S: Final = 0.05
 NS_PER_MS: Final = 1_000_000
@@ -62,7 +62,14 @@ class Paced:
         return self.latency_ms_p99 / self.window_ms
 
 
-def pace(stand: Stand, ledger: Servers, workload: Workload, *, rate: float) -> Paced:
+def pace(
+    stand: Stand,
+    ledger: Servers,
+    workload: Workload,
+    *,
+    rate: float,
+    warm_up_s: float = WARM_UP_S,
+) -> Paced:
     """Publish the workload at `rate` into a running flow, and wait until all is committed."""
     with apart() as worker, apart() as publisher:
         publisher.run(open_now, ledger.nats_url, workload)
@@ -70,7 +77,7 @@ def pace(stand: Stand, ledger: Servers, workload: Workload, *, rate: float) -> P
         kinds = roots(stand.home, worker=worker.pid)
         with watching(kinds) as watch:
             began, before = time.perf_counter(), cpu_s(kinds)
-            live = worker.start(work, ledger, workload)
+            live = worker.start(work, ledger, workload, warm_up_s=warm_up_s)
             sent_rate = publisher.run(publish_at, ledger.nats_url, workload, rate=rate)
             latency_ms, digest = live.result()
             seconds, after = time.perf_counter() - began, cpu_s(kinds)
@@ -96,7 +103,7 @@ def open_now(url: str, workload: Workload) -> None:
     """Open the workload's market and grant the credits."""
 
     async def opening() -> None:
-        async with commands(url, in_flight=IN_FLIGHT_BATCHES) as outbox:
+        async with commands(url) as outbox:
             await open_market(outbox, workload)
 
     asyncio.run(opening())
@@ -108,8 +115,8 @@ def publish_at(url: str, workload: Workload, *, rate: float) -> float:
 
 
 async def _publish_at(url: str, workload: Workload, rate: float) -> float:
-    size = max(1, min(BATCH_MAX, round(rate * BURST_S / workload.per_message)))
-    async with commands(url, in_flight=IN_FLIGHT_BATCHES) as outbox:
+    size = max(1, round(rate * BURST_S / workload.per_message))
+    async with commands(url) as outbox:
         await next_window(workload.window_ms)
         began = time.perf_counter()
         await _send_bursts(outbox, workload, size=size, pause_s=size * workload.per_message / rate)
@@ -120,14 +127,15 @@ async def _send_bursts(outbox: Outbox, workload: Workload, *, size: int, pause_s
     began, messages, receipts = time.perf_counter(), bids(workload), []
     for number in count():
         await asyncio.sleep(began + number * pause_s - time.perf_counter())
-        burst = [Announcement(m.subject, m.msg_id, m.payload) for m in islice(messages, size)]
+        burst = list(islice(messages, size))
         if not burst:
             break
-        receipts.append(await outbox.post_batch(burst))
+        # One by one, as agents send: an atomic batch costs the broker milliseconds, however small.
+        receipts += [await outbox.post(m.subject, m.payload, msg_id=m.msg_id) for m in burst]
     await asyncio.gather(*receipts)
 
 
-def work(servers: Servers, workload: Workload) -> tuple[list[float], str]:
+def work(servers: Servers, workload: Workload, *, warm_up_s: float) -> tuple[list[float], str]:
     """Run the flow in this process until all is committed: latencies in ms, and the digest."""
     latencies, stop = Latencies(), threading.Event()
     course = Course(on_commit=latencies.note)
@@ -140,7 +148,7 @@ def work(servers: Servers, workload: Workload) -> tuple[list[float], str]:
             detail=f"{course.bids} of {workload.bids} bids are committed",
             hint="Look for what else keeps the machine busy, or ask for a lower rate",
         )
-    return latencies.ms(), course.digest
+    return latencies.ms(warm_up_s=warm_up_s), course.digest
 
 
 @dataclass(slots=True)
@@ -153,13 +161,15 @@ class Latencies:
         """Take the time of a window's commit."""
         self.committed.append((time.time_ns(), [bid.event_id for bid in window.bids]))
 
-    def ms(self) -> list[float]:
-        """From each bid's id to its commit."""
-        return [
-            committed_ns / NS_PER_MS - uuid7_ms(event_id)
+    def ms(self, *, warm_up_s: float = 0.0) -> list[float]:
+        """From each bid's id to its commit, but for the bids of the first moments."""
+        made = [
+            (uuid7_ms(event_id), committed_ns / NS_PER_MS)
             for committed_ns, event_ids in self.committed
             for event_id in event_ids
         ]
+        from_ms = min(made_ms for made_ms, _ in made) + warm_up_s * MS_PER_S
+        return [committed_ms - made_ms for made_ms, committed_ms in made if made_ms >= from_ms]
 
 
 def _ticks(url: str, window_ms: int) -> AbstractContextManager[None]:

@@ -15,10 +15,11 @@ HUNDRED: Final = "100 a message"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """A live run: its rate is a share of what the flow drained of single bids in this benchmark."""
+    """A live run: its rate is a share of what the flow drained of such messages before."""
 
     window_ms: int
     seconds: float
+    per_message: int = 1
     share: float = 0.5
 
 
@@ -29,7 +30,7 @@ class Preset:
     name: str
     runs: int
     compared: tuple[Workload, ...]
-    """With stages alone and peers beside them; the first one sets the rate of the paced runs."""
+    """With stages alone and peers beside them; their rates set those of the paced runs."""
     others: tuple[Workload, ...]
     paced: tuple[Pace, ...]
     peer_bids_max: int | None = None
@@ -44,7 +45,7 @@ QUICK: Final = Preset(
         Workload(name=HUNDRED, bids=100_000, per_message=100, agents=1_000),
     ),
     others=(),
-    paced=(Pace(window_ms=100, seconds=5),),
+    paced=(Pace(window_ms=100, seconds=5, per_message=100),),
     peer_bids_max=2_000,
 )
 
@@ -63,7 +64,11 @@ FULL: Final = Preset(
         Workload(name="bundles of four", bids=100_000, bundles=True),
         Workload(name="bundles, 100 a message", bids=200_000, per_message=100, bundles=True),
     ),
-    paced=(Pace(window_ms=1_000, seconds=12), Pace(window_ms=100, seconds=8)),
+    paced=(
+        Pace(window_ms=1_000, seconds=12, per_message=100),
+        Pace(window_ms=100, seconds=8, per_message=100),
+        Pace(window_ms=1_000, seconds=12),
+    ),
 )
 
 PRESETS: Final = {preset.name: preset for preset in (QUICK, FULL)}

@@ -14,7 +14,7 @@ from typing import Final
 
 import psutil
 
-LOOK_AGAIN_S: Final = 0.25
+LOOK_AGAIN_S: Final = 1.0
 MIB: Final = 1 << 20
 
 

@@ -17,7 +17,7 @@ def test_every_command_is_timed() -> None:
         stand(folder, window_ms=LIVE.window_ms) as place,
         place.ledger() as ledger,
     ):
-        paced = pace(place, ledger, LIVE, rate=1000)
+        paced = pace(place, ledger, LIVE, rate=1000, warm_up_s=0)
         assert shard_digests(ledger)[SHARD] == paced.digest
     assert LIVE.bids == paced.bids
     assert 0 < paced.latency_ms_p50 <= paced.latency_ms_p99 <= paced.latency_ms_max
@@ -31,3 +31,12 @@ def test_time_runs_from_the_id_to_the_commit() -> None:
     began_ms = 0x0199A0B1C2D3
     latencies = Latencies([((began_ms + 42) * 1_000_000, [event_id])])
     assert [42.0] == latencies.ms()
+
+
+def test_the_first_moments_are_left_out() -> None:
+    """A flow that starts beside the first bids would be told as one that is slow for ever."""
+    began_ms = 0x0199A0B1C2D3
+    first, later = (f"0199a0b1-c{ms:03x}-7000-8000-000000000000" for ms in (0x2D3, 0x2D3 + 1000))
+    latencies = Latencies([((began_ms + 1500) * 1_000_000, [first, later])])
+    assert [500.0] == latencies.ms(warm_up_s=1)
+    assert [1500.0, 500.0] == latencies.ms()
