@@ -53,16 +53,16 @@ FULL: Final = Preset(
     name="full",
     runs=3,
     compared=(
-        Workload(name=SINGLE, bids=200_000),
-        Workload(name=HUNDRED, bids=400_000, per_message=100),
+        Workload(name=SINGLE, bids=100_000),
+        Workload(name=HUNDRED, bids=200_000, per_message=100),
     ),
     others=(
-        Workload(name="1 000 agents", bids=150_000, agents=1_000),
-        Workload(name="100 000 agents", bids=150_000, agents=100_000),
+        Workload(name="1 000 agents", bids=100_000, agents=1_000),
+        Workload(name="100 000 agents", bids=100_000, agents=100_000),
         Workload(name="windows of 1 000", bids=100_000, per_window=1_000, window_ms=100),
         Workload(name="windows of 100 000", bids=200_000, per_window=100_000, window_ms=4_000),
         Workload(name="bundles of four", bids=100_000, bundles=True),
-        Workload(name="bundles, 100 a message", bids=200_000, per_message=100, bundles=True),
+        Workload(name="bundles, 100 a message", bids=100_000, per_message=100, bundles=True),
     ),
     paced=(
         Pace(window_ms=1_000, seconds=12, per_message=100),
