@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import nats
 from nats.aio.msg import Msg
+from nats.js.api import ConsumerConfig
 from sqlalchemy import BigInteger, String, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -21,6 +22,7 @@ from bench.peers.contract import Job, PeerRun
 from connectors.nats.subjects import stream_name
 
 MS_PER_S: Final = 1000
+ACK_WAIT_S: Final = 600.0
 
 
 class Base(DeclarativeBase):
@@ -74,7 +76,8 @@ async def _run(job: Job, *, commit_each_bid: bool) -> PeerRun:
 
 async def _consume(job: Job, market: "Market", *, one_by_one: bool) -> None:
     nc = await nats.connect(job.nats_url)
-    consumer = await nc.jetstream().pull_subscribe("", stream=stream_name(0))
+    patient = ConsumerConfig(ack_wait=ACK_WAIT_S)  # it has no answer to a bid that comes twice
+    consumer = await nc.jetstream().pull_subscribe("", stream=stream_name(0), config=patient)
     seq = 0
     while seq < job.last_seq and market.bids < job.bids_max:
         messages = await consumer.fetch(job.fetch(seq), timeout=5)

@@ -197,6 +197,13 @@ def test_each_field_of_each_row_changes_the_digest(kind: str, name: str) -> None
     assert digest() != digest({kind: [changed(ROWS[kind], name)]})
 
 
+@pytest.mark.parametrize("name", Bid.__struct_fields__)
+def test_each_field_of_a_bundle_changes_the_digest(name: str) -> None:
+    """Its line is made in another way than that of a unit bid."""
+    whole = bundle(5, "a1", limit=9, gpu=2, cpu=1)
+    assert digest({"bids": [whole]}) != digest({"bids": [changed(whole, name)]})
+
+
 @pytest.mark.parametrize("kind", ROWS)
 def test_each_row_changes_the_digest(kind: str) -> None:
     """A row that is missing, or there twice, is another ledger."""
