@@ -274,12 +274,14 @@ def test_results_that_were_thrown_away_change_no_quote(market: Market) -> None:
         wait_for(ask(nc, "STREAM.DELETE.RESULTS"))
         wait_for(ask(nc, "STREAM.CREATE.RESULTS", results_config()))
     before = set(market.quotes())
+
+    def told() -> set[tuple[str, str, int]]:
+        return set(market.quotes()) - before
+
     pricing = start_pricing(market.servers)
-    market.bid_until(market.is_fresh)
+    market.bid_until(lambda: {"cpu", "gpu"} == {of.rpartition(".")[2] for of, _, _ in told()})
     end(pricing)
-    told = set(market.quotes()) - before
-    assert {"cpu", "gpu"} == {subject.rpartition(".")[2] for subject, _, _ in told}
-    assert told <= set(market.undisturbed_quotes())
+    assert told() <= set(market.undisturbed_quotes())
 
 
 def test_a_choice_that_changed_before_a_kill_quotes_no_window_again(market: Market) -> None:
