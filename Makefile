@@ -31,7 +31,7 @@ format: setup ## Rewrite the code in the house's format and mend what ruff can m
 demo: setup ## Run a market of simulated agents for about 20 seconds, then show its books
 	$(RUN) walras demo
 
-bench: setup ## Measure how fast this machine clears markets, in under ten minutes (bench/results)
+bench: setup ## Measure how fast this machine clears markets (bench/results)
 	$(RUN) python -m bench full
 
 chaos: setup ## Kill, freeze and cut off a deployment at random, then check it (MINUTES=3 SEED=7)

@@ -101,7 +101,7 @@ def _costs(axis: Axes, measured: Sequence[Measured]) -> None:
         axis.barh(names, costs, left=left, color=COLOURS[kind], label=kind)
         left = [before + cost for before, cost in zip(left, costs, strict=True)]
     axis.set_title("Processor microseconds a command", loc="left")
-    axis.legend(frameon=False, loc="lower right")
+    axis.legend(frameon=False, loc="upper right")
     axis.invert_yaxis()
 
 
