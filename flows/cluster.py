@@ -101,7 +101,7 @@ def _ended(codes: Mapping[int, int]) -> WalrasError:
     kinds = {kind.exit_code: kind for kind in WalrasError.__subclasses__()}
     met = [kinds[code] for code in codes.values() if code in kinds]
     return (met or [WalrasError])[0](
-        "A process of the flow ended, and the others with it",
+        "a process of the flow ended, and the others with it",
         detail=", ".join(f"process {at} with exit code {code}" for at, code in codes.items()),
         hint="Their own messages stand above",
     )

@@ -45,7 +45,7 @@ def lock_shard(conn: Connection, shard: int) -> ShardRow:
         row = cursor.execute(_LOCK, [shard]).fetchone()
     if row is None:
         raise LedgerDiverged(
-            f"The ledger does not know shard {shard}",
+            f"the ledger does not know shard {shard}",
             detail="it did when the shard was claimed",
             hint="It was emptied, or is being restored: start again when it is whole",
         )
