@@ -2,8 +2,9 @@
 
 - `servers` (session): an embedded nats-server and Postgres in a folder of their own. The first
   test that asks waits about three seconds. They end with the test run, however that ends.
-- `nats_url`: NATS for this test alone, mapped to `SHARDS` shards; it has no stream at first, and
-  whatever the test made is deleted after it.
+- `nats_url`: a nats-server for this test alone, about 40 ms, mapped to `SHARDS` shards. One server
+  for all would need their streams deleted, and a name that is used again at once may be refused:
+  what was deleted is still being removed (nats-server pull request 8474).
 - `nc`: a connection to it. It lives on the connectors' own loop: `wait_for(something(nc))`.
 - `postgres_dsn`: an empty database for this test alone, about 50 ms, dropped after it.
 
@@ -22,10 +23,10 @@ import pytest
 from nats.aio.client import Client
 from psycopg.sql import SQL, Identifier
 
+from connectors.embedded.nats_server import start_nats
 from connectors.embedded.servers import Servers, embedded
-from connectors.nats.api import ask
 from connectors.nats.connection import connected
-from connectors.nats.loop import held, wait_for
+from connectors.nats.loop import held
 
 SHARDS = 4
 
@@ -52,11 +53,21 @@ def servers() -> Iterator[Servers]:
         yield running
 
 
+@contextmanager
+def own_nats() -> Iterator[str]:
+    """A nats-server for the block, with nothing in it."""
+    with open_folder() as folder:
+        server = start_nats(folder, shards=SHARDS)
+        try:
+            yield server.url
+        finally:
+            server.stop()
+
+
 @pytest.fixture
-def nats_url(servers: Servers) -> Iterator[str]:
-    yield servers.nats_url
-    with held(connected(servers.nats_url, name="clean up")) as nc:
-        wait_for(delete_streams(nc))
+def nats_url() -> Iterator[str]:
+    with own_nats() as url:
+        yield url
 
 
 @pytest.fixture
@@ -72,10 +83,3 @@ def postgres_dsn(servers: Servers) -> Iterator[str]:
         owner.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
         yield urlunsplit(urlsplit(servers.postgres_dsn)._replace(path=f"/{name}"))
         owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
-
-
-async def delete_streams(nc: Client) -> None:
-    """Leave nothing of a test behind, logs that deny a purge included."""
-    names = await ask(nc, "STREAM.NAMES")
-    for name in names["streams"] or []:
-        await ask(nc, f"STREAM.DELETE.{name}")

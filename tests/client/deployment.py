@@ -13,13 +13,11 @@ from psycopg.sql import SQL, Identifier
 
 from connectors.embedded.servers import Servers
 from connectors.nats.client import CommandClient, open_commands
-from connectors.nats.connection import connected
-from connectors.nats.loop import held, wait_for
 from flows import deployment
 from flows.queries import serving_queries
 from flows.settings import Settings
 from flows.worker import Servers as Places
-from tests.servers import SHARDS, delete_streams
+from tests.servers import SHARDS, own_nats
 from walras_client import WalrasClient, new_event_id
 from walras_schemas import CommandBase, CreditsGranted, MarketOpened, ResourceRules, subjects
 
@@ -78,14 +76,14 @@ class Deployment:
 
 @contextmanager
 def deployed(servers: Servers) -> Iterator[Deployment]:
-    """A deployment on the tests' own servers, with a database of its own."""
+    """A deployment with a nats-server and a database of its own."""
     with (
+        own_nats() as nats_url,
         fresh_database(servers.postgres_dsn) as postgres_dsn,
-        no_streams_after(servers.nats_url),
-        running(servers.nats_url, postgres_dsn),
-        open_commands(servers.nats_url) as commands,
+        running(nats_url, postgres_dsn),
+        open_commands(nats_url) as commands,
     ):
-        yield Deployment(servers.nats_url, postgres_dsn, commands)
+        yield Deployment(nats_url, postgres_dsn, commands)
 
 
 @contextmanager
@@ -124,11 +122,3 @@ def fresh_database(postgres_dsn: str) -> Iterator[str]:
         owner.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
         yield urlunsplit(urlsplit(postgres_dsn)._replace(path=f"/{name}"))
         owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
-
-
-@contextmanager
-def no_streams_after(nats_url: str) -> Iterator[None]:
-    """Delete whatever streams the block left."""
-    yield
-    with held(connected(nats_url, name="clean up")) as nc:
-        wait_for(delete_streams(nc))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from typing import Final
 
 import psutil
@@ -17,7 +18,7 @@ from connectors.embedded.nats_server import NatsServer, start_nats
 from connectors.embedded.postgres_server import PostgresServer, start_postgres
 from connectors.embedded.servers import Servers
 from connectors.nats.connection import Line, connected
-from connectors.nats.loop import held, wait_for
+from connectors.nats.loop import held
 from connectors.postgres.migrate import migrate
 from flows.settings import Settings
 from tests.connectors.nats.logs import LOG_BYTES, eventually, last_seq, make_streams
@@ -25,7 +26,7 @@ from tests.crash.books import books, database, published_up_to, read_up_to, told
 from tests.crash.log import TICK, next_window, say, write_window
 from tests.crash.process import PATIENT, WITHIN_S, Limits, Up, up
 from tests.crash.stand import replayed
-from tests.servers import delete_streams, open_folder
+from tests.servers import open_folder
 
 TEMPLATE: Final = "ground_template"
 WINDOW_MS: Final = 250
@@ -45,6 +46,12 @@ class Ground:
 
     def start_nats(self) -> None:
         self.nats = start_nats(self.folder / "nats", shards=1)
+
+    def empty_nats(self) -> None:
+        """A server without streams, where the one was that had them."""
+        self.nats.stop()
+        rmtree(self.folder / "nats" / "jetstream")
+        self.start_nats()
 
     def start_postgres(self) -> None:
         self.postgres = start_postgres(self.folder / "postgres")
@@ -171,13 +178,13 @@ def _last_window(ledger: Connection) -> int:
 @contextmanager
 def market(on: Ground, *, log_bytes: int = LOG_BYTES) -> Iterator[Market]:
     """An empty log and an empty ledger, gone after the block."""
-    with (
-        database(on.postgres.dsn, template=TEMPLATE) as dsn,
-        held(connected(on.nats.url, name="test")) as nc,
-    ):
-        make_streams(nc, shards=1, max_bytes=log_bytes)
-        settings = Settings(nats_url=on.nats.url, postgres_dsn=dsn, window_ms=WINDOW_MS)
-        try:
+    try:
+        with (
+            database(on.postgres.dsn, template=TEMPLATE) as dsn,
+            held(connected(on.nats.url, name="test")) as nc,
+        ):
+            make_streams(nc, shards=1, max_bytes=log_bytes)
+            settings = Settings(nats_url=on.nats.url, postgres_dsn=dsn, window_ms=WINDOW_MS)
             yield Market(on, nc, settings)
-        finally:
-            wait_for(delete_streams(nc))
+    finally:
+        on.empty_nats()

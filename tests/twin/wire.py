@@ -85,7 +85,7 @@ def _read_json(payload: bytes) -> Any:
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError("payload too large")
     text = payload.decode("utf-8")
-    if _nesting(text) > MAX_NESTING:
+    if _is_too_deep(text):
         raise ValueError("nested too deep")
     return json.loads(
         text,
@@ -96,12 +96,13 @@ def _read_json(payload: bytes) -> Any:
     )
 
 
-def _nesting(text: str) -> int:
-    depth = deepest = 0
-    for mark in re.findall(r"[\[\]{}]", _JSON_STRING.sub("", text)):
-        depth += 1 if mark in "[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _is_too_deep(text: str) -> bool:
+    depth = 0
+    for mark in re.finditer(r"[\[\]{}]", _JSON_STRING.sub("", text)):
+        depth += 1 if mark[0] in "[{" else -1
+        if depth > MAX_NESTING:
+            return True
+    return False
 
 
 def _read_object(pairs: list[tuple[str, Any]]) -> Any:
