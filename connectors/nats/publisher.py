@@ -32,8 +32,11 @@ from state.errors import ServerUnreachable, WalrasError
 from state.settlement import Announcement, ClosedWindow, Settlement
 from state.shard import StreamIdentity
 
-WRONG_LAST_SEQUENCE: Final = 10071
-"""The server's code for a batch that the fence kept out."""
+KEPT_OUT: Final = {
+    10071,  # wrong last sequence: the fence has moved
+    10201,  # duplicate message id: asked before the fence is, while the server remembers the ids
+}
+"""The server's codes for a batch that another sender may have sent already."""
 
 Announce = Callable[[Settlement], Sequence[Announcement]]
 MarkPublished = Callable[[int, int], None]
@@ -189,7 +192,7 @@ async def _attempt_each(outbox: Outbox, batch: Sequence[Announcement]) -> list[U
 
 
 def _kept_out(failure: Exception) -> bool:
-    return isinstance(failure, APIError) and failure.err_code == WRONG_LAST_SEQUENCE
+    return isinstance(failure, APIError) and failure.err_code in KEPT_OUT
 
 
 def _patience() -> Patience:

@@ -79,6 +79,17 @@ def test_a_sleeper_tells_nothing_that_its_successor_told(forgetful: Client, nats
     assert 3 * (3 + MARK) == last_seq(forgetful, RESULTS)
 
 
+def test_a_short_sleep_too(nc: Client, nats_url: str) -> None:
+    """While the server remembers the ids it refuses them before it looks at the fence."""
+    make_streams(nc)
+    with open_publisher(nats_url) as sleeper, open_publisher(nats_url) as successor:
+        tell(sleeper, 6, range(3))
+        tell(successor, 7, range(3))
+        tell(sleeper, 7, range(3))
+        tell(sleeper, 8, range(3))
+    assert 3 * (3 + MARK) == last_seq(nc, RESULTS)
+
+
 def test_two_who_begin_at_once(forgetful: Client, nats_url: str) -> None:
     """Both found an empty stream; only one of two first batches can be right."""
     with open_publisher(nats_url) as one, open_publisher(nats_url) as other:
