@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from state.book import Bid
 from state.settlement import Announcement, CommandRow, PriceRow, Settlement
@@ -41,19 +42,43 @@ class _Outcome(msgspec.Struct, gc=False, omit_defaults=True):
     reason: RejectionReason | UnsetType = UNSET
 
 
+class _AgentResult(msgspec.Struct, gc=False, kw_only=True, tag_field="type", tag="agent_result"):
+    version: int = 1
+    market: str
+    agent_id: str
+    shard: int
+    window_id: int
+    balance_micros: int
+    part: int = 1
+    parts: int = 1
+    outcomes: Sequence[object]
+
+
+class _MarketWindow(msgspec.Struct, gc=False, kw_only=True, tag_field="type", tag="market_window"):
+    version: int = 1
+    market: str
+    shard: int
+    window_id: int
+    window_ms: int
+    digest: str
+    part: int = 1
+    parts: int = 1
+    prices: Sequence[object]
+
+
 def _agents(settlement: Settlement) -> Iterator[Announcement]:
+    shard, window_id = settlement.shard, settlement.window_id
     balances = {(row.market, row.agent): row.balance_micros for row in settlement.balances}
-    for (market, agent), listed in sorted(_outcomes(settlement).items()):
-        result = {
-            "type": "agent_result",
-            "version": 1,
-            "market": market,
-            "agent_id": agent,
-            "shard": settlement.shard,
-            "window_id": settlement.window_id,
-            "balance_micros": balances.get((market, agent), 0),
-        }
-        msg_id = f"{settlement.shard}:{settlement.window_id}:{market}:{agent}"
+    for (market, agent), listed in _outcomes(settlement).items():
+        result = _AgentResult(
+            market=market,
+            agent_id=agent,
+            shard=shard,
+            window_id=window_id,
+            balance_micros=balances.get((market, agent), 0),
+            outcomes=listed,
+        )
+        msg_id = f"{shard}:{window_id}:{market}:{agent}"
         yield from _in_parts(subjects.result(market, agent), msg_id, result, "outcomes", listed)
 
 
@@ -75,15 +100,14 @@ def _markets(settlement: Settlement, window_ms: int) -> Iterator[Announcement]:
     for row in settlement.prices:
         by_market.setdefault(row.market, []).append(_price(row))
     for market, prices in by_market.items():
-        window = {
-            "type": "market_window",
-            "version": 1,
-            "market": market,
-            "shard": settlement.shard,
-            "window_id": settlement.window_id,
-            "window_ms": window_ms,
-            "digest": settlement.digest.hex(),
-        }
+        window = _MarketWindow(
+            market=market,
+            shard=settlement.shard,
+            window_id=settlement.window_id,
+            window_ms=window_ms,
+            digest=settlement.digest.hex(),
+            prices=prices,
+        )
         msg_id = f"{settlement.shard}:{settlement.window_id}:{market}"
         yield from _in_parts(subjects.window(market), msg_id, window, "prices", prices)
 
@@ -91,17 +115,19 @@ def _markets(settlement: Settlement, window_ms: int) -> Iterator[Announcement]:
 def _in_parts(
     subject: str,
     msg_id: str,
-    message: dict[str, object],
+    told: _AgentResult | _MarketWindow,
     field: str,
     listed: Sequence[object],
 ) -> Iterator[Announcement]:
-    """The message with its list, in as many parts as the size of the list asks for."""
-    whole = _json.encode(listed)
-    fits = len(whole) - len(b"[]") <= PART_MAX_BYTES
-    parts = [msgspec.Raw(whole)] if fits else list(_parts(map(_json.encode, listed)))
+    """The message, with the list in it in as many parts as its size asks for."""
+    whole = _json.encode(told)
+    if len(whole) <= PART_MAX_BYTES:
+        yield Announcement(subject, f"{msg_id}:1", whole)
+        return
+    parts = list(_parts(map(_json.encode, listed)))
     for number, part in enumerate(parts, 1):
-        told = message | {"part": number, "parts": len(parts), field: part}
-        yield Announcement(subject, f"{msg_id}:{number}", _json.encode(told))
+        of_many = replace(told, part=number, parts=len(parts), **{field: part})
+        yield Announcement(subject, f"{msg_id}:{number}", _json.encode(of_many))
 
 
 def _parts(encoded: Iterable[bytes]) -> Iterator[list[msgspec.Raw]]:

@@ -20,12 +20,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-from nats.aio.client import Client
 from psycopg.sql import SQL, Identifier
 
 from connectors.embedded.nats_server import start_nats
 from connectors.embedded.servers import Servers, embedded
-from connectors.nats.connection import connected
+from connectors.nats.connection import Line, connected
 from connectors.nats.loop import held
 
 SHARDS = 4
@@ -71,7 +70,7 @@ def nats_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def nc(nats_url: str) -> Iterator[Client]:
+def nc(nats_url: str) -> Iterator[Line]:
     with held(connected(nats_url, name="test")) as opened:
         yield opened
 

@@ -8,18 +8,17 @@ the message is read: nats-py alone would break off at it, and again at each atte
 
 import asyncio
 import logging
-import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
-from nats.protocol import parser
 from typing_extensions import override
 
+from connectors.nats.frames import Deliver, Frames, readable
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 
 CONNECT_DEADLINE_S = 5.0
@@ -41,59 +40,26 @@ class LineLost(NatsError):
         return "the connection was lost"
 
 
-# To the server a form feed or a vertical tab is a part of a subject; nats-py would split at it.
-parser.MSG_RE = re.compile(rb"\AMSG ([^ \r\n]+) (\d+) (([^ \r\n]+) )?(\d+)\r\n")
-parser.HMSG_RE = re.compile(rb"\AHMSG ([^ \r\n]+) (\d+) (([^ \r\n]+) )?(\d+) (\d+)\r\n")
-
-
-class Delivery(NamedTuple):
-    """A message of a stream as the wire brings it."""
-
-    subject: str
-    reply: str
-    data: bytes
-    head: bytes | None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Its headers, read when somebody asks for them."""
-        return Client._parse_header_lines(self.head) if self.head else {}  # noqa: SLF001
-
-
-Deliver = Callable[[Delivery], None]
-
-
 class Line(Client):
     """A connection that tells whether it is lost; on its own it is soon found again."""
 
     def __init__(self) -> None:
         super().__init__()
         self._lost = asyncio.Event()
-        self._straight: dict[int, Deliver] = {}
+        self._ps = self._frames = Frames(self)
 
     @contextmanager
     def straight(self, subscription: Subscription, deliver: Deliver) -> Iterator[None]:
         """For a block, hand on what a consumer delivers as it comes; other messages go their way.
 
-        The client's own way (a message object, its headers, a queue, a task) costs as much again as
-        reading the message off the wire (docs/adr/0014). `deliver` must not raise.
+        `deliver` must not raise.
         """
         number = subscription._id  # noqa: SLF001 - the wire's number of it, which has no other name
-        self._straight[number] = deliver
+        self._frames.straight[number] = deliver
         try:
             yield
         finally:
-            del self._straight[number]
-
-    @override
-    async def _process_msg(
-        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes
-    ) -> None:
-        deliver = self._straight.get(sid)
-        if deliver and reply:
-            deliver(Delivery(_readable(subject), reply.decode(), data, headers))
-        else:
-            await super()._process_msg(sid, subject, reply, data, headers)
+            del self._frames.straight[number]
 
     async def on_lost(self) -> None:
         """What the client calls when the connection breaks or is closed."""
@@ -108,8 +74,7 @@ class Line(Client):
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> Msg:
         """The message; bytes of its subject that are no UTF-8 are written out in hexadecimals."""
-        readable = _readable(subject).encode()
-        message: Msg = super()._build_message(sid, readable, reply, data, headers)
+        message: Msg = super()._build_message(sid, readable(subject).encode(), reply, data, headers)
         return message
 
     @override
@@ -119,6 +84,17 @@ class Line(Client):
             return await super()._process_headers(headers)
         except (IndexError, UnicodeDecodeError):
             return None
+
+    async def write(self, frames: Iterable[bytes]) -> None:
+        """Send many messages at once, each in the words of the protocol; `LineLost` without a line.
+
+        The client's `publish` checks a message, puts its headers into words and looks whether to
+        send: for thousands that differ in little, that costs more than all else (docs/adr/0014).
+        """
+        if not self.is_connected:
+            raise LineLost
+        await self._send_command(b"".join(frames))
+        await self._flush_pending()
 
     async def unless_lost(self, talk: Coroutine[Any, Any, T]) -> T:
         """What comes of the talk; `LineLost` as soon as the line is, or when it is already."""
@@ -132,10 +108,6 @@ class Line(Client):
             talking.cancel()
             losing.cancel()
             await asyncio.gather(talking, losing, return_exceptions=True)
-
-
-def _readable(subject: bytes) -> str:
-    return subject.decode(errors="backslashreplace")
 
 
 async def connect(url: str, *, name: str) -> Line:

@@ -9,7 +9,8 @@ from itertools import count
 
 from nats.errors import Error as NatsError
 
-from connectors.nats.connection import Delivery, Line, connected, told
+from connectors.nats.connection import Line, connected, told
+from connectors.nats.frames import Delivery
 from connectors.nats.loop import wait_for
 from connectors.nats.streams import identity
 from connectors.nats.subjects import public_subject

@@ -19,7 +19,8 @@ from nats.js.errors import NotFoundError
 from typing_extensions import override
 
 from connectors.nats.applied import check_read
-from connectors.nats.connection import OUTAGE_LIMIT_S, Delivery, Line, Patience, connected
+from connectors.nats.connection import OUTAGE_LIMIT_S, Line, Patience, connected
+from connectors.nats.frames import Delivery
 from connectors.nats.loop import start
 from connectors.nats.subjects import public_subject, shard_of
 from connectors.nats.tail import Tail

@@ -17,7 +17,8 @@ from nats.errors import Error as NatsError
 from nats.js.api import Header
 
 from connectors.nats.api import NS_PER_S, ask, nanos
-from connectors.nats.connection import Delivery, Line
+from connectors.nats.connection import Line
+from connectors.nats.frames import Delivery
 from state.errors import LogGap, LogReplaced
 from state.shard import StreamIdentity
 

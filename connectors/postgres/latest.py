@@ -6,6 +6,7 @@ Promise: a market stays in the shard that opened it; a second shard that claims 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+import msgspec
 from psycopg import Connection
 
 from state.errors import LogError
@@ -51,8 +52,17 @@ _QUOTES: Final = """
 def replace_balances(conn: Connection, balances: Sequence[BalanceRow]) -> None:
     """Set the balances of accounts, new and known."""
     if balances:
-        rows = ((row.market, row.agent, row.balance_micros) for row in balances)
-        conn.execute(_BALANCES, _columns(rows))
+        markets, agents = [row.market for row in balances], [row.agent for row in balances]
+        micros = [str(row.balance_micros) for row in balances]
+        conn.execute(_BALANCES, [_array(markets), _array(agents), _array(micros)])
+
+
+def _array(texts: Sequence[str]) -> str:
+    """An array in Postgres's own words: a name or a number is quoted there as it is in JSON.
+
+    There is a balance for each agent of a window, and psycopg writes an array item by item.
+    """
+    return "{" + msgspec.json.encode(texts).decode()[1:-1] + "}"
 
 
 def replace_listings(conn: Connection, shard: int, listings: Sequence[Listing]) -> None:

@@ -12,7 +12,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from connectors.nats.api import ask, nanos
-from connectors.nats.connection import Delivery, Line
+from connectors.nats.connection import Line
+from connectors.nats.frames import Delivery
 from connectors.nats.loop import wait_for
 from connectors.nats.subjects import RESULTS
 from connectors.nats.tail import Tail

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from nats.aio.client import Client
 
 from connectors.nats.api import ask
 from connectors.nats.client import open_commands
+from connectors.nats.connection import Line
 from connectors.nats.export import LogLine, export_log
 from connectors.nats.loop import wait_for
 from connectors.nats.streams import shard_config
@@ -170,7 +170,7 @@ def test_no_market_is_told_plainly(settings: Settings, market: Servers) -> None:
 
 
 @pytest.fixture
-def full_log(nc: Client) -> Client:
+def full_log(nc: Line) -> Line:
     """Logs with room for a few messages."""
     make_streams(nc, max_bytes=FULL_BYTES)
     return nc
@@ -203,7 +203,7 @@ def test_a_full_log_holds_the_population_back(
     assert 8 == tally.under_way
 
 
-def test_a_log_with_room_again_takes_each_command_once(full_log: Client, nats_url: str) -> None:
+def test_a_log_with_room_again_takes_each_command_once(full_log: Line, nats_url: str) -> None:
     """What waited for room must neither be lost nor bid twice."""
     tally = Tally()
     sent: list[CommandBase] = [bid() for _ in range(100)]
@@ -219,14 +219,14 @@ def test_a_log_with_room_again_takes_each_command_once(full_log: Client, nats_ur
     assert by_place(tally.acknowledged) == found(nats_url)
 
 
-def is_full(nc: Client) -> bool:
+def is_full(nc: Line) -> bool:
     """Whether the log that the commands go to takes hardly one more."""
     infos = [wait_for(ask(nc, f"STREAM.INFO.SHARD_{shard}")) for shard in range(SHARDS)]
     fullest: int = max(info["state"]["bytes"] for info in infos)
     return fullest > FULL_BYTES - 400
 
 
-def grow(nc: Client) -> None:
+def grow(nc: Line) -> None:
     for shard in range(SHARDS):
         config = shard_config(shard, shards=SHARDS, max_bytes=1 << 20)
         wait_for(ask(nc, f"STREAM.UPDATE.{config['name']}", config))

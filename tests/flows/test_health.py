@@ -12,8 +12,8 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-from nats.aio.client import Client
 
+from connectors.nats.connection import Line
 from connectors.web.pages import HOST
 from flows import deployment, doctor, health
 from flows.deployment import Servers, prepare
@@ -81,7 +81,7 @@ def running(settings: Settings, servers: Servers) -> Iterator[None]:
         thread.join()
 
 
-def test_both_pages_tell_age_and_lag(settings: Settings, servers: Servers, nc: Client) -> None:
+def test_both_pages_tell_age_and_lag(settings: Settings, servers: Servers, nc: Line) -> None:
     """A supervisor knows only what it is told here."""
     port = settings.health_port
     with running(settings, servers), serving_health(settings, servers):
@@ -114,7 +114,7 @@ def test_silent_servers_are_not_ready_and_alive(settings: Settings) -> None:
 
 
 def test_a_flow_that_falls_behind_is_not_ready(
-    settings: Settings, servers: Servers, nc: Client, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, servers: Servers, nc: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both servers answer, and yet nobody's bid is settled."""
     monkeypatch.setattr(health, "BEHIND_LIMIT_S", 0.0)
@@ -126,7 +126,7 @@ def test_a_flow_that_falls_behind_is_not_ready(
     assert trouble.endswith(" s behind, no window yet: more than 0.05 s")
 
 
-def test_a_long_window_is_no_delay(settings: Settings, servers: Servers, nc: Client) -> None:
+def test_a_long_window_is_no_delay(settings: Settings, servers: Servers, nc: Line) -> None:
     """With windows of a day nothing is committed for a day."""
     fill_shard(nc, [b"first"])
     fill_shard(nc, [b"second"])
@@ -134,7 +134,7 @@ def test_a_long_window_is_no_delay(settings: Settings, servers: Servers, nc: Cli
     assert (2, None) == (first.lag_messages, first.committed_ago_s)
 
 
-def test_the_doctor_says_the_same(settings: Settings, servers: Servers, nc: Client) -> None:
+def test_the_doctor_says_the_same(settings: Settings, servers: Servers, nc: Line) -> None:
     """Two answers to one question, and the operator believes the wrong one."""
     fill_shard(nc, [b"first"])
     findings = {finding.thing: finding for finding in doctor.examine(settings)}
@@ -143,7 +143,7 @@ def test_the_doctor_says_the_same(settings: Settings, servers: Servers, nc: Clie
 
 
 def test_the_doctor_warns_of_a_flow_that_is_behind(
-    settings: Settings, nc: Client, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, nc: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything is there, and nothing works: a warning, as `walras up` would start."""
     monkeypatch.setattr(health, "BEHIND_LIMIT_S", -1.0)

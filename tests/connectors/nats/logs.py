@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from nats.aio.client import Client
-
 from connectors.nats.api import ask
+from connectors.nats.connection import Line
 from connectors.nats.loop import wait_for
 from connectors.nats.outbox import Outbox, Receipt
 from connectors.nats.source import NatsSource, ShardPartition
@@ -21,12 +20,12 @@ T = TypeVar("T")
 
 
 def make_streams(
-    nc: Client, *, shards: int = SHARDS, max_bytes: int = LOG_BYTES, tick_ms: int | None = None
+    nc: Line, *, shards: int = SHARDS, max_bytes: int = LOG_BYTES, tick_ms: int | None = None
 ) -> None:
     wait_for(ensure_streams(nc, shards=shards, max_bytes=max_bytes, tick_ms=tick_ms))
 
 
-def make_frail_stream(nc: Client) -> None:
+def make_frail_stream(nc: Line) -> None:
     """The stream of shard 0 as a careless operator would make it: open to purges and deletes."""
     config = shard_config(0, shards=SHARDS, max_bytes=LOG_BYTES)
     wait_for(ask(nc, "STREAM.CREATE.TICKS", {"name": "TICKS", "subjects": ["tick.*"]}))
@@ -34,12 +33,12 @@ def make_frail_stream(nc: Client) -> None:
     wait_for(ask(nc, "STREAM.CREATE.SHARD_0", frail))
 
 
-def fill(nc: Client, payloads: Iterable[bytes], *, subject: str) -> list[Receipt]:
+def fill(nc: Line, payloads: Iterable[bytes], *, subject: str) -> list[Receipt]:
     """Publish all and wait until the log has them."""
     return wait_for(_fill(nc, list(payloads), subject))
 
 
-async def _fill(nc: Client, payloads: Sequence[bytes], subject: str) -> list[Receipt]:
+async def _fill(nc: Line, payloads: Sequence[bytes], subject: str) -> list[Receipt]:
     async with Outbox(nc) as outbox:
         receipts = [
             await outbox.post(subject, payload, msg_id=f"{subject}-{nc.new_inbox()}")
@@ -48,18 +47,18 @@ async def _fill(nc: Client, payloads: Sequence[bytes], subject: str) -> list[Rec
         return [await receipt for receipt in receipts]
 
 
-def fill_shard(nc: Client, payloads: Iterable[bytes], *, shard: int = 0) -> list[Receipt]:
+def fill_shard(nc: Line, payloads: Iterable[bytes], *, shard: int = 0) -> list[Receipt]:
     """Publish past the mapping, into the stream of the shard."""
     return fill(nc, payloads, subject=f"shard.{shard}.market.m1.bid.a1")
 
 
-def last_seq(nc: Client, stream: str) -> int:
+def last_seq(nc: Line, stream: str) -> int:
     info = wait_for(ask(nc, f"STREAM.INFO.{stream}"))
     return int(info["state"]["last_seq"])
 
 
 def source_of(
-    nc: Client, url: str, *, next_seq: int = 1, until: int | None = None, batch_size: int = 100
+    nc: Line, url: str, *, next_seq: int = 1, until: int | None = None, batch_size: int = 100
 ) -> NatsSource:
     """Shard 0 as it is now."""
     return NatsSource(

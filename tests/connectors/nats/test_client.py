@@ -3,11 +3,10 @@
 import asyncio
 
 import pytest
-from nats.aio.client import Client
 
 from connectors.nats import connection
 from connectors.nats.client import commands, open_commands
-from connectors.nats.connection import connect
+from connectors.nats.connection import Line, connect
 from connectors.nats.export import export_log
 from connectors.nats.loop import wait_for
 from connectors.nats.subjects import shard_of
@@ -17,7 +16,7 @@ from tests.connectors.nats.logs import last_seq, make_streams
 BID = "market.m0.bid.a1"
 
 
-def test_a_command_is_where_its_receipt_says(nc: Client, nats_url: str) -> None:
+def test_a_command_is_where_its_receipt_says(nc: Line, nats_url: str) -> None:
     """Who reads its outcome later looks it up by shard and sequence."""
     make_streams(nc)
     with open_commands(nats_url) as client:
@@ -27,7 +26,7 @@ def test_a_command_is_where_its_receipt_says(nc: Client, nats_url: str) -> None:
     assert "id-1" == line.headers["Nats-Msg-Id"]
 
 
-def test_a_command_sent_again_is_in_the_log_once(nc: Client, nats_url: str) -> None:
+def test_a_command_sent_again_is_in_the_log_once(nc: Line, nats_url: str) -> None:
     """Whoever got no answer must be able to ask again without bidding twice."""
     make_streams(nc)
     with open_commands(nats_url) as client:
@@ -41,7 +40,7 @@ def test_a_command_sent_again_is_in_the_log_once(nc: Client, nats_url: str) -> N
     )
 
 
-def test_many_commands_in_flight_all_arrive_in_order(nc: Client, nats_url: str) -> None:
+def test_many_commands_in_flight_all_arrive_in_order(nc: Line, nats_url: str) -> None:
     """Two bids of one agent that changed places could each be judged the other way."""
     make_streams(nc)
 
@@ -56,7 +55,7 @@ def test_many_commands_in_flight_all_arrive_in_order(nc: Client, nats_url: str) 
     ]
 
 
-def test_a_full_log_tells_the_sender(nc: Client, nats_url: str) -> None:
+def test_a_full_log_tells_the_sender(nc: Line, nats_url: str) -> None:
     """A log that dropped its oldest messages instead would still say yes."""
     make_streams(nc, max_bytes=1 << 16)
     with open_commands(nats_url) as client:
@@ -73,7 +72,7 @@ def test_a_full_log_tells_the_sender(nc: Client, nats_url: str) -> None:
     assert 0 < held_messages < 66
 
 
-def test_a_payload_a_little_too_large_enters_the_log(nc: Client, nats_url: str) -> None:
+def test_a_payload_a_little_too_large_enters_the_log(nc: Line, nats_url: str) -> None:
     """It must become a dead letter that can be shown, not vanish on the way."""
     make_streams(nc)
     with open_commands(nats_url) as client:
@@ -81,7 +80,7 @@ def test_a_payload_a_little_too_large_enters_the_log(nc: Client, nats_url: str) 
     assert 1 == receipt.seq
 
 
-def test_a_payload_far_too_large_is_refused(nc: Client, nats_url: str) -> None:
+def test_a_payload_far_too_large_is_refused(nc: Line, nats_url: str) -> None:
     """A log is no place for files."""
     make_streams(nc)
     with open_commands(nats_url) as client, pytest.raises(WalrasError, match="maximum payload"):

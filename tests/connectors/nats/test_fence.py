@@ -6,11 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from nats.aio.client import Client
 
 from connectors.embedded.nats_server import start_nats
 from connectors.nats.api import NS_PER_S, ask
-from connectors.nats.connection import LineLost, connected
+from connectors.nats.connection import Line, LineLost, connected
 from connectors.nats.fence import Fence, Mark
 from connectors.nats.loop import held, start, wait_for
 from connectors.nats.outbox import BATCH_MAX
@@ -28,7 +27,7 @@ MARK = 1
 
 
 @pytest.fixture
-def forgetful(nc: Client) -> Client:
+def forgetful(nc: Line) -> Line:
     """A stream of results that knows an id for a moment only."""
     make_streams(nc)
     wait_for(ask(nc, f"STREAM.DELETE.{RESULTS}"))
@@ -50,7 +49,7 @@ def forgotten() -> None:
     eventually(lambda: time.monotonic() > at_s)
 
 
-def test_a_forgotten_id_keeps_nothing_out(forgetful: Client, nats_url: str) -> None:
+def test_a_forgotten_id_keeps_nothing_out(forgetful: Line, nats_url: str) -> None:
     """What the tests below would prove nothing without."""
     with open_publisher(nats_url) as opened:
         for _ in range(2):
@@ -59,7 +58,7 @@ def test_a_forgotten_id_keeps_nothing_out(forgetful: Client, nats_url: str) -> N
     assert 6 == last_seq(forgetful, RESULTS)
 
 
-def test_a_restart_tells_no_window_again(forgetful: Client, nats_url: str) -> None:
+def test_a_restart_tells_no_window_again(forgetful: Line, nats_url: str) -> None:
     """A crash between publishing and remembering it, and a start in the morning."""
     for _start in range(2):
         with open_publisher(nats_url) as opened:
@@ -68,7 +67,7 @@ def test_a_restart_tells_no_window_again(forgetful: Client, nats_url: str) -> No
     assert 3 + MARK == last_seq(forgetful, RESULTS)
 
 
-def test_a_sleeper_tells_nothing_that_its_successor_told(forgetful: Client, nats_url: str) -> None:
+def test_a_sleeper_tells_nothing_that_its_successor_told(forgetful: Line, nats_url: str) -> None:
     """It had looked where the results stand, slept, and sends what it was about to send."""
     with open_publisher(nats_url) as sleeper, open_publisher(nats_url) as successor:
         tell(sleeper, 6, range(3))
@@ -79,7 +78,7 @@ def test_a_sleeper_tells_nothing_that_its_successor_told(forgetful: Client, nats
     assert 3 * (3 + MARK) == last_seq(forgetful, RESULTS)
 
 
-def test_a_short_sleep_too(nc: Client, nats_url: str) -> None:
+def test_a_short_sleep_too(nc: Line, nats_url: str) -> None:
     """While the server remembers the ids it refuses them before it looks at the fence."""
     make_streams(nc)
     with open_publisher(nats_url) as sleeper, open_publisher(nats_url) as successor:
@@ -90,7 +89,7 @@ def test_a_short_sleep_too(nc: Client, nats_url: str) -> None:
     assert 3 * (3 + MARK) == last_seq(nc, RESULTS)
 
 
-def test_two_who_begin_at_once(forgetful: Client, nats_url: str) -> None:
+def test_two_who_begin_at_once(forgetful: Line, nats_url: str) -> None:
     """Both found an empty stream; only one of two first batches can be right."""
     with open_publisher(nats_url) as one, open_publisher(nats_url) as other:
         one._fences[0] = other._fences[0] = Fence()  # noqa: SLF001 - both have looked already
@@ -100,7 +99,7 @@ def test_two_who_begin_at_once(forgetful: Client, nats_url: str) -> None:
     assert 3 + MARK == last_seq(forgetful, RESULTS)
 
 
-def test_of_a_window_that_is_half_told_the_rest_leaves(forgetful: Client, nats_url: str) -> None:
+def test_of_a_window_that_is_half_told_the_rest_leaves(forgetful: Line, nats_url: str) -> None:
     """A window of many agents is several batches, and the crash came between two of them."""
     agents = range(2 * BATCH_MAX)
     first_part = range(BATCH_MAX - MARK)
@@ -111,7 +110,7 @@ def test_of_a_window_that_is_half_told_the_rest_leaves(forgetful: Client, nats_u
     assert len(agents) + 3 * MARK == last_seq(forgetful, RESULTS)
 
 
-def test_another_ledger_counts_anew(forgetful: Client, nats_url: str) -> None:
+def test_another_ledger_counts_anew(forgetful: Line, nats_url: str) -> None:
     """With longer windows their numbers are smaller: the old ones must not silence them."""
     with open_publisher(nats_url) as opened:
         tell(opened, 4000, range(3), ledger="1/250")
@@ -119,7 +118,7 @@ def test_another_ledger_counts_anew(forgetful: Client, nats_url: str) -> None:
     assert 2 * (3 + MARK) == last_seq(forgetful, RESULTS)
 
 
-def test_what_a_stranger_wrote_is_no_mark(forgetful: Client, nats_url: str) -> None:
+def test_what_a_stranger_wrote_is_no_mark(forgetful: Line, nats_url: str) -> None:
     """Whoever reaches the port could stop a market with one word."""
     for junk in (b"", b"{}", b"nonsense"):
         wait_for(forgetful.jetstream().publish(told_subject(0), junk))
@@ -128,7 +127,7 @@ def test_what_a_stranger_wrote_is_no_mark(forgetful: Client, nats_url: str) -> N
     assert 3 + 3 + MARK == last_seq(forgetful, RESULTS)
 
 
-def test_a_stream_of_results_that_is_made_anew(nc: Client, nats_url: str) -> None:
+def test_a_stream_of_results_that_is_made_anew(nc: Line, nats_url: str) -> None:
     """The fence that the sender remembers is gone with it."""
     make_streams(nc)
     with open_publisher(nats_url) as opened:

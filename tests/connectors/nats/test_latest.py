@@ -1,7 +1,6 @@
 """What was told last on each subject, however many there are."""
 
-from nats.aio.client import Client
-
+from connectors.nats.connection import Line
 from connectors.nats.latest import SUBJECTS_MAX, latest
 from connectors.nats.loop import wait_for
 from connectors.nats.outbox import Outbox
@@ -9,7 +8,7 @@ from connectors.nats.subjects import RESULTS
 from tests.connectors.nats.logs import make_streams
 
 
-async def tell(nc: Client, subjects: list[str], payload: bytes) -> None:
+async def tell(nc: Line, subjects: list[str], payload: bytes) -> None:
     async with Outbox(nc) as outbox:
         receipts = [
             await outbox.post(subject, payload, msg_id=f"{subject} {payload[:9]!r}")
@@ -19,7 +18,7 @@ async def tell(nc: Client, subjects: list[str], payload: bytes) -> None:
             await receipt
 
 
-def test_the_latest_of_many_subjects(nc: Client) -> None:
+def test_the_latest_of_many_subjects(nc: Line) -> None:
     """A result that is taken for untold is told twice, one that is taken for told never."""
     make_streams(nc)
     subjects = [f"result.m1.a{number}" for number in range(SUBJECTS_MAX + 200)]
@@ -29,13 +28,13 @@ def test_the_latest_of_many_subjects(nc: Client) -> None:
     assert found == {subject: b"12"[1 - at % 2 :][:1] for at, subject in enumerate(subjects)}
 
 
-def test_nothing_was_told(nc: Client) -> None:
+def test_nothing_was_told(nc: Line) -> None:
     """The first window of a market."""
     make_streams(nc)
     assert {} == wait_for(latest(nc, RESULTS, ["result.m1.a1"]))
 
 
-def test_answers_that_are_large(nc: Client) -> None:
+def test_answers_that_are_large(nc: Line) -> None:
     """The server may end its answer before it is complete."""
     make_streams(nc)
     subjects = [f"result.m1.a{number}" for number in range(80)]

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from nats.aio.client import Client
 
 from connectors.embedded.nats_server import start_nats
 from connectors.nats import outbox, publisher
-from connectors.nats.connection import connected
+from connectors.nats.connection import Line, connected
 from connectors.nats.export import export_log
 from connectors.nats.fence import Mark
 from connectors.nats.loop import held, wait_for
@@ -57,11 +56,11 @@ def tell(opened: Publisher, window_id: int, count: int) -> None:
     opened.tell(0, results(window_id, count), of=Mark("1/1000", window_id, 0))
 
 
-def in_results(nc: Client) -> int:
+def in_results(nc: Line) -> int:
     return last_seq(nc, "RESULTS")
 
 
-def test_a_window_counts_as_published_when_the_server_has_it(nc: Client, nats_url: str) -> None:
+def test_a_window_counts_as_published_when_the_server_has_it(nc: Line, nats_url: str) -> None:
     """Marked before, a crash in between would leave results that nobody ever sends."""
     make_streams(nc)
     marked: list[tuple[int, int, int]] = []
@@ -78,7 +77,7 @@ def test_a_window_counts_as_published_when_the_server_has_it(nc: Client, nats_ur
     assert [(0, 7, 4), (0, 9, 8)] == marked
 
 
-def test_a_window_published_again_is_seen_once(nc: Client, nats_url: str) -> None:
+def test_a_window_published_again_is_seen_once(nc: Line, nats_url: str) -> None:
     """A restart sends again what it cannot know to be out; an agent must not be told twice."""
     make_streams(nc)
     for _run in range(2):
@@ -87,7 +86,7 @@ def test_a_window_published_again_is_seen_once(nc: Client, nats_url: str) -> Non
     assert 100 == in_results(nc)
 
 
-def test_more_results_than_may_be_in_flight_all_leave(nc: Client, nats_url: str) -> None:
+def test_more_results_than_may_be_in_flight_all_leave(nc: Line, nats_url: str) -> None:
     """A bound that is never given back stops the publisher at its own limit."""
     make_streams(nc)
     with open_publisher(nats_url) as opened:
@@ -130,7 +129,7 @@ def test_results_do_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.Monkey
             tell(opened, 7, 10)
 
 
-def test_a_result_that_no_server_takes_is_told_at_once(nc: Client, nats_url: str) -> None:
+def test_a_result_that_no_server_takes_is_told_at_once(nc: Line, nats_url: str) -> None:
     """To send it again for five minutes would hide the mistake for as long."""
     make_streams(nc)
     too_large = Announcement("result.m1.a1", "7-1", bytes(2 << 20))
@@ -138,7 +137,7 @@ def test_a_result_that_no_server_takes_is_told_at_once(nc: Client, nats_url: str
         opened.tell(0, [too_large], of=Mark("1/1000", 7, 0))
 
 
-def test_short_windows_get_one_tick_each(nc: Client, nats_url: str) -> None:
+def test_short_windows_get_one_tick_each(nc: Line, nats_url: str) -> None:
     """Two deployments that tick the same shard must not double its log."""
     make_streams(nc)
     window_ns = 100_000_000
@@ -171,6 +170,6 @@ def test_ticking_goes_on_after_an_outage(tmp_path: Path, monkeypatch: pytest.Mon
         server.stop()
 
 
-def test_the_loop_gives_back_what_it_was_asked(nc: Client) -> None:
+def test_the_loop_gives_back_what_it_was_asked(nc: Line) -> None:
     """An answer that got lost between the threads hangs a command line."""
     assert wait_for(nc.rtt()) < 5

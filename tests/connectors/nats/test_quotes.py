@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from nats.aio.client import Client
 from uuid_utils import uuid7
 
 from connectors.embedded.nats_server import start_nats
 from connectors.nats import latest
-from connectors.nats.connection import connected
+from connectors.nats.connection import Line, connected
 from connectors.nats.loop import held
 from connectors.nats.quotes import latest_quotes
 from state.errors import ServerUnreachable
@@ -22,7 +21,7 @@ def quote(event_id: str) -> bytes:
     return json.dumps(told).encode()
 
 
-def test_the_latest_quote_of_each_resource_is_found(nc: Client) -> None:
+def test_the_latest_quote_of_each_resource_is_found(nc: Line) -> None:
     """An older one, or another resource's, and windows are quoted twice or never."""
     make_streams(nc)
     first, second, other = (str(uuid7()) for _ in range(3))
@@ -34,7 +33,7 @@ def test_the_latest_quote_of_each_resource_is_found(nc: Client) -> None:
 
 
 @pytest.mark.parametrize("strange", [b"", b"[]", b"\xff", quote("never"), quote("~" * 36)])
-def test_what_is_no_quote_is_none(nc: Client, strange: bytes) -> None:
+def test_what_is_no_quote_is_none(nc: Line, strange: bytes) -> None:
     """Anybody may write there: one strange message must not end the pricing of all markets."""
     make_streams(nc)
     (receipt,) = fill(nc, [strange], subject=subjects.price("m1", "gpu"))

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from nats.aio.client import Client
 
 from connectors.embedded.nats_server import start_nats
 from connectors.nats import connection, results
 from connectors.nats.api import ask
-from connectors.nats.connection import connected
+from connectors.nats.connection import Line, connected
 from connectors.nats.loop import held, wait_for
 from connectors.nats.results import ResultsIntake, ResultsPartition, ResultsSource
 from state.errors import LogReplaced, ServerUnreachable
@@ -27,7 +26,7 @@ def payload(window_id: int, *, market: str = "m1") -> bytes:
     return window.model_dump_json().encode()
 
 
-def tell(nc: Client, *window_ids: int, market: str = "m1") -> None:
+def tell(nc: Line, *window_ids: int, market: str = "m1") -> None:
     fill(nc, [payload(number, market=market) for number in window_ids], subject=f"window.{market}")
 
 
@@ -52,7 +51,7 @@ def taken(partition: ResultsPartition, count: int) -> list[tuple[str, int]]:
     return windows
 
 
-def test_the_windows_of_all_markets_come_in_order(nc: Client, nats_url: str) -> None:
+def test_the_windows_of_all_markets_come_in_order(nc: Line, nats_url: str) -> None:
     """A window that comes late is passed over, and its sales are missing from every average."""
     make_streams(nc)
     for number in range(150):
@@ -64,7 +63,7 @@ def test_the_windows_of_all_markets_come_in_order(nc: Client, nats_url: str) -> 
     assert [(market, number) for number in range(150) for market in ("m1", "m2")] == windows
 
 
-def test_the_end_of_the_results_is_waited_at(nc: Client, nats_url: str) -> None:
+def test_the_end_of_the_results_is_waited_at(nc: Line, nats_url: str) -> None:
     """A market without news is no reason to end, nor to miss the next one."""
     make_streams(nc)
     with opened(nats_url) as partition:
@@ -76,7 +75,7 @@ def test_the_end_of_the_results_is_waited_at(nc: Client, nats_url: str) -> None:
 
 
 def test_a_start_goes_back_by_the_server_s_own_clock(
-    nc: Client, nats_url: str, monkeypatch: pytest.MonkeyPatch
+    nc: Line, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Read from the very beginning, a week of results would have to pass before the first quote."""
     monkeypatch.setattr(results, "BACK_S", 0)
@@ -90,7 +89,7 @@ def test_a_start_goes_back_by_the_server_s_own_clock(
 
 
 def test_what_is_no_result_is_passed_over(
-    nc: Client, nats_url: str, caplog: pytest.LogCaptureFixture
+    nc: Line, nats_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One strange message in the stream must not end all pricing, nor price another market."""
     make_streams(nc)
@@ -104,7 +103,7 @@ def test_what_is_no_result_is_passed_over(
 
 
 def test_what_is_read_ahead_has_a_limit(
-    nc: Client, nats_url: str, monkeypatch: pytest.MonkeyPatch
+    nc: Line, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flow that waits for the log must not fill the memory with results meanwhile."""
     monkeypatch.setattr(results, "AHEAD_WINDOWS", 5)
@@ -135,7 +134,7 @@ def test_a_restart_of_the_server_loses_and_repeats_nothing(tmp_path: Path) -> No
 
 
 def test_a_stream_that_was_made_again_ends_the_reading(
-    nc: Client, nats_url: str, monkeypatch: pytest.MonkeyPatch
+    nc: Line, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What lay in the old one was perhaps not read: only the ledger still knows it."""
     monkeypatch.setattr(results, "SILENCE_S", 1.5)
@@ -149,7 +148,7 @@ def test_a_stream_that_was_made_again_ends_the_reading(
             eventually(lambda: list(partition.next_batch()))
 
 
-def test_stop_ends_the_partition(nc: Client, nats_url: str) -> None:
+def test_stop_ends_the_partition(nc: Line, nats_url: str) -> None:
     """A pricing process that cannot end its source can only be killed."""
     make_streams(nc)
     stop = threading.Event()

@@ -9,12 +9,11 @@ import pytest
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, cluster_main
-from nats.aio.client import Client
 
 from connectors.embedded.nats_server import start_nats
 from connectors.nats import connection, source, tail
 from connectors.nats.api import ask, nanos
-from connectors.nats.connection import connected
+from connectors.nats.connection import Line, connected
 from connectors.nats.loop import held, wait_for
 from connectors.nats.source import Intake, NatsSource
 from connectors.nats.streams import identity
@@ -52,7 +51,7 @@ def assert_contiguous(batches: list[RawBatch], *, first_seq: int) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])
-def test_every_message_comes_once_and_in_order(nc: Client, nats_url: str, batch_size: int) -> None:
+def test_every_message_comes_once_and_in_order(nc: Line, nats_url: str, batch_size: int) -> None:
     """A lost or doubled bid changes a window; a batch beyond its limit fills the memory."""
     make_streams(nc)
     fill_shard(nc, numbered(1, 200))
@@ -62,7 +61,7 @@ def test_every_message_comes_once_and_in_order(nc: Client, nats_url: str, batch_
     assert max(len(batch.payloads) for batch in batches) <= batch_size
 
 
-def test_reading_goes_on_from_the_middle(nc: Client, nats_url: str) -> None:
+def test_reading_goes_on_from_the_middle(nc: Line, nats_url: str) -> None:
     """An off-by-one here applies a bid twice, or never."""
     make_streams(nc)
     fill_shard(nc, numbered(1, 50))
@@ -71,7 +70,7 @@ def test_reading_goes_on_from_the_middle(nc: Client, nats_url: str) -> None:
     assert_contiguous(batches, first_seq=21)
 
 
-def test_reading_waits_at_the_end_of_the_log(nc: Client, nats_url: str) -> None:
+def test_reading_waits_at_the_end_of_the_log(nc: Line, nats_url: str) -> None:
     """A shard that is up to date starts where nothing is yet."""
     make_streams(nc)
     fill_shard(nc, numbered(1, 5))
@@ -82,7 +81,7 @@ def test_reading_waits_at_the_end_of_the_log(nc: Client, nats_url: str) -> None:
     partition.close()
 
 
-def test_subjects_are_public_and_times_are_the_servers(nc: Client, nats_url: str) -> None:
+def test_subjects_are_public_and_times_are_the_servers(nc: Line, nats_url: str) -> None:
     """The flow reads market and agent from the subject, and the clock from the timestamp."""
     make_streams(nc)
     fill(nc, [b"{}"], subject="market.m0.bid.a1")
@@ -96,13 +95,13 @@ def test_subjects_are_public_and_times_are_the_servers(nc: Client, nats_url: str
     assert nanos(log["state"]["last_ts"]) == batch.timestamps_ns[-1]
 
 
-def test_a_position_beyond_its_end_ends_at_once(nc: Client, nats_url: str) -> None:
+def test_a_position_beyond_its_end_ends_at_once(nc: Line, nats_url: str) -> None:
     """A drained shard must not hold up the flow that drains the others."""
     make_streams(nc)
     assert [] == drained(source_of(nc, nats_url, next_seq=4, until=3))
 
 
-def test_stop_ends_the_partition(nc: Client, nats_url: str) -> None:
+def test_stop_ends_the_partition(nc: Line, nats_url: str) -> None:
     """A deployment that cannot end its sources can only be killed."""
     make_streams(nc)
     stop = threading.Event()
@@ -114,7 +113,7 @@ def test_stop_ends_the_partition(nc: Client, nats_url: str) -> None:
     partition.close()
 
 
-def test_shards_are_the_keys_of_the_flow(nc: Client, nats_url: str) -> None:
+def test_shards_are_the_keys_of_the_flow(nc: Line, nats_url: str) -> None:
     """What two workers read must reach the steps under the shard's own key."""
     make_streams(nc)
     for shard in range(SHARDS):
@@ -140,7 +139,7 @@ def test_shards_are_the_keys_of_the_flow(nc: Client, nats_url: str) -> None:
         assert {shard} == {batch.shard for batch in batches}
 
 
-def test_a_purged_log_is_a_gap(nc: Client, nats_url: str) -> None:
+def test_a_purged_log_is_a_gap(nc: Line, nats_url: str) -> None:
     """To read on after what is missing would settle windows without their bids."""
     make_frail_stream(nc)
     fill_shard(nc, numbered(1, 10))
@@ -150,7 +149,7 @@ def test_a_purged_log_is_a_gap(nc: Client, nats_url: str) -> None:
     assert numbered(6, 10) == payloads_of(drained(source_of(nc, nats_url, next_seq=6, until=10)))
 
 
-def test_a_log_purged_whole_is_a_gap(nc: Client, nats_url: str) -> None:
+def test_a_log_purged_whole_is_a_gap(nc: Line, nats_url: str) -> None:
     """An empty log looks like one that is up to date."""
     make_frail_stream(nc)
     fill_shard(nc, numbered(1, 10))
@@ -159,7 +158,7 @@ def test_a_log_purged_whole_is_a_gap(nc: Client, nats_url: str) -> None:
         drained(source_of(nc, nats_url, next_seq=10, until=10))
 
 
-def test_a_deleted_message_is_a_gap_after_what_precedes_it(nc: Client, nats_url: str) -> None:
+def test_a_deleted_message_is_a_gap_after_what_precedes_it(nc: Line, nats_url: str) -> None:
     """What lies before the gap is sound and must still be settled, what lies after must not."""
     make_frail_stream(nc)
     fill_shard(nc, numbered(1, 10))
@@ -170,7 +169,7 @@ def test_a_deleted_message_is_a_gap_after_what_precedes_it(nc: Client, nats_url:
         eventually(partition.next_batch)
 
 
-def test_a_recreated_log_is_refused(nc: Client, nats_url: str) -> None:
+def test_a_recreated_log_is_refused(nc: Line, nats_url: str) -> None:
     """Its sequences mean other messages: the ledger would go on in a story it never saw."""
     make_frail_stream(nc)
     fill_shard(nc, numbered(1, 10))
@@ -183,7 +182,7 @@ def test_a_recreated_log_is_refused(nc: Client, nats_url: str) -> None:
         drained(reading_old)
 
 
-def test_a_log_recreated_under_the_reader_is_refused(nc: Client, nats_url: str) -> None:
+def test_a_log_recreated_under_the_reader_is_refused(nc: Line, nats_url: str) -> None:
     """The connection stays up, so only the stream itself can tell."""
     make_frail_stream(nc)
     fill_shard(nc, numbered(1, 10))
@@ -198,7 +197,7 @@ def test_a_log_recreated_under_the_reader_is_refused(nc: Client, nats_url: str) 
 
 
 def test_a_log_that_stays_away_is_refused(
-    nc: Client, nats_url: str, monkeypatch: pytest.MonkeyPatch
+    nc: Line, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deleted stream does not come back by waiting for it."""
     monkeypatch.setattr(source, "MISSING_LIMIT_S", 0.3)
@@ -209,7 +208,7 @@ def test_a_log_that_stays_away_is_refused(
         eventually(partition.next_batch)
 
 
-def test_a_shorter_log_is_refused(nc: Client, nats_url: str) -> None:
+def test_a_shorter_log_is_refused(nc: Line, nats_url: str) -> None:
     """A log restored from an old backup gives its last sequences to other messages."""
     make_streams(nc)
     fill_shard(nc, numbered(1, 5))
@@ -270,7 +269,7 @@ def test_a_server_that_was_never_there_is_unreachable(monkeypatch: pytest.Monkey
 
 
 def test_a_quiet_log_is_no_outage(
-    nc: Client, nats_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    nc: Line, nats_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A pull request that ends with nothing read is the night of a market, not its failure."""
     monkeypatch.setattr(tail, "EXPIRES_S", 2)  # as short as heartbeats of one second allow
@@ -297,7 +296,7 @@ def reads_beyond(intake: Intake, seq: int) -> Callable[[], bool]:
 
 
 def test_reading_ahead_is_bounded_in_messages(
-    nc: Client, nats_url: str, monkeypatch: pytest.MonkeyPatch
+    nc: Line, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flow that is slower than its log would fill the memory with what it has not read yet."""
     monkeypatch.setattr(source, "AHEAD_MESSAGES", 100)
@@ -315,7 +314,7 @@ def test_reading_ahead_is_bounded_in_messages(
 
 
 def test_reading_ahead_is_bounded_in_bytes(
-    nc: Client, nats_url: str, monkeypatch: pytest.MonkeyPatch
+    nc: Line, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A thousand small messages are nothing, a thousand of the largest are a gigabyte."""
     monkeypatch.setattr(source, "AHEAD_BYTES", 4 << 20)
@@ -334,7 +333,7 @@ def test_reading_ahead_is_bounded_in_bytes(
     assert large == payloads_of(read)
 
 
-def test_nothing_is_kept_between_two_runs(nc: Client, nats_url: str) -> None:
+def test_nothing_is_kept_between_two_runs(nc: Line, nats_url: str) -> None:
     """A position of the engine's own beside the ledger's is one that can disagree with it."""
     make_streams(nc)
     partition = opened(source_of(nc, nats_url))

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-from nats.aio.client import Client
 
 from connectors.embedded import nats_server
 from connectors.embedded.nats_server import start_nats
 from connectors.nats.api import ask, nanos
-from connectors.nats.connection import connected
+from connectors.nats.connection import Line, connected
 from connectors.nats.export import LogLine, export_log
 from connectors.nats.loop import held, wait_for
 from connectors.nats.mapping import check_mapping
@@ -20,7 +19,7 @@ from tests.servers import SHARDS
 MARKETS = [f"m{number}" for number in range(40)]
 
 
-def shards_of_markets(nc: Client) -> dict[str, str]:
+def shards_of_markets(nc: Line) -> dict[str, str]:
     return {
         market: fill(nc, [b"{}"], subject=f"market.{market}.market")[0].stream for market in MARKETS
     }
@@ -30,7 +29,7 @@ def ticks(url: str) -> list[LogLine]:
     return list(export_log(url, shard=0))
 
 
-def test_making_streams_twice_changes_nothing(nc: Client) -> None:
+def test_making_streams_twice_changes_nothing(nc: Line) -> None:
     """A restart that made a log again would lose the market's whole history."""
     make_streams(nc)
     before = [wait_for(identity(nc, shard)) for shard in range(SHARDS)]
@@ -40,7 +39,7 @@ def test_making_streams_twice_changes_nothing(nc: Client) -> None:
     assert 1 == sum(last_seq(nc, log.name) for log in before)
 
 
-def test_another_size_is_told_and_left_alone(nc: Client) -> None:
+def test_another_size_is_told_and_left_alone(nc: Line) -> None:
     """A log that a start made smaller would refuse commands, or forget what it has."""
     make_streams(nc, max_bytes=LOG_BYTES)
     with pytest.raises(SettingsError) as told:
@@ -49,7 +48,7 @@ def test_another_size_is_told_and_left_alone(nc: Client) -> None:
     make_streams(nc, max_bytes=LOG_BYTES)
 
 
-def test_another_number_of_shards_is_told(nc: Client) -> None:
+def test_another_number_of_shards_is_told(nc: Line) -> None:
     """With another number a market would go on in a log that does not know its past."""
     make_streams(nc)
     with pytest.raises(SettingsError) as told:
@@ -58,7 +57,7 @@ def test_another_number_of_shards_is_told(nc: Client) -> None:
     assert expected == told.value.detail
 
 
-def test_the_server_writes_ticks_into_the_log(nc: Client, nats_url: str) -> None:
+def test_the_server_writes_ticks_into_the_log(nc: Line, nats_url: str) -> None:
     """Without ticks a market that falls silent never closes its last window."""
     make_streams(nc, tick_ms=1000)
     first, second = eventually(lambda: ticks(nats_url)[1:] and ticks(nats_url)[:2])
@@ -66,7 +65,7 @@ def test_the_server_writes_ticks_into_the_log(nc: Client, nats_url: str) -> None
     assert 500_000_000 < second.timestamp_ns - first.timestamp_ns < 1_500_000_000
 
 
-def test_ticks_end_when_someone_else_publishes_them(nc: Client, nats_url: str) -> None:
+def test_ticks_end_when_someone_else_publishes_them(nc: Line, nats_url: str) -> None:
     """A schedule that stays behind would go on ticking for a deployment that has its own."""
     make_streams(nc, tick_ms=1000)
     eventually(lambda: ticks(nats_url))
@@ -75,7 +74,7 @@ def test_ticks_end_when_someone_else_publishes_them(nc: Client, nats_url: str) -
     assert None is info["state"].get("subjects")
 
 
-def test_markets_spread_and_stay(nc: Client) -> None:
+def test_markets_spread_and_stay(nc: Line) -> None:
     """A market that moved to another shard would lose its balances there."""
     make_streams(nc)
     once, again = shards_of_markets(nc), shards_of_markets(nc)
@@ -86,7 +85,7 @@ def test_markets_spread_and_stay(nc: Client) -> None:
     }
 
 
-def test_all_commands_of_a_market_meet_in_one_log(nc: Client) -> None:
+def test_all_commands_of_a_market_meet_in_one_log(nc: Line) -> None:
     """A grant in another shard than its bid would never be there to spend."""
     make_streams(nc)
     subjects = ["bid.a1", "bid.a2", "transfer.a1", "grant", "market", "price.gpu"]
@@ -122,21 +121,21 @@ def test_a_server_without_the_mapping_is_told(
     assert "markets reach no stream" == told.value.detail
 
 
-def test_looking_at_the_mapping_writes_nothing(nc: Client) -> None:
+def test_looking_at_the_mapping_writes_nothing(nc: Line) -> None:
     """A probe that stayed in the log would be a dead letter of ours in every market's ledger."""
     make_streams(nc)
     wait_for(check_mapping(nc, SHARDS))
     assert 0 == sum(last_seq(nc, f"SHARD_{shard}") for shard in range(SHARDS))
 
 
-def test_a_log_that_does_not_fit_on_the_disk_is_told(nc: Client) -> None:
+def test_a_log_that_does_not_fit_on_the_disk_is_told(nc: Line) -> None:
     """The server reserves the bytes: a wrong setting must not end in a traceback."""
     with pytest.raises(SettingsError) as told:
         make_streams(nc, max_bytes=1 << 60)
     assert "insufficient storage resources available" in told.value.detail
 
 
-def test_a_shard_without_a_log_is_told(nc: Client) -> None:
+def test_a_shard_without_a_log_is_told(nc: Line) -> None:
     """An inspection before the first start must say what to do."""
     with pytest.raises(SettingsError, match="shard 0 has no log"):
         wait_for(identity(nc, 0))
@@ -178,7 +177,7 @@ def test_more_than_a_thousand_agents_can_listen(
     assert 1001 == info["state"]["consumer_count"]
 
 
-async def listen(nc: Client, subject: str) -> None:
+async def listen(nc: Line, subject: str) -> None:
     """Make a consumer as an agent's client does."""
     config = {"filter_subject": subject, "ack_policy": "none", "mem_storage": True}
     await ask(nc, "CONSUMER.CREATE.RESULTS", {"stream_name": "RESULTS", "config": config})
