@@ -16,7 +16,7 @@ setup: ## Make the locked environment in .venv (installs uv into .tools where PA
 	@$(UV) sync --locked
 
 test: lint ## Run what lint runs, then all tests
-	$(RUN) pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(RUN) pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Check lint rules, format, types and import contracts
 	$(RUN) ruff check

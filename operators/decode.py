@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 import walras_schemas as registry
 from state.book import Bid
-from state.log import BidPlaced, Event, EventSlice, Malformed, WindowSlice
+from state.log import BidPlaced, Event, EventSlice, Malformed, WindowSlice, storable
 from walras_schemas import (
     BATCH_MAX,
     EVENT_ID_PATTERN,
@@ -65,7 +65,7 @@ def decode(raw: WindowSlice) -> EventSlice:
 def _events(seq: int, time_ns: int, subject: str, payload: bytes) -> Sequence[Event | Bid]:
     parsed = _parse_subject(subject)
     if parsed is None:
-        return [_dead(seq, 0, time_ns, Malformed(_storable(subject), "no such subject", payload))]
+        return [_dead(seq, 0, time_ns, Malformed(storable(subject), "no such subject", payload))]
     if parsed.kind == "clock":
         return ()
     assert parsed.market is not None
@@ -194,11 +194,6 @@ def _command(subject: Subject, element: object) -> BidPlaced | registry.Command 
 def _path(loc: tuple[int | str, ...]) -> str:
     """Where in the event the error is."""
     return ".".join(_shown(str(part)) for part in loc) or "event"
-
-
-def _storable(subject: str) -> str:
-    """The subject as it came, but for NUL and halves of pairs, which no ledger can hold."""
-    return subject.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _shown(text: str) -> str:

@@ -91,6 +91,11 @@ class Malformed:
     payload: bytes
 
 
+def storable(text: str) -> str:
+    """The text itself but for NUL and halves of pairs, which no ledger can hold: their escapes."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """An operator's command with its outcome; `reason` is None when it was applied."""

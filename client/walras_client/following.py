@@ -5,6 +5,7 @@ on where it stood. What the stream has dropped by the time of a pull is told (`R
 skipped in silence.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Generic, Protocol, Self, TypeVar
@@ -16,6 +17,8 @@ from walras_client.tail import Delivery, Kept, Tail, open_tail, read_kept, read_
 from walras_schemas import MarketWindow, subjects
 
 OUTAGE_LIMIT_S: Final = 300.0
+
+log = logging.getLogger(__name__)
 
 
 class OfWindow(Protocol):
@@ -79,8 +82,12 @@ class Following(Generic[T]):
     async def __anext__(self) -> T:
         while True:
             delivery = await self._next()
-            news = self._read(delivery.payload)
             self.bookmark = replace(self.bookmark, last_seq=delivery.seq)
+            try:
+                news = self._read(delivery.payload)
+            except ValueError as strange:
+                log.warning("%s: passed over what is no result: %s", self._subject, strange)
+                continue
             if (news.window_id, news.part) > (self.bookmark.window_id, self.bookmark.part):
                 self._hand_out(news)
                 return news

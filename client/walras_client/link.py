@@ -38,6 +38,16 @@ class HungUp(NatsError):
         return "the client was closed before an answer came"
 
 
+class Wire(Client):
+    """nats-py's client, which alone would read nothing more after headers that it cannot read."""
+
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        try:
+            return await super()._process_headers(headers)
+        except (IndexError, UnicodeDecodeError):
+            return None
+
+
 class Link:
     """One connection: who asks over it, and who has to know that it was lost and is there again."""
 
@@ -133,7 +143,7 @@ class Link:
 @asynccontextmanager
 async def open_link(url: str, *, name: str) -> AsyncIterator[Link]:
     """Connect as `name` for a block."""
-    link = Link(Client())
+    link = Link(Wire())
     try:
         await _connect(link, url, name)
         yield link

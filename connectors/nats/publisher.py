@@ -85,7 +85,11 @@ class Publisher:
             await self._tell_part(shard, batch, Mark(of.ledger, of.window_id, part))
 
     async def _tell_part(self, shard: int, batch: Sequence[Announcement], mark: Mark) -> None:
-        patience = _patience()
+        patience = Patience(
+            "results cannot be published",
+            hint="Check that nats-server runs; they are in the ledger and leave when it is back",
+            limit_s=OUTAGE_LIMIT_S,
+        )
         while True:
             try:
                 return await self._line.unless_lost(self._pass_fence(shard, batch, mark))
@@ -107,7 +111,11 @@ class Publisher:
         self._fences[shard] = fence
 
     async def _publish(self, messages: Sequence[Announcement]) -> None:
-        patience = _patience()
+        patience = Patience(
+            "messages cannot be published",
+            hint="Check that nats-server runs; they leave when it is back",
+            limit_s=OUTAGE_LIMIT_S,
+        )
         left = messages
         while failures := await self._attempt(left):
             for message, failure in failures:
@@ -193,14 +201,6 @@ async def _attempt_each(outbox: Outbox, batch: Sequence[Announcement]) -> list[U
 
 def _kept_out(failure: Exception) -> bool:
     return isinstance(failure, APIError) and failure.err_code in KEPT_OUT
-
-
-def _patience() -> Patience:
-    return Patience(
-        "results cannot be published",
-        hint="Check that nats-server runs; they are in the ledger and leave when it is back",
-        limit_s=OUTAGE_LIMIT_S,
-    )
 
 
 def _refused(message: Announcement, failure: Exception) -> WalrasError:

@@ -13,6 +13,7 @@ import msgspec
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from state.log import storable
 from state.settlement import Settlement
 
 Row = tuple[object, ...]
@@ -112,11 +113,6 @@ def copy_rows(conn: Connection, settlement: Settlement) -> None:
         _DEAD_LETTERS.fill(conn, _dead_letter_rows(settlement))
     if settlement.prices:
         _PRICES.fill(conn, _price_rows(settlement))
-
-
-def storable(text: str) -> str:
-    """The text itself where Postgres can hold it, with escapes for what it cannot."""
-    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
 def _time(time_ns: int) -> tuple[int, int]:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import msgspec
-from nats.aio.client import Client
 
 from connectors.nats.api import ask
-from connectors.nats.connection import connected
+from connectors.nats.connection import Line, connected
 from connectors.nats.streams import ensure_streams, results_config
 from tests.servers import SHARDS
 from walras_client import WalrasClient
@@ -34,7 +33,7 @@ T = TypeVar("T", bound=OfWindow)
 class Stage:
     """The market's and the operator's side of the streams."""
 
-    nc: Client
+    nc: Line
     url: str
 
     async def tell(self, *window_ids: int, event_id: str | None = None) -> None:

@@ -40,6 +40,22 @@ def test_a_window_that_is_told_again_is_heard_once(nats_url: str) -> None:
     asyncio.run(play())
 
 
+def test_what_is_no_result_is_passed_over(nats_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may publish there could silence the market for an agent with one message."""
+
+    async def play() -> None:
+        async with stage(nats_url) as market, agent(nats_url) as me:
+            await market.tell(1)
+            for headers in (b"NATS/1.0\r\n\xff: no colon\r\nx\r\n\r\n", b"x"):
+                frame = b"HPUB result.m1.a1 %d %d\r\n%b{}\r\n"
+                await market.nc.write([frame % (len(headers), len(headers) + 2, headers)])
+            await market.tell(2)
+            assert [1, 2] == await heard(me.results(), 2)
+
+    asyncio.run(play())
+    assert 2 == caplog.text.count("passed over what is no result")
+
+
 def test_a_later_process_goes_on_at_the_bookmark(nats_url: str) -> None:
     """An agent that was away for some windows must get each of them, and none it had."""
 
