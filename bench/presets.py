@@ -57,17 +57,23 @@ FULL: Final = Preset(
         Workload(name=HUNDRED, bids=200_000, per_message=100),
     ),
     others=(
-        Workload(name="1 000 agents", bids=100_000, agents=1_000),
-        Workload(name="100 000 agents", bids=100_000, agents=100_000),
-        Workload(name="windows of 1 000", bids=100_000, per_window=1_000, window_ms=100),
-        Workload(name="windows of 100 000", bids=200_000, per_window=100_000, window_ms=4_000),
-        Workload(name="bundles of four", bids=100_000, bundles=True),
+        Workload(name="1 000 agents", bids=50_000, agents=1_000),
+        Workload(name="100 000 agents", bids=50_000, agents=100_000),
+        Workload(name="windows of 1 000", bids=50_000, per_window=1_000, window_ms=100),
+        Workload(
+            name="windows of 100 000",
+            bids=200_000,
+            per_message=100,
+            per_window=100_000,
+            window_ms=4_000,
+        ),
+        Workload(name="bundles of four", bids=50_000, bundles=True),
         Workload(name="bundles, 100 a message", bids=100_000, per_message=100, bundles=True),
     ),
     paced=(
-        Pace(window_ms=1_000, seconds=12, per_message=100),
-        Pace(window_ms=100, seconds=8, per_message=100),
-        Pace(window_ms=1_000, seconds=12),
+        Pace(window_ms=1_000, seconds=10, per_message=100),
+        Pace(window_ms=100, seconds=6, per_message=100),
+        Pace(window_ms=1_000, seconds=10),
     ),
 )
 

@@ -82,8 +82,8 @@ async def _consume(job: Job, market: "Market", *, one_by_one: bool) -> None:
     while seq < job.last_seq and market.bids < job.bids_max:
         messages = await consumer.fetch(job.fetch(seq), timeout=5)
         commands = [command for msg in messages for command in _commands(msg, job)]
-        for _, same_window in groupby(commands, key=lambda command: command.window_id):
-            for chunk in [[each] for each in same_window] if one_by_one else [list(same_window)]:
+        for (_, is_bid), alike in groupby(commands, key=lambda each: (each.window_id, each.is_bid)):
+            for chunk in [[each] for each in alike] if is_bid and one_by_one else [list(alike)]:
                 market.take(chunk)
         for msg in messages:
             await msg.ack()
@@ -99,6 +99,10 @@ class Command:
     window_id: int
     agent: str
     content: dict[str, Any]
+
+    @property
+    def is_bid(self) -> bool:
+        return bool(self.content["type"] == "bid_placed")
 
 
 def _commands(msg: Msg, job: Job) -> Iterator[Command]:
@@ -124,7 +128,7 @@ class Market:
         if commands[0].window_id != self._window_id:
             self.clear()
             self._window_id = commands[0].window_id
-        bids = [each for each in commands if each.content["type"] == "bid_placed"]
+        bids = [each for each in commands if each.is_bid]
         if bids:
             self.began_s = self.began_s or time.perf_counter()
             self._place(bids)
