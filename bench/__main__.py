@@ -79,7 +79,10 @@ def growth(
 ) -> None:
     """What a command costs as agents, windows, ledger and shards grow: some minutes."""
     plan = LARGE if large else SMALL
-    _finish(Growth(plan=plan, folder=folder, tell=note).run(), into=into, docs=docs)
+    for report in Growth(plan=plan, folder=folder, tell=note).run():
+        if into:
+            write_all(report, into)
+    _finish(report, into=into, docs=docs)
 
 
 @app.command

@@ -59,13 +59,13 @@ SMALL: Final = Plan(
 LARGE: Final = Plan(
     name="growth-large",
     agents=(1_000, 10_000, 100_000, 1_000_000),
-    agents_bids=200_000,
+    agents_bids=100_000,
     ledger_bids=10_000_000,
     windows=(1_000, 10_000, 100_000, 1_000_000),
-    windows_bids=1_000_000,
+    windows_bids=200_000,
     shards=(1, 2, 4, 8),
     processes=(1, 2),
-    shards_bids=800_000,
+    shards_bids=400_000,
 )
 
 
@@ -108,18 +108,26 @@ class Growth:
     """Where the servers keep their files: on the disk that is measured."""
     tell: Tell
 
-    def run(self) -> GrowthReport:
-        """Everything, one after the other."""
+    def run(self) -> Iterator[GrowthReport]:
+        """Everything, one after the other; the report so far after each, for it takes long."""
         self.folder.mkdir(parents=True, exist_ok=True)
         at, began, machine = datetime.now(UTC), time.monotonic(), describe(self.folder)
-        series = [self.agents(), self.windows(), self.ledger(), *self.shards()]
-        return GrowthReport(
-            preset=self.plan.name,
-            at=at.isoformat(timespec="seconds"),
-            seconds=round(time.monotonic() - began, 1),
-            machine=machine,
-            series=series,
-        )
+        series: list[Series] = []
+        for one in self._all():
+            series.append(one)
+            yield GrowthReport(
+                preset=self.plan.name,
+                at=at.isoformat(timespec="seconds"),
+                seconds=round(time.monotonic() - began, 1),
+                machine=machine,
+                series=tuple(series),
+            )
+
+    def _all(self) -> Iterator[Series]:
+        yield self.agents()
+        yield self.windows()
+        yield from self.shards()
+        yield self.ledger()
 
     def agents(self) -> Series:
         """More agents: more accounts to hold, and more to read at a start."""

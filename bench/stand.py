@@ -82,7 +82,7 @@ def stand(folder: Path, *, window_ms: int, shards: int = 1, processes: int = 1) 
             window_ms=window_ms,
             workers=1,
             processes=processes,
-            stream_max_bytes=LOG_MAX_BYTES,
+            stream_max_bytes=LOG_MAX_BYTES // shards,
         )
         with open_servers(settings) as servers:
             prepare(settings, servers)
