@@ -215,7 +215,7 @@ CLEARING = [
     Mutant(
         "a later window's result has the same id",
         ANNOUNCE,
-        'f"{settlement.shard}:{settlement.window_id}:{market}:{agent}"',
-        'f"{settlement.shard}:{market}:{agent}"',
+        'f"{shard}:{window_id}:{market}:{agent}"',
+        'f"{shard}:{market}:{agent}"',
     ),
 ]

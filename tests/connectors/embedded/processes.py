@@ -93,6 +93,13 @@ def _belongs(process: psutil.Process, root: Path) -> bool:
             process.status() != psutil.STATUS_ZOMBIE
             and any(word == str(root) or word.startswith(f"{root}/") for word in words)
             and words[1:3] != ["-W", "ignore"]
+            and not _is_backend(process)
         )
     except psutil.Error:
         return False
+
+
+def _is_backend(process: psutil.Process) -> bool:
+    """Whether Postgres has just forked it: for a moment it bears the words of its parent."""
+    parent = process.parent()
+    return parent is not None and "postgres" == parent.name() == process.name()
