@@ -20,6 +20,7 @@ from connectors.postgres.ledger import read_settlement, unpublished
 from flows.ending import ending
 from flows.failpoints import parts
 from flows.running import run_flow
+from flows.spread import keys_of
 from operators.announce import announce
 from operators.per_shard import BuildStep, PerShardSink
 from state.settlement import ClosedWindow
@@ -42,6 +43,11 @@ class Place:
 
     process: int = 0
     addresses: Sequence[str] = ()
+
+    @property
+    def processes(self) -> int:
+        """How many there are."""
+        return max(1, len(self.addresses))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,7 @@ class Worker:
                     url=self.servers.nats_url,
                     positions=self.positions,
                     identities=self.identities,
+                    keys=keys_of(self.positions, workers=self.threads * place.processes),
                     stop=stop,
                 ),
                 shards=self.claims,

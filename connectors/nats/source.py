@@ -34,6 +34,7 @@ AHEAD_BYTES = 32 << 20
 ROOM_AGAIN_S = 0.005
 IDLE = timedelta(milliseconds=4)
 MISSING_LIMIT_S = 10.0
+NAME_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class NatsSource(FixedPartitionedSource[tuple[str, RawBatch], None]):
     positions: Mapping[int, int]
     """Shard to the sequence that is next to read."""
     identities: Mapping[int, StreamIdentity]
+    keys: Mapping[int, str] | None = None
+    """Shard to the key that its batches travel under; None for its number."""
     batch_size: int = BATCH_SIZE
     until: Mapping[int, int] | None = None
     """Shard to the last sequence to read, after which its partition ends; None reads for ever."""
@@ -52,13 +55,15 @@ class NatsSource(FixedPartitionedSource[tuple[str, RawBatch], None]):
 
     @override
     def list_parts(self) -> list[str]:
-        return [str(shard) for shard in self.positions]
+        """A name for each shard: in the order of names the engine goes round its workers."""
+        return [f"{shard:0{NAME_DIGITS}}" for shard in self.positions]
 
     @override
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "ShardPartition":
         shard = int(for_part)
         return ShardPartition(
             Intake(self.url, self.identities[shard], next_seq=self.positions[shard]),
+            key=str(shard) if self.keys is None else self.keys[shard],
             batch_size=self.batch_size,
             until=None if self.until is None else self.until[shard],
             stop=self.stop,
@@ -69,9 +74,16 @@ class ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], None]):
     """Hands what was read ahead of one shard to the flow."""
 
     def __init__(
-        self, intake: "Intake", *, batch_size: int, until: int | None, stop: threading.Event
+        self,
+        intake: "Intake",
+        *,
+        key: str,
+        batch_size: int,
+        until: int | None,
+        stop: threading.Event,
     ) -> None:
         self._intake = intake
+        self._key = key
         self._stop = stop
         self._batch_size = batch_size
         self._until = until
@@ -86,7 +98,7 @@ class ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], None]):
             if limit <= 0:
                 raise StopIteration
         batch = self._intake.take(limit)
-        return [(str(batch.shard), batch)] if batch else []
+        return [(self._key, batch)] if batch else []
 
     @override
     def next_awake(self) -> datetime | None:
