@@ -19,6 +19,8 @@ OURS: Final = "#e69f00"
 THEIRS: Final = "#9a9a9a"
 THOUSAND: Final = 1000
 MANY_TIMES: Final = 20
+LEGEND_BESIDE: Final = 1.3
+"""An axis so much longer than its longest bar has room for the legend."""
 STYLE: Final[dict[Any, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -101,6 +103,7 @@ def _costs(axis: Axes, measured: Sequence[Measured]) -> None:
         axis.barh(names, costs, left=left, color=COLOURS[kind], label=kind)
         left = [before + cost for before, cost in zip(left, costs, strict=True)]
     axis.set_title("Processor microseconds a command", loc="left")
+    axis.set_xlim(right=LEGEND_BESIDE * max(left))
     axis.legend(frameon=False, loc="upper right")
     axis.invert_yaxis()
 
