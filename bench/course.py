@@ -35,6 +35,10 @@ def _nothing(_window: Settlement) -> None:
     """Who only counts wants no more."""
 
 
+def _commands_in(window: Settlement) -> int:
+    return len(window.bids) + len(window.commands) + len(window.dead_letters)
+
+
 @dataclass(slots=True)
 class Course:
     """A run as its windows are committed and published."""
@@ -48,16 +52,15 @@ class Course:
     digest: str = ""
     commit_s: list[float] = field(default_factory=list)
     progress: list[tuple[float, int]] = field(default_factory=list)
-    """After each window: seconds since the start, commands so far."""
+    """After each commit: seconds since the start, commands so far."""
 
     def add(self, window: ClosedWindow) -> None:
         """Count a window that is committed and published."""
         if isinstance(window, Settlement):
-            self.commands += len(window.bids) + len(window.commands) + len(window.dead_letters)
+            self.commands += _commands_in(window)
             self.bids += len(window.bids)
             self.lost += sum(bid.status is BidStatus.LOST for bid in window.bids)
             self.digest = window.digest.hex()
-            self.progress.append((time.perf_counter() - self.began_s, self.commands))
 
     def timed(
         self, commit: BuildStep[ClosedWindow, ClosedWindow]
@@ -75,7 +78,10 @@ class Course:
         began = time.perf_counter()
         done = list(commit(window))
         if isinstance(window, Settlement):
-            self.commit_s.append(time.perf_counter() - began)
+            now = time.perf_counter()
+            self.commit_s.append(now - began)
+            before = self.progress[-1][1] if self.progress else 0
+            self.progress.append((now - self.began_s, before + _commands_in(window)))
             self.on_commit(window)
         return done
 
