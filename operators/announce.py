@@ -79,7 +79,7 @@ def _agents(settlement: Settlement) -> Iterator[Announcement]:
             outcomes=listed,
         )
         msg_id = f"{shard}:{window_id}:{market}:{agent}"
-        yield from _in_parts(subjects.result(market, agent), msg_id, result, "outcomes", listed)
+        yield from _in_parts(subjects.result(market, agent), msg_id, result, "outcomes")
 
 
 def _outcomes(settlement: Settlement) -> dict[tuple[str, str], list[_Outcome]]:
@@ -109,22 +109,18 @@ def _markets(settlement: Settlement, window_ms: int) -> Iterator[Announcement]:
             prices=prices,
         )
         msg_id = f"{settlement.shard}:{settlement.window_id}:{market}"
-        yield from _in_parts(subjects.window(market), msg_id, window, "prices", prices)
+        yield from _in_parts(subjects.window(market), msg_id, window, "prices")
 
 
 def _in_parts(
-    subject: str,
-    msg_id: str,
-    told: _AgentResult | _MarketWindow,
-    field: str,
-    listed: Sequence[object],
+    subject: str, msg_id: str, told: _AgentResult | _MarketWindow, field: str
 ) -> Iterator[Announcement]:
-    """The message, with the list in it in as many parts as its size asks for."""
+    """The message, with the list in this field of it in as many parts as its size asks for."""
     whole = _json.encode(told)
     if len(whole) <= PART_MAX_BYTES:
         yield Announcement(subject, f"{msg_id}:1", whole)
         return
-    parts = list(_parts(map(_json.encode, listed)))
+    parts = list(_parts(map(_json.encode, getattr(told, field))))
     for number, part in enumerate(parts, 1):
         of_many = replace(told, part=number, parts=len(parts), **{field: part})
         yield Announcement(subject, f"{msg_id}:{number}", _json.encode(of_many))
