@@ -13,10 +13,12 @@ from contextlib import contextmanager
 
 from nats.errors import Error as NatsError
 
+from connectors.nats.api import NS_PER_S
 from connectors.nats.connection import OUTAGE_LIMIT_S, Patience
 from connectors.nats.loop import start
 from connectors.nats.outbox import Outbox, open_outbox
 from connectors.nats.subjects import clock_subject
+from state.seen import NS_PER_MS
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +55,11 @@ async def _tick_for_ever(url: str, shards: int, window_ms: int) -> None:
 
 
 async def _tick_next(outbox: Outbox, shards: int, window_ms: int) -> None:
-    now_ms = time.time_ns() // 1_000_000
-    window_id = now_ms // window_ms + 1
-    await asyncio.sleep((window_id * window_ms - now_ms) / 1000)
+    window_ns = window_ms * NS_PER_MS
+    window_id = time.time_ns() // window_ns + 1
+    # A timer may end a little early, and a tick stamped before the window began would end none.
+    while (left_ns := window_id * window_ns - time.time_ns()) > 0:  # noqa: ASYNC110 - for the clock
+        await asyncio.sleep(left_ns / NS_PER_S)
     await asyncio.gather(
         *(tick(outbox, shard=shard, window_id=window_id) for shard in range(shards))
     )
