@@ -34,18 +34,29 @@ from state.settlement import Announcement, ClosedWindow, Settlement
 T = TypeVar("T")
 
 PAUSE_S: Final = 0.0005
+MICROS: Final = 1_000_000
 STAGES: Final = ("pull", "cut_windows", "decode", "allocate", "commit", "announce", "publish")
 """`allocate` is all between decode and commit: terms, admission, clearing, settlement, digest."""
 
 
-def ceilings(stand: Stand, ledger: Servers, filled: Filled) -> Mapping[str, float]:
-    """Commands a second of each stage alone, in a process of its own."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """One stage with nothing beside it."""
+
+    rate: float
+    """Commands a second."""
+    cpu_us: float
+    """Processor microseconds a command, of the worker."""
+
+
+def ceilings(stand: Stand, ledger: Servers, filled: Filled) -> Mapping[str, Alone]:
+    """Each stage alone, in a process of its own."""
     with apart() as process:
         window_ms, last_seq = stand.settings.window_ms, filled.last_seq[SHARD]
         return process.run(work, ledger, window_ms=window_ms, last_seq=last_seq)
 
 
-def work(servers: Servers, *, window_ms: int, last_seq: int) -> Mapping[str, float]:
+def work(servers: Servers, *, window_ms: int, last_seq: int) -> Mapping[str, Alone]:
     """Measure in this process; the windows are committed to the empty ledger of `servers`."""
     stages = Stages()
     claimed = claim(servers, window_ms=window_ms)
@@ -58,27 +69,30 @@ def work(servers: Servers, *, window_ms: int, last_seq: int) -> Mapping[str, flo
     tell = partial(announce, window_ms=window_ms)
     announced = stages.time("announce", lambda: [tell(window) for window in windows])
     stages.time("publish", lambda: _tell(servers.nats_url, windows, announced))
-    return stages.rates(commands=sum(len(each.bids) + len(each.commands) for each in windows))
+    return stages.alone(commands=sum(len(each.bids) + len(each.commands) for each in windows))
 
 
 @dataclass(slots=True)
 class Stages:
-    """A clock for each stage."""
+    """The clocks of each stage: on the wall, and of the processors that it used."""
 
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def time(self, stage: str, work: Callable[[], T]) -> T:
         """Time a stage; what the stages before have made is no work for its garbage collector."""
         gc.collect()
         gc.freeze()
-        began = time.perf_counter()
+        began, used = time.perf_counter(), time.process_time()
         result = work()
-        self.seconds[stage] = time.perf_counter() - began
+        self.seconds[stage] = time.perf_counter() - began, time.process_time() - used
         return result
 
-    def rates(self, *, commands: int) -> Mapping[str, float]:
-        """Commands a second by stage."""
-        return {stage: commands / seconds for stage, seconds in self.seconds.items()}
+    def alone(self, *, commands: int) -> Mapping[str, Alone]:
+        """What each stage came to."""
+        return {
+            stage: Alone(rate=commands / seconds, cpu_us=used / commands * MICROS)
+            for stage, (seconds, used) in self.seconds.items()
+        }
 
 
 def _pull(claimed: Claimed, last_seq: int) -> list[RawBatch]:

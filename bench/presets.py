@@ -42,7 +42,7 @@ QUICK: Final = Preset(
     runs=1,
     compared=(
         Workload(name=SINGLE, bids=50_000, agents=1_000),
-        Workload(name=HUNDRED, bids=100_000, per_message=100, agents=1_000),
+        Workload(name=HUNDRED, bids=100_000, per_message=100, agents=1_000, window_ms=500),
     ),
     others=(),
     paced=(Pace(window_ms=100, seconds=5, per_message=100),),
@@ -54,7 +54,7 @@ FULL: Final = Preset(
     runs=3,
     compared=(
         Workload(name=SINGLE, bids=100_000),
-        Workload(name=HUNDRED, bids=200_000, per_message=100),
+        Workload(name=HUNDRED, bids=200_000, per_message=100, window_ms=500),
     ),
     others=(
         Workload(name="1 000 agents", bids=50_000, agents=1_000),
@@ -68,12 +68,18 @@ FULL: Final = Preset(
             window_ms=4_000,
         ),
         Workload(name="bundles of four", bids=50_000, bundles=True),
-        Workload(name="bundles, 100 a message", bids=100_000, per_message=100, bundles=True),
+        Workload(
+            name="bundles, 100 a message",
+            bids=100_000,
+            per_message=100,
+            window_ms=500,
+            bundles=True,
+        ),
     ),
     paced=(
-        Pace(window_ms=1_000, seconds=10, per_message=100),
-        Pace(window_ms=100, seconds=6, per_message=100),
-        Pace(window_ms=1_000, seconds=10),
+        Pace(window_ms=1_000, seconds=8, per_message=100),
+        Pace(window_ms=100, seconds=5, per_message=100),
+        Pace(window_ms=1_000, seconds=8),
     ),
 )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from bench.ceilings import Alone
 from bench.drain import Drained
 from bench.machine import Machine
 from bench.paced import Paced
@@ -20,14 +21,18 @@ class Repetition:
     """One round on a log: the drain, and where they were asked for the stages and the peers."""
 
     drained: Drained
-    stages: Mapping[str, float] = field(default_factory=dict)
-    """Commands a second of each stage alone."""
+    stages: Mapping[str, Alone] = field(default_factory=dict)
     peers: Mapping[str, PeerRun] = field(default_factory=dict)
 
     @property
     def whole_to_slowest(self) -> float:
         """The rate of the whole flow in that of its slowest stage alone."""
-        return self.drained.rate / min(self.stages.values())
+        return self.drained.rate / min(stage.rate for stage in self.stages.values())
+
+    @property
+    def worker_us(self) -> float:
+        """Processor microseconds a command of all stages together, each alone."""
+        return sum(stage.cpu_us for stage in self.stages.values())
 
     def times_faster(self, peer: str) -> float:
         """How many times the bids a second of a peer this is."""
@@ -67,7 +72,11 @@ class Measured:
 
     def stage(self, stage: str) -> list[float]:
         """Commands a second of one stage alone, of each round."""
-        return self.all(lambda repetition: repetition.stages[stage])
+        return self.all(lambda repetition: repetition.stages[stage].rate)
+
+    def stage_us(self, stage: str) -> float:
+        """Processor microseconds a command that one stage alone takes of the worker."""
+        return self.median(lambda repetition: repetition.stages[stage].cpu_us)
 
     def peer(self, key: str) -> list[float]:
         """Bids a second of one peer, of each round."""

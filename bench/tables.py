@@ -10,7 +10,7 @@ from typing import Final
 
 from rich.table import Table as RichTable
 
-from bench.ceilings import STAGES
+from bench.ceilings import MICROS, STAGES
 from bench.growth import GrowthReport
 from bench.results import Measured, PacedRuns, Report, spread
 
@@ -143,11 +143,20 @@ def _latency_row(paced: PacedRuns) -> list[str]:
 
 
 def _stages(measured: Measured) -> Table:
-    rows = [[stage, _spread(measured.stage(stage))] for stage in STAGES]
+    rows = [
+        [stage, _spread(measured.stage(stage)), f"{measured.stage_us(stage):.1f}"]
+        for stage in STAGES
+    ]
+    in_turn_us = measured.median(lambda repetition: repetition.worker_us)
     whole = _spread(measured.all(lambda repetition: repetition.drained.rate))
     share = measured.median(lambda repetition: repetition.whole_to_slowest)
-    rows += [["the whole flow", whole], ["the whole to its slowest stage", f"{share:.0%}"]]
-    return Table(f"Each stage alone: {measured.workload.name}", ["stage", "commands/s"], rows)
+    rows += [
+        ["all of them on one processor", f"{MICROS / in_turn_us:,.0f}", f"{in_turn_us:.1f}"],
+        ["the whole flow", whole, f"{measured.cpu_us('worker'):.1f}"],
+        ["the whole to its slowest stage", f"{share:.0%}", ""],
+    ]
+    head = ["stage", "commands/s", "worker, µs/command"]
+    return Table(f"Each stage alone: {measured.workload.name}", head, rows)
 
 
 def _peers(measured: Measured, names: Mapping[str, str]) -> Table:

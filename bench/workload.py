@@ -36,7 +36,7 @@ class Workload:
     agents: int = 10_000
     per_window: int = 10_000
     """Bids that are published within one window."""
-    window_ms: int = 500
+    window_ms: int = 1_000
     bundles: bool = False
     """True: each bid is a bundle of all four resources; False: a unit bid of one of them."""
     market: str = MARKET

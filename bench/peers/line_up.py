@@ -29,14 +29,14 @@ PEERS: Final = (
         key="a",
         what="asyncio and an SQLAlchemy session, a commit a bid, then a sorted greedy cycle",
         does_not_guarantee=SESSION_LACKS,
-        bids_max=2_000,
+        bids_max=1_000,
         run=run_by_bid,
     ),
     Peer(
         key="b",
         what="the same with a commit a batch of 500 bids",
         does_not_guarantee=SESSION_LACKS,
-        bids_max=10_000,
+        bids_max=5_000,
         run=run_by_batch,
     ),
     Peer(

@@ -29,6 +29,9 @@ from state.log import RawBatch
 from state.shard import StreamIdentity
 
 BATCH_SIZE = 2000
+BATCH_BYTES = 512 << 10
+"""A batch ends with the message that exceeds it: a step works through a batch before the next one
+begins, and with many commands in a message many windows would wait in it for their commits."""
 AHEAD_MESSAGES = 20_000
 AHEAD_BYTES = 32 << 20
 ROOM_AGAIN_S = 0.005
@@ -171,11 +174,16 @@ class Intake:
         self._reading.cancel()
 
     def _cut(self, count: int) -> RawBatch:
-        taken = [self._ahead.popleft() for _ in range(count)]
+        taken: list[tuple[int, str, bytes]] = []
+        size = 0
+        while len(taken) < count and size < BATCH_BYTES:
+            message = self._ahead.popleft()
+            taken.append(message)
+            size += len(message[2])
         timestamps_ns, subjects, payloads = map(list, zip(*taken, strict=True))
         batch = RawBatch(self._shard, self.first_seq, timestamps_ns, subjects, payloads)
-        self._taken_bytes += sum(map(len, payloads))
-        self.first_seq += count
+        self._taken_bytes += size
+        self.first_seq += len(taken)
         return batch
 
 

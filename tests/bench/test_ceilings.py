@@ -10,8 +10,8 @@ from tests.bench.conftest import WORKLOAD, Bench
 
 def test_the_stages_together_settle_the_log(bench: Bench, ledger: Servers) -> None:
     """A stage that leaves work out sets a ceiling that nothing can reach."""
-    rates = work(ledger, window_ms=WORKLOAD.window_ms, last_seq=bench.filled.last_seq[SHARD])
-    assert list(STAGES) == list(rates)
-    assert min(rates.values()) > 0
+    stages = work(ledger, window_ms=WORKLOAD.window_ms, last_seq=bench.filled.last_seq[SHARD])
+    assert list(STAGES) == list(stages)
+    assert min(min(stage.rate, stage.cpu_us) for stage in stages.values()) > 0
     assert WORKLOAD.bids == count_rows(ledger.postgres_dsn)["bid"]
     require_same(shard_digests(ledger)[SHARD], replayed=replay_digest(bench.stand))

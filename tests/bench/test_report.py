@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.ceilings import STAGES
+from bench.ceilings import STAGES, Alone
 from bench.documents import fill_in, read, write_all
 from bench.drain import Drained
 from bench.growth import GrowthReport, Point, Series
@@ -56,12 +56,13 @@ LIVE = Paced(
     peak_mib=ONE_EACH,
     digest="aa",
 )
+PULL = Alone(rate=2000.0, cpu_us=200.0)
 
 
 def repetition(*, seconds: float, peer_s: float) -> Repetition:
     return Repetition(
         drained=replace(DRAINED, seconds=seconds),
-        stages=dict.fromkeys(STAGES, 4000.0) | {"pull": 2000.0},
+        stages=dict.fromkeys(STAGES, Alone(rate=4000.0, cpu_us=50.0)) | {"pull": PULL},
         peers={"a": PeerRun(settled=90, dropped=0, seconds=peer_s)},
     )
 
@@ -119,7 +120,12 @@ def test_the_tables_show_medians_and_extremes() -> None:
     assert "1,000 (100 to 1,000)" == rates.rows[0][-2]
     assert ["1 a message", *["1.0"] * 3, *["1"] * 3, "1 ms", "2 ms"] == costs.rows[0]
     assert "1.20" == live.rows[0][live.head.index("p99 in windows")]
-    assert ["the whole to its slowest stage", "50%"] == stages.rows[-1]
+    assert ["pull", "2,000", "200.0"] == stages.rows[0]
+    assert [
+        ["all of them on one processor", "2,000", "500.0"],
+        ["the whole flow", "1,000 (100 to 1,000)", "1.0"],
+        ["the whole to its slowest stage", "50%", ""],
+    ] == stages.rows[-3:]
     assert ["(a)", "a peer", "45 (9 to 90)", "10.0 times"] == peers.rows[1]
     assert [["(a)", "anything"]] == lacks.rows
 

@@ -61,6 +61,20 @@ def test_every_message_comes_once_and_in_order(nc: Line, nats_url: str, batch_si
     assert max(len(batch.payloads) for batch in batches) <= batch_size
 
 
+def test_a_batch_is_bounded_in_bytes(
+    nc: Line, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand commands in each message, and no window is committed before all are judged."""
+    monkeypatch.setattr(source, "BATCH_BYTES", 250)
+    make_streams(nc)
+    sent = [b"%03d" % number * 33 for number in range(50)] + [b"x" * 1000, b"y"]
+    fill_shard(nc, sent)
+    batches = drained(source_of(nc, nats_url, until=52))
+    assert sent == payloads_of(batches)
+    assert_contiguous(batches, first_seq=1)
+    assert all(sum(map(len, batch.payloads[:-1])) < 250 for batch in batches)
+
+
 def test_reading_goes_on_from_the_middle(nc: Line, nats_url: str) -> None:
     """An off-by-one here applies a bid twice, or never."""
     make_streams(nc)
@@ -318,6 +332,7 @@ def test_reading_ahead_is_bounded_in_bytes(
 ) -> None:
     """A thousand small messages are nothing, a thousand of the largest are a gigabyte."""
     monkeypatch.setattr(source, "AHEAD_BYTES", 4 << 20)
+    monkeypatch.setattr(source, "BATCH_BYTES", 8 << 20)
     make_streams(nc)
     large = [b"%d" % number * (1 << 20) for number in range(9)]
     fill_shard(nc, large)
