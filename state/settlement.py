@@ -11,7 +11,7 @@ import msgspec
 
 from state.book import Bid
 from state.market import Listing
-from walras_schemas import RejectionReason
+from walras_schemas import HOUSE, RejectionReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,15 @@ class Settlement:
     prices: Sequence[PriceRow]
     balances: Sequence[BalanceRow]
     listings: Sequence[Listing]
+
+    @property
+    def moved(self) -> set[tuple[str, str]]:
+        """Accounts, by market and owner, between which grants, transfers and payments went."""
+        payers = {(bid.market, bid.agent) for bid in self.bids if bid.paid_micros}
+        applied = [row for row in self.commands if row.recipient and row.reason is None]
+        senders = {(row.market, row.sender) for row in applied}
+        recipients = {(row.market, row.recipient) for row in applied if row.recipient}
+        return payers | {(market, HOUSE) for market, _ in payers} | senders | recipients
 
 
 @dataclass(frozen=True, slots=True)

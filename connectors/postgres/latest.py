@@ -11,15 +11,11 @@ from psycopg import Connection
 
 from state.errors import LogError
 from state.market import Listing
-from state.settlement import BalanceRow
+from state.settlement import Settlement
 
-# Most of the active accounts only bid and lost: their rows are left as they are.
 _BALANCES: Final = """
     INSERT INTO ledger.account (market, agent_id, balance_micros)
-    SELECT active.*
-    FROM unnest(%s::text[], %s::text[], %s::numeric[]) AS active (market, agent_id, micros)
-    LEFT JOIN ledger.account AS known USING (market, agent_id)
-    WHERE known.balance_micros IS DISTINCT FROM active.micros
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::numeric[])
     ON CONFLICT (market, agent_id) DO UPDATE SET balance_micros = excluded.balance_micros
 """
 _LISTINGS: Final = """
@@ -49,8 +45,14 @@ _QUOTES: Final = """
 """
 
 
-def replace_balances(conn: Connection, balances: Sequence[BalanceRow]) -> None:
-    """Set the balances of accounts, new and known."""
+def replace_balances(conn: Connection, settlement: Settlement) -> None:
+    """Set the balances of accounts, new and known, that the window moved.
+
+    Most of the active accounts only bid and lost: their rows are left as they are, and no row is
+    looked for but those that are written, however many agents there are.
+    """
+    moved = settlement.moved
+    balances = [row for row in settlement.balances if (row.market, row.agent) in moved]
     if balances:
         markets, agents = [row.market for row in balances], [row.agent for row in balances]
         micros = [str(row.balance_micros) for row in balances]

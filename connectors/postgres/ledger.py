@@ -114,7 +114,7 @@ def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bo
         _require_next(row, closed)  # 4
         if isinstance(closed, Settlement):
             replace_listings(conn, closed.shard, closed.listings)  # 5
-            replace_balances(conn, closed.balances)
+            replace_balances(conn, closed)
             copy_rows(conn, closed)  # 6
             _add_window(conn, closed)
         _move_on(conn, closed)  # 7

@@ -37,7 +37,9 @@ from tests.connectors.postgres.windows import (
     listing,
     lost,
     price,
+    transfer,
     window,
+    won,
 )
 
 EMPTY = {
@@ -66,6 +68,11 @@ def position(conn: Connection) -> Position:
     return claim_log(conn).position
 
 
+def writers(conn: Connection) -> dict[str, str]:
+    """The transaction that wrote the row of each account."""
+    return dict(conn.execute("SELECT agent_id, xmin::text FROM ledger.account").fetchall())
+
+
 def test_first_commit(conn: Connection) -> None:
     """Each kind of row must arrive, and the position with them."""
     token = claim_log(conn).token
@@ -85,6 +92,26 @@ def test_a_window_after_another(conn: Connection) -> None:
     assert [True, True] == [commit_window(conn, each, token=token) for each in (first, second)]
     shown = {row["agent_id"]: int(row["balance_micros"]) for row in rows_of_view(conn, "accounts")}
     assert {"a1": 75, "a2": 50, "house": 30, "treasury": -155} == shown
+
+
+def test_only_accounts_that_moved_credits_are_written(conn: Connection) -> None:
+    """Most agents of a window lose: writing their rows again would be most of its work."""
+    token = claim_log(conn).token
+    first = busy_window()
+    second = window(
+        after=first,
+        commands=[transfer(12, "a1", "a3", 7), grant(13, "a4", 5)],
+        bids=[lost(14, "a2"), won(15, "a1", 1, 9)],
+        balances=balances(a1=54, a2=50, a3=7, a4=5, house=39, treasury=-155),
+    )
+    commit_window(conn, first, token=token)
+    before = writers(conn)
+    commit_window(conn, second, token=token)
+    assert {"a1", "a3", "a4", "house", "treasury"} == {
+        agent for agent, writer in writers(conn).items() if before.get(agent) != writer
+    }
+    shown = {row["agent_id"]: int(row["balance_micros"]) for row in rows_of_view(conn, "accounts")}
+    assert {row.agent: row.balance_micros for row in second.balances} == shown
 
 
 def test_idle_windows_move_the_position_and_leave_no_row(conn: Connection) -> None:
