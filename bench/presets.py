@@ -53,13 +53,13 @@ FULL: Final = Preset(
     name="full",
     runs=3,
     compared=(
-        Workload(name=SINGLE, bids=100_000),
-        Workload(name=HUNDRED, bids=200_000, per_message=100, window_ms=500),
+        Workload(name=SINGLE, bids=60_000),
+        Workload(name=HUNDRED, bids=150_000, per_message=100, window_ms=500),
     ),
     others=(
-        Workload(name="1 000 agents", bids=50_000, agents=1_000),
-        Workload(name="100 000 agents", bids=50_000, agents=100_000),
-        Workload(name="windows of 1 000", bids=50_000, per_window=1_000, window_ms=100),
+        Workload(name="1 000 agents", bids=40_000, agents=1_000),
+        Workload(name="100 000 agents", bids=40_000, agents=100_000),
+        Workload(name="windows of 1 000", bids=40_000, per_window=1_000, window_ms=100),
         Workload(
             name="windows of 100 000",
             bids=200_000,
@@ -67,7 +67,7 @@ FULL: Final = Preset(
             per_window=100_000,
             window_ms=4_000,
         ),
-        Workload(name="bundles of four", bids=50_000, bundles=True),
+        Workload(name="bundles of four", bids=40_000, bundles=True),
         Workload(
             name="bundles, 100 a message",
             bids=100_000,
@@ -77,9 +77,9 @@ FULL: Final = Preset(
         ),
     ),
     paced=(
-        Pace(window_ms=1_000, seconds=8, per_message=100),
-        Pace(window_ms=100, seconds=5, per_message=100),
-        Pace(window_ms=1_000, seconds=8),
+        Pace(window_ms=1_000, seconds=6, per_message=100),
+        Pace(window_ms=100, seconds=4, per_message=100),
+        Pace(window_ms=1_000, seconds=6),
     ),
 )
 
