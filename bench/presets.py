@@ -59,7 +59,7 @@ FULL: Final = Preset(
     others=(
         Workload(name="1 000 agents", bids=40_000, agents=1_000),
         Workload(name="100 000 agents", bids=40_000, agents=100_000),
-        Workload(name="windows of 1 000", bids=40_000, per_window=1_000, window_ms=100),
+        Workload(name="windows of 1 000", bids=40_000, per_window=1_000, window_ms=200),
         Workload(
             name="windows of 100 000",
             bids=200_000,

@@ -36,7 +36,7 @@ PEERS: Final = (
         key="b",
         what="the same with a commit a batch of 500 bids",
         does_not_guarantee=SESSION_LACKS,
-        bids_max=5_000,
+        bids_max=3_000,
         run=run_by_batch,
     ),
     Peer(
@@ -44,7 +44,7 @@ PEERS: Final = (
         what="Bytewax as in its tutorials: one item a bid, its own windows, one transaction each",
         does_not_guarantee="no ledger of movements; bids that come late by the reader's clock are "
         "dropped; a restart loses or repeats windows; nothing fences two writers",
-        bids_max=30_000,
+        bids_max=20_000,
         run=run_tutorial,
     ),
 )
