@@ -56,5 +56,5 @@ class Peer:
     what: str
     does_not_guarantee: str
     bids_max: int
-    """It is slow: more bids would change its rate no more, and take minutes."""
+    """It is slow: more bids would make it no faster, and take minutes."""
     run: Callable[[Job], PeerRun]
