@@ -78,7 +78,7 @@ FULL: Final = Preset(
     ),
     paced=(
         Pace(window_ms=1_000, seconds=6, per_message=100),
-        Pace(window_ms=100, seconds=4, per_message=100),
+        Pace(window_ms=100, seconds=6, per_message=100),
         Pace(window_ms=1_000, seconds=6),
     ),
 )
