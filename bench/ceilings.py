@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from bench.apart import apart
 from bench.course import SHARD, Claimed, claim
+from bench.drain import MICROS
 from bench.fill import Filled
 from bench.stand import Stand
 from connectors.nats.fence import Mark
@@ -34,7 +35,6 @@ from state.settlement import Announcement, ClosedWindow, Settlement
 T = TypeVar("T")
 
 PAUSE_S: Final = 0.0005
-MICROS: Final = 1_000_000
 STAGES: Final = ("pull", "cut_windows", "decode", "allocate", "commit", "announce", "publish")
 """`allocate` is all between decode and commit: terms, admission, clearing, settlement, digest."""
 

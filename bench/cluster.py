@@ -14,6 +14,7 @@ from typing import Final
 from psycopg import Connection
 
 from bench.apart import apart
+from bench.drain import MICROS
 from bench.fill import Filled
 from bench.stand import Stand
 from bench.usage import cpu_s, roots, watching
@@ -28,7 +29,6 @@ FNV_OFFSET: Final = 0x811C9DC5
 FNV_PRIME: Final = 0x01000193
 LOOK_AGAIN_S: Final = 0.05
 DEADLINE_S: Final = 600.0
-MICROS: Final = 1_000_000
 
 POSITIONS: Final = "SELECT shard, next_seq FROM ledger.shard"
 BIDS: Final = "SELECT count(*) FROM ledger.bid"

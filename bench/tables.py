@@ -10,7 +10,8 @@ from typing import Final
 
 from rich.table import Table as RichTable
 
-from bench.ceilings import MICROS, STAGES
+from bench.ceilings import STAGES
+from bench.drain import MICROS
 from bench.growth import GrowthReport
 from bench.results import Measured, PacedRuns, Report, spread
 
