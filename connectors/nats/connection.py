@@ -18,7 +18,8 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from typing_extensions import override
 
-from connectors.nats.frames import Deliver, Frames, readable
+from connectors.nats.frames import Deliver, Frames
+from connectors.nats.subjects import readable
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 
 CONNECT_DEADLINE_S = 5.0
@@ -54,7 +55,7 @@ class Line(Client):
 
         `deliver` must not raise.
         """
-        number = subscription._id  # noqa: SLF001 - the wire's number of it, which has no other name
+        number = b"%d" % subscription._id  # noqa: SLF001 - it has no other name on the wire
         self._frames.straight[number] = deliver
         try:
             yield

@@ -6,8 +6,9 @@ order, so that all but deliveries goes the client's own way. Source: the NATS cl
 
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
+import msgspec
 from nats.aio.client import Client
 from nats.errors import ProtocolError
 from nats.protocol import parser
@@ -24,11 +25,11 @@ parser.MSG_RE = re.compile(rb"\AMSG ([^ \r\n]+) (\d+) (([^ \r\n]+) )?(\d+)\r\n")
 parser.HMSG_RE = re.compile(rb"\AHMSG ([^ \r\n]+) (\d+) (([^ \r\n]+) )?(\d+) (\d+)\r\n")
 
 
-class Delivery(NamedTuple):
+class Delivery(msgspec.Struct, gc=False):
     """A message of a stream as the wire brings it."""
 
-    subject: str
-    reply: str
+    subject: bytes
+    reply: bytes
     data: bytes
     head: bytes
 
@@ -46,8 +47,9 @@ class Frames(parser.Parser):
 
     def __init__(self, nc: Client) -> None:
         super().__init__(nc)
-        self.straight: dict[int, Deliver] = {}
-        """Subscription to who takes what a consumer delivers on it: messages with a reply subject.
+        self.straight: dict[bytes, Deliver] = {}
+        """Subscription, in digits, to who takes what a consumer delivers on it: messages with a
+        reply subject.
 
         The client's own way (a message object, its headers, a queue, a task) costs as much again as
         reading the message off the wire (docs/adr/0014). A reader must not raise.
@@ -61,38 +63,28 @@ class Frames(parser.Parser):
     @override
     async def parse(self, data: bytes = b"") -> None:
         wire, at = self._rest + data, 0
+        # This loop is run for each message: to call for its parts would cost as much as they do.
         while (line_end := wire.find(CRLF, at)) != -1:
             words = wire[at:line_end].split(b" ")
             body = end = line_end + len(CRLF)
-            if words[0] in WORDS:
-                end += _length(words) + len(CRLF)
+            deliver = None
+            if (count := WORDS.get(words[0])) is not None:
+                end += _length(words[-1]) + len(CRLF)
                 if end > len(wire):
                     break
-            if not self._hand_on(words, wire, body, end):
+                deliver = self.straight.get(words[2]) if len(words) == count else None
+            if deliver is None:
                 await super().parse(wire[at:end])
+            else:
+                data_at = body if words[0] == MSG else body + int(words[4])
+                payload = wire[data_at : end - len(CRLF)]
+                deliver(Delivery(words[1], words[3], payload, wire[body:data_at]))
             at = end
         self._rest = wire[at:]
 
-    def _hand_on(self, words: list[bytes], wire: bytes, body: int, end: int) -> bool:
-        """Give a delivery to its reader, if it is one and has one."""
-        if not self.straight or len(words) != WORDS.get(words[0]):
-            return False
-        deliver = self.straight.get(int(words[2]))
-        if deliver is None:
-            return False
-        data = body if words[0] == MSG else body + int(words[4])
-        head, payload = wire[body:data], wire[data : end - len(CRLF)]
-        deliver(Delivery(readable(words[1]), words[3].decode(), payload, head))
-        return True
 
-
-def readable(subject: bytes) -> str:
-    """The subject; bytes that are no UTF-8 are written out in hexadecimals."""
-    return subject.decode(errors="backslashreplace")
-
-
-def _length(words: list[bytes]) -> int:
+def _length(digits: bytes) -> int:
     try:
-        return int(words[-1])
+        return int(digits)
     except ValueError:
         raise ProtocolError("nats: malformed MSG") from None

@@ -128,7 +128,7 @@ class Intake:
         self.next_seq = next_seq
         """The next to read from the stream."""
         self._shard = shard_of(stream.name)
-        self._ahead: deque[tuple[int, str, bytes]] = deque()
+        self._ahead: deque[tuple[int, bytes, bytes]] = deque()
         self._read_bytes = 0
         self._taken_bytes = 0
         self._latest_ns = 0
@@ -147,10 +147,9 @@ class Intake:
     def put(self, timestamp_ns: int, msg: Delivery) -> None:
         """Add the message that follows the last one."""
         self._latest_ns = max(self._latest_ns, timestamp_ns)
-        subject = public_subject(msg.subject, shard=self._shard)
         self._read_bytes += len(msg.data)
         self.next_seq += 1
-        self._ahead.append((timestamp_ns, subject, msg.data))
+        self._ahead.append((timestamp_ns, msg.subject, msg.data))
 
     def take(self, limit: int) -> RawBatch | None:
         """The next messages, at most `limit`; a failure is raised after all that preceded it."""
@@ -174,13 +173,14 @@ class Intake:
         self._reading.cancel()
 
     def _cut(self, count: int) -> RawBatch:
-        taken: list[tuple[int, str, bytes]] = []
+        taken: list[tuple[int, bytes, bytes]] = []
         size = 0
         while len(taken) < count and size < BATCH_BYTES:
             message = self._ahead.popleft()
             taken.append(message)
             size += len(message[2])
-        timestamps_ns, subjects, payloads = map(list, zip(*taken, strict=True))
+        timestamps_ns, stored, payloads = map(list, zip(*taken, strict=True))
+        subjects = [public_subject(each, shard=self._shard) for each in stored]
         batch = RawBatch(self._shard, self.first_seq, timestamps_ns, subjects, payloads)
         self._taken_bytes += size
         self.first_seq += len(taken)

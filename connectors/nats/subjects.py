@@ -44,7 +44,12 @@ def told_subject(shard: int | str) -> str:
     return f"told.{shard}"
 
 
-def public_subject(stored: str, *, shard: int) -> str:
-    """The subject that the message was published to."""
-    public = stored.split(".", 2)[2]
+def public_subject(stored: bytes, *, shard: int) -> str:
+    """The subject that the message was published to, as the wire tells where it is stored."""
+    public = readable(stored.split(b".", 2)[2])
     return clock_subject(shard) if public == "clock" else public
+
+
+def readable(subject: bytes) -> str:
+    """The subject as text; bytes that are no UTF-8 are written out in hexadecimals."""
+    return subject.decode(errors="backslashreplace")

@@ -58,8 +58,10 @@ class Tail:
         self._take = take
         self._inbox = nc.new_inbox()
         self._consumer = ""
-        self._left = 0
-        self._signs = 0
+        self._last_seq = 0
+        """The last that the pull request asked for."""
+        self._words = 0
+        """How often the server said something of the request itself."""
         self._held = ExitStack()
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -81,7 +83,7 @@ class Tail:
 
     async def pull(self, *, messages: int, max_bytes: int) -> None:
         """Take up to so much; return when it came, or when nothing more did for a while."""
-        self._left = messages
+        self._last_seq = self.next_seq + messages - 1
         self._ended = asyncio.get_running_loop().create_future()
         request = {
             "batch": messages,
@@ -94,36 +96,34 @@ class Tail:
         await self._until_ended()
 
     async def _until_ended(self) -> None:
-        signs = -1
+        signs: tuple[int, int] | None = None
         while not self._ended.done():
-            if signs == self._signs:
+            before, signs = signs, (self.next_seq, self._words)
+            if signs == before:
                 raise Interrupted(f"{self._stream}: no message and no heartbeat")
-            signs = self._signs
             await asyncio.wait([self._ended], timeout=SILENCE_S)
         self._ended.result()
 
     def _receive(self, msg: Delivery) -> None:
-        self._signs += 1
         try:
             self._accept(msg)
         except Exception as failure:  # noqa: BLE001 - it belongs to whoever pulls
             self._end(failure)
 
     def _accept(self, msg: Delivery) -> None:
-        tokens = msg.reply.split(".")
-        at = SHORT_ACK_SEQ if len(tokens) == SHORT_ACK_TOKENS else LONG_ACK_SEQ
-        seq = int(tokens[at])
+        ack = msg.reply.split(b".")
+        at = SHORT_ACK_SEQ if len(ack) == SHORT_ACK_TOKENS else LONG_ACK_SEQ
+        seq = int(ack[at])
         if seq != self.next_seq:
             raise gap(self._stream, next_seq=self.next_seq, found_seq=seq)
-        self._take(int(tokens[at + TIME_AFTER_SEQ]), msg)
+        self._take(int(ack[at + TIME_AFTER_SEQ]), msg)
         self.next_seq = seq + 1
-        self._left -= 1
-        if not self._left:
+        if seq == self._last_seq:
             self._end(None)
 
     async def _heed(self, msg: Msg) -> None:
         """Take note of what the server says of the pull request itself."""
-        self._signs += 1
+        self._words += 1
         status = msg.headers or {}
         code = status.get(Header.STATUS, "")
         reason = status.get(Header.DESCRIPTION, "")

@@ -104,8 +104,8 @@ async def _each_told(nc: Line, take: Callable[[Announcement], None]) -> None:
     info = await ask(nc, f"STREAM.INFO.{RESULTS}")
 
     def take_message(_time_ns: int, msg: Delivery) -> None:
-        if not msg.subject.startswith("told."):  # how far they are told is nobody's result
-            take(Announcement(msg.subject, msg.headers["Nats-Msg-Id"], msg.data))
+        if not msg.subject.startswith(b"told."):  # how far they are told is nobody's result
+            take(Announcement(msg.subject.decode(), msg.headers["Nats-Msg-Id"], msg.data))
 
     stream = StreamIdentity(RESULTS, nanos(info["created"]))
     async with Tail(nc, stream, next_seq=1, take=take_message) as tail:

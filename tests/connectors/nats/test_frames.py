@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nats.protocol.parser import Parser
 
 from connectors.nats.frames import Delivery, Frames
+from connectors.nats.subjects import readable
 
 WORDS = st.binary(min_size=1, max_size=8).filter(lambda word: not set(word) & set(b" \r\n"))
 HEADS = st.sampled_from([b"NATS/1.0\r\n\r\n", b"NATS/1.0 100\r\n\r\n", b"NATS/1.0\r\na: b\r\n\r\n"])
@@ -74,8 +75,8 @@ def test_however_it_is_cut(frames: list[bytes], cuts: list[int]) -> None:
     chunks = [wire[at:to] for at, to in pairwise(places)]
     client = Client()
     parser = Frames(client)  # type: ignore[arg-type]
-    parser.straight[STRAIGHT] = lambda msg: client.told.append(
-        (STRAIGHT, msg.subject, msg.reply.encode(), msg.data, msg.head)
+    parser.straight[b"%d" % STRAIGHT] = lambda msg: client.told.append(
+        (STRAIGHT, readable(msg.subject), msg.reply, msg.data, msg.head)
     )
     assert asyncio.run(told(Parser(Client()), [wire])) == asyncio.run(told(parser, chunks))
 
@@ -85,8 +86,8 @@ def test_only_deliveries_go_straight() -> None:
     client = Client()
     straight: list[Delivery] = []
     parser = Frames(client)  # type: ignore[arg-type]
-    parser.straight[STRAIGHT] = straight.append
+    parser.straight[b"%d" % STRAIGHT] = straight.append
     wire = b"MSG a 7 0\r\n\r\nMSG a 7 r 0\r\n\r\nMSG a 8 r 0\r\n\r\n"
     asyncio.run(told(parser, [wire]))
-    assert ["r"] == [msg.reply for msg in straight]
+    assert [b"r"] == [msg.reply for msg in straight]
     assert [(7, b""), (8, b"r")] == [(each[0], each[2]) for each in client.told]
