@@ -100,19 +100,19 @@ def judge_sender(
 
 def admit_bid(terms: Terms, book: MarketBook, key: str, bid: Bid) -> None:
     """Rules 5 to 11 for a bid that passed `judge_sender`: hold its limit, or say why not."""
-    account = book.accounts.get(bid.agent)
-    bid.reason = _refusal(terms, account, bid)
+    account, hold = book.accounts.get(bid.agent), bid.limit_micros
+    bid.reason = _refusal(terms, account, bid, hold)
     if bid.reason is None:
         assert account is not None, "rule 5 lets no bid through without one"
-        account.held_micros += bid.limit_micros
+        account.held_micros += hold
         bid.status = BidStatus.LOST
         book.open_bids[key] = bid
 
 
 def _refusal(  # noqa: PLR0911  # one return a rule, in the order of the rules
-    terms: Terms, account: Account | None, bid: Bid
+    terms: Terms, account: Account | None, bid: Bid, hold: int
 ) -> RejectionReason | None:
-    """The first of the rules 5 to 11 that refuses the bid."""
+    """The first of the rules 5 to 11 that refuses the bid and what it is to hold."""
     if account is None:
         return RejectionReason.UNKNOWN_AGENT
     reserve, exceeds = 0, False
@@ -126,7 +126,6 @@ def _refusal(  # noqa: PLR0911  # one return a rule, in the order of the rules
         return RejectionReason.UNSUPPORTED_BY_RULE
     if exceeds:
         return RejectionReason.EXCEEDS_SUPPLY
-    hold = bid.limit_micros
     if hold < reserve:
         return RejectionReason.BELOW_RESERVE
     if hold > INT64_MAX:

@@ -7,6 +7,7 @@ small enough for NATS: what does not fit in one is told in parts.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import Final
 
@@ -22,6 +23,7 @@ PART_MAX_BYTES: Final = 1 << 19
 """Size of the list in one message; the rest of a message is far below what NATS takes besides."""
 
 _json = msgspec.json.Encoder()
+_result_subject = lru_cache(maxsize=1 << 17)(subjects.result)
 
 
 def announce(settlement: Settlement, *, window_ms: int) -> list[Announcement]:
@@ -79,7 +81,7 @@ def _agents(settlement: Settlement) -> Iterator[Announcement]:
             outcomes=listed,
         )
         msg_id = f"{shard}:{window_id}:{market}:{agent}"
-        yield from _in_parts(subjects.result(market, agent), msg_id, result, "outcomes")
+        yield from _in_parts(_result_subject(market, agent), msg_id, result, "outcomes")
 
 
 def _outcomes(settlement: Settlement) -> dict[tuple[str, str], list[_Outcome]]:

@@ -44,19 +44,20 @@ def settle_market(market: str, terms: Terms, book: MarketBook, *, window_id: int
     ]
 
 
-def _conclude(bids: Iterable[Bid], book: MarketBook) -> None:
-    """Give open bids their status, end their holds and move what each agent pays for all of its."""
+def _conclude(bids: Sequence[Bid], book: MarketBook) -> None:
+    """End all holds, give winners their status, and move what each agent pays for all of its."""
+    for agent in {bid.agent for bid in bids}:
+        book.accounts[agent].held_micros = 0
     payments: dict[str, int] = {}
     for bid in bids:
-        limit, paid = bid.limit_micros, bid.paid_micros
-        assert paid <= limit, "a payment above the limit was never held"
-        book.accounts[bid.agent].held_micros -= limit
         if bid.won:
+            paid = bid.paid_micros
+            assert paid <= bid.limit_micros, "a payment above the limit was never held"
             bid.status = BidStatus.WON if bid.won == bid.quantity else BidStatus.PARTIALLY_WON
-        if paid:
             payments[bid.agent] = payments.get(bid.agent, 0) + paid
     for agent, micros in payments.items():
-        book.move(debit=agent, credit=HOUSE, amount_micros=micros)
+        if micros:
+            book.move(debit=agent, credit=HOUSE, amount_micros=micros)
 
 
 def _demanded(bids: Iterable[Bid]) -> dict[str, int]:

@@ -96,8 +96,7 @@ def storable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True):
     """An operator's command with its outcome; `reason` is None when it was applied."""
 
     command: "OperatorCommand"

@@ -28,6 +28,8 @@ class SeenIds:
         """The oldest time an id may carry now; an older one is stale."""
         self._newest_ms = 0
         """The newest time an id may carry now; a newer one is from the future."""
+        self._forget_at_ms = 0
+        """When the oldest time reaches it, a bucket has become stale."""
 
     def judge(self, key: str, *, time_ns: int) -> RejectionReason | None:
         """Apply rules 3 and 4 to an id and remember it once it got past rule 3.
@@ -58,6 +60,8 @@ class SeenIds:
         self._time_ns = time_ns
         self._oldest_ms = -((DEDUPE_HORIZON_MS * NS_PER_MS - time_ns) // NS_PER_MS)
         self._newest_ms = (time_ns + CLOCK_SKEW_MS * NS_PER_MS) // NS_PER_MS
-        oldest_bucket = self._oldest_ms // BUCKET_MS
-        for stale in [bucket for bucket in self._buckets if bucket < oldest_bucket]:
-            del self._buckets[stale]
+        if self._oldest_ms >= self._forget_at_ms:
+            oldest_bucket = self._oldest_ms // BUCKET_MS
+            for stale in [bucket for bucket in self._buckets if bucket < oldest_bucket]:
+                del self._buckets[stale]
+            self._forget_at_ms = (oldest_bucket + 1) * BUCKET_MS

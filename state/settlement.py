@@ -14,8 +14,7 @@ from state.market import Listing
 from walras_schemas import HOUSE, RejectionReason
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRow:
+class CommandRow(msgspec.Struct, frozen=True, gc=False):
     """A grant, transfer, withdrawal or market event with its outcome; applied when no reason."""
 
     seq: int

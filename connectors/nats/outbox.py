@@ -5,7 +5,7 @@ decides, within the stream's duplicate window.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -91,13 +91,12 @@ class Outbox:
         for message in messages:
             if len(message.payload) > self._nc.max_payload:
                 raise MaxPayloadError
-        batch = {BATCH_ID: uuid_utils.uuid7().hex}
+        batch_id = uuid_utils.uuid7().hex
         await self._nc.write(
-            _frame(message, batch | {BATCH_SEQUENCE: str(number), MSG_ID: message.msg_id})
-            for number, message in enumerate(messages[:-1], 1)
+            _frame(message, batch_id, number) for number, message in enumerate(messages[:-1], 1)
         )
         last = messages[-1]
-        headers = batch | {BATCH_SEQUENCE: str(len(messages)), MSG_ID: last.msg_id}
+        headers = {BATCH_ID: batch_id, BATCH_SEQUENCE: str(len(messages)), MSG_ID: last.msg_id}
         headers |= {BATCH_COMMIT: "1"}
         if after is not None:
             headers |= {Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(after)}
@@ -151,10 +150,12 @@ async def open_outbox(url: str, *, name: str, in_flight: int = IN_FLIGHT) -> Asy
         yield outbox
 
 
-def _frame(message: Announcement, headers: Mapping[str, str]) -> bytes:
-    """A message in the words of the NATS protocol; nobody answers it."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    head = f"NATS/1.0\r\n{lines}\r\n"
+def _frame(message: Announcement, batch_id: str, number: int) -> bytes:
+    """A message of a batch in the words of the NATS protocol; nobody answers it."""
+    head = (
+        f"NATS/1.0\r\n{BATCH_ID}: {batch_id}\r\n{BATCH_SEQUENCE}: {number}\r\n"
+        f"{MSG_ID}: {message.msg_id}\r\n\r\n"
+    )
     length = len(head) + len(message.payload)
     command = f"HPUB {message.subject} {len(head)} {length}\r\n{head}"
     return b"%b%b\r\n" % (command.encode(), message.payload)

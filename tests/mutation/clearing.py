@@ -141,8 +141,8 @@ CLEARING = [
     Mutant(
         "hold is not released by the window's end",
         SETTLE,
-        "    book.accounts[bid.agent].held_micros -= limit\n",
-        "",
+        "held_micros = 0",
+        "held_micros -= 0",
     ),
     Mutant("bids live on in the next window", SETTLE, "    book.open_bids.clear()\n", ""),
     Mutant(

@@ -15,7 +15,7 @@ from tests.mutation.mutant import (
 
 JUDGING = [
     # Who may do what.
-    Mutant("hold is not taken", ADMIT, "held_micros += bid.limit_micros", "held_micros += 0"),
+    Mutant("hold is not taken", ADMIT, "held_micros += hold", "held_micros += 0"),
     Mutant(
         "hold is not released by a withdrawal",
         ADMIT,
