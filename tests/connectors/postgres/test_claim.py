@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from psycopg import Connection
 
 from connectors.postgres.ledger import claim, commit_window
@@ -170,7 +171,7 @@ def test_ids_of_refused_bids(conn: Connection, reason: RejectionReason) -> None:
     """An id counts as used from rule 4 on, and only from there (SEMANTICS §4)."""
     bid = lost(1, "a1")
     bid.status, bid.reason = BidStatus.REJECTED, reason
-    order = replace(grant(2, "a1", 5), reason=reason)
+    order = structs.replace(grant(2, "a1", 5), reason=reason)
     commit_all(conn, window(bids=[bid], commands=[order]))
     state = claim_log(conn)
     time_ns = START_WINDOW * WINDOW_MS * NS_PER_MS

@@ -54,7 +54,9 @@ def test_an_empty_window_comes_back(conn: Connection) -> None:
 def test_rows_come_back_in_their_order(conn: Connection) -> None:
     """They are stored by agent: told in that order, an agent's outcomes would be mixed up."""
     bids = [lost(2, "zoe"), lost(3, "amy"), structs.replace(lost(3, "zoe"), ord=1), lost(4, "amy")]
-    closed = window(bids=bids, commands=[grant(7, "zoe", 1), replace(grant(7, "amy", 1), ord=999)])
+    closed = window(
+        bids=bids, commands=[grant(7, "zoe", 1), structs.replace(grant(7, "amy", 1), ord=999)]
+    )
     (read,) = read_back(conn, closed)
     assert (closed.bids, closed.commands) == (read.bids, read.commands)
 

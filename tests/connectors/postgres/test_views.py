@@ -1,9 +1,9 @@
 """What the views tell: the same story in bids, allocations, postings and balances."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec import structs
 from psycopg import Connection
 
 from connectors.postgres.ledger import commit_window
@@ -102,8 +102,10 @@ def test_every_movement_is_told_from_both_sides(conn: Connection) -> None:
         commands=[
             grant(1, "a1", 100),
             transfer(2, "a1", "a2", 40),
-            replace(grant(3, "a3", 7), reason=RejectionReason.DUPLICATE),
-            replace(grant(4, "a3", 7), type="market_opened", amount_micros=None, recipient=None),
+            structs.replace(grant(3, "a3", 7), reason=RejectionReason.DUPLICATE),
+            structs.replace(
+                grant(4, "a3", 7), type="market_opened", amount_micros=None, recipient=None
+            ),
         ],
         bids=[won(5, "a2", 1, 9), lost(6, "a1")],
     )
@@ -141,7 +143,7 @@ def test_postings_sum_to_zero_and_make_the_balances(conn: Connection) -> None:
 
 def test_commands(conn: Connection) -> None:
     """An operator's command is the treasury's; a refused one says why."""
-    refused = replace(transfer(2, "a1", "a1", 5), reason=RejectionReason.SELF_TRANSFER)
+    refused = structs.replace(transfer(2, "a1", "a1", 5), reason=RejectionReason.SELF_TRANSFER)
     rows = shown(conn, window(commands=[grant(1, "a1", 5), refused]), "commands")
     assert [
         ("treasury", "credits_granted", "applied", None),

@@ -1,10 +1,10 @@
 """Small closed windows, written by hand, that follow one another like those of a real shard."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
+from msgspec import structs
 from psycopg import Connection
 
 from connectors.postgres.ledger import claim
@@ -50,7 +50,7 @@ def grant(seq: int, agent: str, amount_micros: int, *, market: str = "m1") -> Co
 
 def transfer(seq: int, sender: str, recipient: str, amount_micros: int) -> CommandRow:
     row = grant(seq, recipient, amount_micros)
-    return replace(row, sender=sender, type="credits_transferred")
+    return structs.replace(row, sender=sender, type="credits_transferred")
 
 
 def won(seq: int, agent: str, units: int, paid_micros: int, *, time_ns: int = START_NS) -> Bid:
