@@ -67,9 +67,8 @@ FULL: Final = Preset(
             per_window=100_000,
             window_ms=4_000,
         ),
-        Workload(name="bundles of four", bids=40_000, bundles=True),
         Workload(
-            name="bundles, 100 a message",
+            name="bundles of four, 100 a message",
             bids=100_000,
             per_message=100,
             window_ms=500,
