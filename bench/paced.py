@@ -9,6 +9,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -16,7 +17,7 @@ from typing import Final
 
 from bench.apart import apart
 from bench.course import Course, claim, run
-from bench.drain import percentile
+from bench.drain import count_rows, percentile
 from bench.fill import next_window, open_market
 from bench.stand import Stand
 from bench.usage import cpu_s, roots, watching
@@ -31,11 +32,14 @@ from state.settlement import Settlement
 from walras_schemas import uuid7_ms
 
 BURST_S: Final = 0.02
-WARM_UP_S: Final = 2.0
+WARM_UP_S: Final = 1.0
 MS_PER_S: Final = 1000
 SILENCE_S: Final = 30.0
 LOOK_AGAIN_S: Final = 0.05
 NS_PER_MS: Final = 1_000_000
+
+Live = tuple[list[float], str]
+"""Latencies in milliseconds, and the last digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +79,10 @@ def pace(
         publisher.run(open_now, ledger.nats_url, workload)
         worker.run(ready)
         kinds = roots(stand.home, worker=worker.pid)
+        live = worker.start(work, ledger, workload, warm_up_s=warm_up_s)
+        _await_opening(live, ledger, workload)
         with watching(kinds) as watch:
             began, before = time.perf_counter(), cpu_s(kinds)
-            live = worker.start(work, ledger, workload, warm_up_s=warm_up_s)
             sent_rate = publisher.run(publish_at, ledger.nats_url, workload, rate=rate)
             latency_ms, digest = live.result()
             seconds, after = time.perf_counter() - began, cpu_s(kinds)
@@ -93,6 +98,21 @@ def pace(
         peak_mib=watch.peak_mib,
         digest=digest,
     )
+
+
+def _await_opening(live: Future[Live], ledger: Servers, workload: Workload) -> None:
+    """Wait until the flow has committed the grants, as a market that is traded in has long done."""
+    deadline = time.monotonic() + SILENCE_S
+    while count_rows(ledger.postgres_dsn)["account"] < workload.agents:
+        if live.done():
+            live.result()  # it has ended by an error, which is raised here
+        if time.monotonic() > deadline:
+            raise WalrasError(
+                "the paced run did not begin",
+                detail=f"its {workload.agents} agents have no credits after {SILENCE_S:.0f} s",
+                hint="Look for what else keeps the machine busy",
+            )
+        time.sleep(LOOK_AGAIN_S)
 
 
 def ready() -> None:
@@ -135,7 +155,7 @@ async def _send_bursts(outbox: Outbox, workload: Workload, *, size: int, pause_s
     await asyncio.gather(*receipts)
 
 
-def work(servers: Servers, workload: Workload, *, warm_up_s: float) -> tuple[list[float], str]:
+def work(servers: Servers, workload: Workload, *, warm_up_s: float) -> Live:
     """Run the flow in this process until all is committed: latencies in ms, and the digest."""
     latencies, stop = Latencies(), threading.Event()
     course = Course(on_commit=latencies.note)

@@ -76,9 +76,9 @@ FULL: Final = Preset(
         ),
     ),
     paced=(
-        Pace(window_ms=1_000, seconds=6, per_message=100),
-        Pace(window_ms=100, seconds=6, per_message=100),
-        Pace(window_ms=1_000, seconds=6),
+        Pace(window_ms=1_000, seconds=5, per_message=100),
+        Pace(window_ms=100, seconds=5, per_message=100),
+        Pace(window_ms=1_000, seconds=5),
     ),
 )
 
