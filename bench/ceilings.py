@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from bench.apart import apart
-from bench.course import SHARD, Claimed, claim
+from bench.course import SHARD, Claimed, claim, settle_opening
 from bench.drain import MICROS
 from bench.fill import Filled
 from bench.stand import Stand
@@ -27,8 +27,6 @@ from operators.announce import announce
 from operators.cut_windows import CutWindows
 from operators.decode import decode
 from operators.join_prices import JoinPrices
-from state.board import Board
-from state.book import Books
 from state.log import EventSlice, RawBatch, WindowSlice
 from state.settlement import Announcement, ClosedWindow, Settlement
 
@@ -51,25 +49,27 @@ class Alone:
 
 def ceilings(stand: Stand, ledger: Servers, filled: Filled) -> Mapping[str, Alone]:
     """Each stage alone, in a process of its own."""
+    window_ms, opened_seq = stand.settings.window_ms, filled.opened_seq[SHARD]
+    settle_opening(ledger, window_ms=window_ms, opened_seq=opened_seq)
     with apart() as process:
-        window_ms, last_seq = stand.settings.window_ms, filled.last_seq[SHARD]
+        last_seq = filled.last_seq[SHARD]
         return process.run(work, ledger, window_ms=window_ms, last_seq=last_seq)
 
 
 def work(servers: Servers, *, window_ms: int, last_seq: int) -> Mapping[str, Alone]:
-    """Measure in this process; the windows are committed to the empty ledger of `servers`."""
+    """Measure in this process; the windows are committed to the opened ledger of `servers`."""
     stages = Stages()
     claimed = claim(servers, window_ms=window_ms)
     batches = stages.time("pull", lambda: _pull(claimed, last_seq))
-    slices = stages.time("cut_windows", lambda: _cut(batches, window_ms))
+    slices = stages.time("cut_windows", lambda: _cut(claimed, batches))
     decoded = stages.time("decode", lambda: [decode(each) for each in slices])
-    closed = stages.time("allocate", lambda: _allocate(decoded))
+    closed = stages.time("allocate", lambda: _allocate(claimed, decoded))
     windows = [window for window in closed if isinstance(window, Settlement)]
     stages.time("commit", lambda: _commit(claimed, closed))
     tell = partial(announce, window_ms=window_ms)
     announced = stages.time("announce", lambda: [tell(window) for window in windows])
     stages.time("publish", lambda: _tell(servers.nats_url, windows, announced))
-    return stages.alone(commands=sum(len(each.bids) + len(each.commands) for each in windows))
+    return stages.alone(commands=sum(len(each.bids) for each in windows))
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class Stages:
 def _pull(claimed: Claimed, last_seq: int) -> list[RawBatch]:
     source = NatsSource(
         url=claimed.servers.nats_url,
-        positions={SHARD: 1},
+        positions={SHARD: claimed.shards[SHARD].position.next_seq},
         identities=claimed.identities,
         until={SHARD: last_seq},
     )
@@ -118,13 +118,14 @@ def _read_all(partition: ShardPartition, batches: list[RawBatch]) -> None:
         batches += found
 
 
-def _cut(batches: list[RawBatch], window_ms: int) -> list[WindowSlice]:
-    cut = CutWindows(window_ms, 0)
+def _cut(claimed: Claimed, batches: list[RawBatch]) -> list[WindowSlice]:
+    cut = CutWindows(claimed.window_ms, claimed.shards[SHARD].position.stream_time_ns)
     return [each for batch in batches for each in cut(batch)]
 
 
-def _allocate(slices: list[EventSlice]) -> list[ClosedWindow]:
-    join, allocate = JoinPrices(Board()), Allocate(Books())
+def _allocate(claimed: Claimed, slices: list[EventSlice]) -> list[ClosedWindow]:
+    shard = claimed.shards[SHARD]
+    join, allocate = JoinPrices(shard.board), Allocate(shard.books)
     return [closed for each in slices for priced in join(each) for closed in allocate(priced)]
 
 

@@ -1,7 +1,7 @@
 """Drain a filled log into an empty ledger as fast as the machine can, and measure it.
 
-Promise: one worker in a process of its own; the figures are the run's alone, from the first message
-to the last window published.
+Promise: one worker in a process of its own; the figures are the run's alone, from the start of the
+flow to the last window published. The grants were settled before.
 """
 
 import time
@@ -13,7 +13,7 @@ from typing import Final
 from psycopg.sql import SQL, Identifier
 
 from bench.apart import apart
-from bench.course import SHARD, Course, claim, run
+from bench.course import SHARD, Course, claim, run, settle_opening
 from bench.fill import Filled
 from bench.stand import Stand
 from bench.usage import cpu_s, roots, watching
@@ -29,7 +29,6 @@ class Drained:
     """One measured run."""
 
     commands: int
-    bids: int
     seconds: float
     claim_s: float
     """To read the shard's state from the ledger, before the flow starts."""
@@ -57,11 +56,6 @@ class Drained:
         """The run without its course."""
         return replace(self, progress=(), worker_mib=())
 
-    @property
-    def bid_rate(self) -> float:
-        """Bids a second, with the time that the grants took: what peers are compared with."""
-        return self.bids / self.seconds
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
@@ -74,14 +68,16 @@ class Task:
     last_seq: int
 
 
-def drain(stand: Stand, ledger: Servers, filled: Filled, *, last_seq: int | None = None) -> Drained:
-    """Read the log from where the ledger stands up to its end, or to `last_seq`."""
+def drain(stand: Stand, ledger: Servers, filled: Filled) -> Drained:
+    """Read the log to its end; the part of it that opens the market goes before, uncounted."""
+    window_ms, opened_seq = stand.settings.window_ms, filled.opened_seq[SHARD]
+    settle_opening(ledger, window_ms=window_ms, opened_seq=opened_seq)
     with apart() as process:
         task = Task(
             servers=ledger,
             kinds=roots(stand.home, worker=process.pid),
-            window_ms=stand.settings.window_ms,
-            last_seq=last_seq or filled.last_seq[SHARD],
+            window_ms=window_ms,
+            last_seq=filled.last_seq[SHARD],
         )
         with watching(task.kinds) as watch:
             drained = process.run(work, task)
@@ -105,10 +101,9 @@ def work(task: Task) -> Drained:
     after = cpu_s(task.kinds)
     return Drained(
         commands=course.commands,
-        bids=course.bids,
         seconds=seconds,
         claim_s=claim_s,
-        lost_share=course.lost / max(course.bids, 1),
+        lost_share=course.lost / course.commands,
         cpu_us={kind: (after[kind] - before[kind]) / course.commands * MICROS for kind in after},
         peak_mib={},
         commit_ms_p50=1000 * percentile(course.commit_s, 50),

@@ -177,7 +177,7 @@ class Growth:
     def _with_agents(self, agents: int) -> Point:
         self.tell(f"{agents:,} agents")
         workload = Workload(name="agents", bids=self.plan.agents_bids, agents=agents)
-        return Point(size=agents, figures=_figures(self._drained(workload, after_opening=True)))
+        return Point(size=agents, figures=_figures(self._drained(workload)))
 
     def _with_windows(self, per_window: int) -> Point:
         self.tell(f"windows of {per_window:,} bids")
@@ -190,17 +190,13 @@ class Growth:
         )
         return Point(size=per_window, figures=_figures(self._drained(workload)))
 
-    def _drained(self, planned: Workload, *, after_opening: bool = False) -> Drained:
-        """Drain a workload; with `after_opening` its grants are drained before, and not counted."""
-        drained = partial(self._drained_as_is, after_opening=after_opening)
-        return with_room(planned, drained, self.tell)
+    def _drained(self, planned: Workload) -> Drained:
+        return with_room(planned, self._drained_as_is, self.tell)
 
-    def _drained_as_is(self, workload: Workload, *, after_opening: bool) -> Drained:
+    def _drained_as_is(self, workload: Workload) -> Drained:
         with stand(self.folder, window_ms=workload.window_ms) as place:
             filled = asyncio.run(fill(place.servers.nats_url, [workload]))
             with place.ledger() as ledger:
-                if after_opening:
-                    drain(place, ledger, filled, last_seq=filled.opened_seq[0])
                 drained = drain(place, ledger, filled)
                 check_books(ledger)
                 require_same(drained.digest, replayed=replay_digest(place))

@@ -122,7 +122,7 @@ def _stages(axis: Axes, measured: Measured) -> None:
 
 def _peers(axis: Axes, measured: Measured, keys: Sequence[str]) -> None:
     theirs = [median(measured.peer(key)) for key in keys]
-    ours = measured.median(lambda run: run.drained.bid_rate)
+    ours = measured.median(lambda run: run.drained.rate)
     colours = [THEIRS] * len(keys) + [OURS]
     bars = axis.barh([*[f"peer ({key})" for key in keys], "Walras"], [*theirs, ours], color=colours)
     axis.bar_label(bars, fmt="{:,.0f}", padding=3)

@@ -36,7 +36,7 @@ class Repetition:
 
     def times_faster(self, peer: str) -> float:
         """How many times the bids a second of a peer this is."""
-        return self.drained.bid_rate / self.peers[peer].bid_rate
+        return self.drained.rate / self.peers[peer].bid_rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

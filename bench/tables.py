@@ -161,7 +161,7 @@ def _stages(measured: Measured) -> Table:
 
 
 def _peers(measured: Measured, names: Mapping[str, str]) -> Table:
-    ours = _spread(measured.all(lambda repetition: repetition.drained.bid_rate))
+    ours = _spread(measured.all(lambda repetition: repetition.drained.rate))
     rows = [["Walras", "one worker", ours, ""]]
     rows += [_peer_row(measured, key, what) for key, what in names.items()]
     head = ["", "design", "bids/s", "Walras is faster"]

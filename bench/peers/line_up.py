@@ -29,7 +29,7 @@ PEERS: Final = (
         key="a",
         what="asyncio and an SQLAlchemy session, a commit a bid, then a sorted greedy cycle",
         does_not_guarantee=SESSION_LACKS,
-        bids_max=400,
+        bids_max=600,
         run=run_by_bid,
     ),
     Peer(

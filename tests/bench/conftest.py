@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from bench.course import SHARD
+from bench.course import SHARD, settle_opening
 from bench.drain import Task
 from bench.fill import Filled, fill
 from bench.peers.contract import Job
@@ -56,7 +56,10 @@ def bench() -> Iterator[Bench]:
 
 @pytest.fixture
 def ledger(bench: Bench) -> Iterator[Servers]:
+    """A ledger in which the market is open and the credits are granted."""
     with bench.stand.ledger() as servers:
+        opened_seq = bench.filled.opened_seq[SHARD]
+        settle_opening(servers, window_ms=WORKLOAD.window_ms, opened_seq=opened_seq)
         yield servers
 
 

@@ -32,7 +32,6 @@ MACHINE = Machine(
 )
 DRAINED = Drained(
     commands=1000,
-    bids=900,
     seconds=1.0,
     claim_s=0.1,
     lost_share=0.5,
@@ -63,7 +62,7 @@ def repetition(*, seconds: float, peer_s: float) -> Repetition:
     return Repetition(
         drained=replace(DRAINED, seconds=seconds),
         stages=dict.fromkeys(STAGES, Alone(rate=4000.0, cpu_us=50.0)) | {"pull": PULL},
-        peers={"a": PeerRun(settled=90, dropped=0, seconds=peer_s)},
+        peers={"a": PeerRun(settled=100, dropped=0, seconds=peer_s)},
     )
 
 
@@ -126,7 +125,7 @@ def test_the_tables_show_medians_and_extremes() -> None:
         ["the whole flow", "1,000 (100 to 1,000)", "1.0"],
         ["the whole to its slowest stage", "50%", ""],
     ] == stages.rows[-3:]
-    assert ["(a)", "a peer", "45 (9 to 90)", "10.0 times"] == peers.rows[1]
+    assert ["(a)", "a peer", "50 (10 to 100)", "10.0 times"] == peers.rows[1]
     assert [["(a)", "anything"]] == lacks.rows
 
 
