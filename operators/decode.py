@@ -9,7 +9,7 @@ accepts and never more.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NoReturn
@@ -46,7 +46,18 @@ _is_event_id = re.compile(EVENT_ID_PATTERN).fullmatch
 
 def decode(raw: WindowSlice) -> EventSlice:
     """Give the slice's events in order; ticks leave none, whatever they carry."""
+    events: list[Event | Bid] = []
     columns = zip(raw.times_ns, raw.subjects, raw.payloads, strict=True)
+    for seq, (time_ns, subject, payload) in enumerate(columns, raw.first_seq):
+        parsed = _parse_subject(subject)
+        if parsed is None:
+            letter = Malformed(storable(subject), "no such subject", payload)
+            events.append(_dead(seq, 0, time_ns, letter))
+        elif parsed.kind == "bid" and (bids := _bids(payload)):
+            for ord_, placed in enumerate(bids):
+                events.append(_bid(seq, ord_, time_ns, parsed, placed))
+        elif parsed.kind != "clock":
+            events += _by_registry(seq, time_ns, parsed, subject, payload)
     return EventSlice(
         shard=raw.shard,
         window_id=raw.window_id,
@@ -54,38 +65,26 @@ def decode(raw: WindowSlice) -> EventSlice:
         next_seq=raw.next_seq,
         stream_time_ns=raw.stream_time_ns,
         closes=raw.closes,
-        events=[
-            event
-            for seq, (time_ns, subject, payload) in enumerate(columns, raw.first_seq)
-            for event in _events(seq, time_ns, subject, payload)
-        ],
+        events=events,
     )
 
 
-def _events(seq: int, time_ns: int, subject: str, payload: bytes) -> Sequence[Event | Bid]:
-    parsed = _parse_subject(subject)
-    if parsed is None:
-        return [_dead(seq, 0, time_ns, Malformed(storable(subject), "no such subject", payload))]
-    if parsed.kind == "clock":
-        return ()
+def _by_registry(
+    seq: int, time_ns: int, parsed: Subject, subject: str, payload: bytes
+) -> Iterator[Event | Bid]:
+    """The commands of a message as the registry judges them, each in its place."""
     assert parsed.market is not None
     market, sender = parsed.market, parsed.agent or TREASURY
-    if parsed.kind == "bid" and (bids := _bids(payload)):
-        return [_bid(seq, ord_, time_ns, market, sender, bid) for ord_, bid in enumerate(bids)]
-    events: list[Event | Bid] = []
     for ord_, command in enumerate(_commands(parsed, subject, payload)):
         if type(command) is BidPlaced:
-            events.append(_bid(seq, ord_, time_ns, market, sender, command))
+            yield _bid(seq, ord_, time_ns, parsed, command)
         elif type(command) is Malformed:
-            events.append(_dead(seq, ord_, time_ns, command))
+            yield _dead(seq, ord_, time_ns, command)
         else:
-            events.append(Event(seq, ord_, time_ns, market, sender, parsed.resource, command))
-    return events
+            yield Event(seq, ord_, time_ns, market, sender, parsed.resource, command)
 
 
-def _bid(  # noqa: PLR0913, PLR0917  # made for every bid: to group the arguments would cost more
-    seq: int, ord_: int, time_ns: int, market: str, agent: str, placed: BidPlaced
-) -> Bid:
+def _bid(seq: int, ord_: int, time_ns: int, on: Subject, placed: BidPlaced) -> Bid:
     """The bid of a command, not yet judged."""
     if placed.bundle is None:
         quantity, price, least = placed.quantity, placed.unit_price_micros, placed.min_quantity
@@ -93,12 +92,14 @@ def _bid(  # noqa: PLR0913, PLR0917  # made for every bid: to group the argument
         quantity, price, least = 1, placed.limit_micros, 1
     assert quantity is not None, "only the two forms of a bid get here"
     assert price is not None, "only the two forms of a bid get here"
+    assert on.market is not None, "a bid's subject names its market"
+    assert on.agent is not None, "a bid's subject names its agent"
     return Bid(
         seq,
         ord_,
         time_ns,
-        market,
-        agent,
+        on.market,
+        on.agent,
         placed.event_id.lower(),
         placed.resource,
         quantity,
