@@ -114,9 +114,7 @@ def _stages(axis: Axes, measured: Measured) -> None:
     whole = measured.median(lambda run: run.drained.rate) / THOUSAND
     colours = [THEIRS] * len(shown) + [OURS]
     axis.barh([*shown, "the whole flow"], [*alone, whole], color=colours)
-    axis.set_title(
-        f"Each stage alone, thousand commands a second: {measured.workload.name}", loc="left"
-    )
+    axis.set_title(f"Thousand commands a second, alone: {measured.workload.name}", loc="left")
     axis.invert_yaxis()
 
 
@@ -128,7 +126,5 @@ def _peers(axis: Axes, measured: Measured, keys: Sequence[str]) -> None:
     axis.bar_label(bars, fmt="{:,.0f}", padding=3)
     axis.set_xscale("log")
     axis.set_xlim(left=10)
-    axis.set_title(
-        f"Bids a second, each division ten times more: {measured.workload.name}", loc="left"
-    )
+    axis.set_title(f"Bids a second, on a log scale: {measured.workload.name}", loc="left")
     axis.invert_yaxis()

@@ -68,7 +68,7 @@ FULL: Final = Preset(
             window_ms=4_000,
         ),
         Workload(
-            name="bundles of four, 100 a message",
+            name="bundles of four",
             bids=100_000,
             per_message=100,
             window_ms=500,

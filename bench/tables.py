@@ -87,7 +87,8 @@ def machine_lines(report: Report | GrowthReport) -> Iterator[str]:
 
 
 def _rates(measured: Iterable[Measured]) -> Table:
-    head = ["workload", "bids", "agents", "bids a window", "window", "lost", "commands/s", "rows"]
+    sizes = ["bids", "a message", "agents", "bids a window", "window", "lost"]
+    head = ["workload", *sizes, "commands/s", "rows"]
     return Table("Commands a second, end to end", head, [_rate_row(each) for each in measured])
 
 
@@ -96,6 +97,7 @@ def _rate_row(measured: Measured) -> list[str]:
     return [
         workload.name,
         f"{workload.bids:,}",
+        f"{workload.per_message:,}",
         f"{workload.agents:,}",
         f"{workload.per_window:,}",
         f"{workload.window_ms:,} ms",
