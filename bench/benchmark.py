@@ -103,15 +103,17 @@ class Benchmark:
             window_ms=planned.window_ms,
         )
         self.tell(f"{rate:,.0f} bids a second into {workload.name}, live")
-        runs = [self._pace_once(workload, rate=rate) for _ in range(self.preset.runs)]
+        with stand(self.folder, window_ms=workload.window_ms) as place:
+            runs = [_pace_once(place, workload, rate=rate) for _ in range(self.preset.runs)]
         return PacedRuns(workload=workload, runs=runs)
 
-    def _pace_once(self, workload: Workload, *, rate: float) -> Paced:
-        with stand(self.folder, window_ms=workload.window_ms) as place, place.ledger() as ledger:
-            paced = pace(place, ledger, workload, rate=rate)
-            check_books(ledger)
-            require_same(paced.digest, replayed=replay_digest(place))
-        return paced
+
+def _pace_once(place: Stand, workload: Workload, *, rate: float) -> Paced:
+    with place.log_and_ledger() as ledger:
+        paced = pace(place, ledger, workload, rate=rate)
+        check_books(ledger)
+        require_same(paced.digest, replayed=replay_digest(place))
+    return paced
 
 
 @dataclass(frozen=True, slots=True)

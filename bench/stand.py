@@ -5,7 +5,7 @@ the servers in the same state, with all earlier writing done.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,13 +15,12 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-from nats.aio.client import Client
 from psycopg.sql import SQL, Identifier
 
 from connectors.nats.api import ask
 from connectors.nats.connection import connected
 from connectors.nats.loop import held, wait_for
-from connectors.nats.subjects import RESULTS
+from connectors.nats.subjects import RESULTS, stream_name
 from connectors.postgres.migrate import migrate
 from flows.deployment import Servers, open_servers, prepare
 from flows.settings import GIB, Settings, load_settings
@@ -61,10 +60,22 @@ class Stand:
         """The log, an empty ledger, and no results yet."""
         with self.database() as servers:
             migrate(servers.postgres_dsn)
-            with held(connected(servers.nats_url, name="walras bench")) as nc:
-                wait_for(_forget_results(nc))
+            # The results go with their ids, or those of the run before would make duplicates.
+            self._forget([RESULTS])
             prepare(self.settings, servers)
             yield servers
+
+    @contextmanager
+    def log_and_ledger(self) -> Iterator[Servers]:
+        """An empty log and an empty ledger, and no results yet."""
+        self._forget([stream_name(shard) for shard in range(self.settings.shards)])
+        with self.ledger() as servers:
+            yield servers
+
+    def _forget(self, streams: Iterable[str]) -> None:
+        with held(connected(self.servers.nats_url, name="walras bench")) as nc:
+            for stream in streams:
+                wait_for(ask(nc, f"STREAM.DELETE.{stream}"))
 
 
 @contextmanager
@@ -87,8 +98,3 @@ def stand(folder: Path, *, window_ms: int, shards: int = 1, processes: int = 1) 
         with open_servers(settings) as servers:
             prepare(settings, servers)
             yield Stand(settings, servers)
-
-
-async def _forget_results(nc: Client) -> None:
-    """With their ids, or those of the run before would make the next one's duplicates."""
-    await ask(nc, f"STREAM.DELETE.{RESULTS}")
