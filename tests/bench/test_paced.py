@@ -1,6 +1,7 @@
 """A live run times every command, at the rate that was asked for."""
 
 from bench.course import SHARD
+from bench.drain import count_rows
 from bench.paced import Latencies, pace
 from bench.proof import shard_digests
 from bench.stand import stand
@@ -12,14 +13,12 @@ LIVE = Workload(name="live", bids=600, agents=20, per_window=100, window_ms=100)
 
 def test_every_command_is_timed() -> None:
     """The slowest commands are those that are most easily left out of a p99."""
-    with (
-        open_folder() as folder,
-        stand(folder, window_ms=LIVE.window_ms) as place,
-        place.ledger() as ledger,
-    ):
-        paced = pace(place, ledger, LIVE, rate=1000, warm_up_s=0)
-        assert shard_digests(ledger)[SHARD] == paced.digest
-    assert LIVE.bids == paced.bids
+    with open_folder() as folder, stand(folder, window_ms=LIVE.window_ms) as place:
+        for _ in range(2):  # the second finds nothing of the first
+            with place.log_and_ledger() as ledger:
+                paced = pace(place, ledger, LIVE, rate=1000, warm_up_s=0)
+                assert shard_digests(ledger)[SHARD] == paced.digest
+                assert LIVE.bids == paced.bids == count_rows(ledger.postgres_dsn)["bid"]
     assert 0 < paced.latency_ms_p50 <= paced.latency_ms_p99 <= paced.latency_ms_max
     assert paced.rate <= 1100
     assert paced.p99_windows == paced.latency_ms_p99 / 100
