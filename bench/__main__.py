@@ -63,7 +63,7 @@ def full(
     folder: Folder = FOLDER,
     pathway_python: PathwayPython = None,
 ) -> None:
-    """All workloads three times: about ten minutes, and one more with Pathway."""
+    """All workloads three times: about nine minutes, and one more with Pathway."""
     _finish(_measured(FULL, folder, pathway_python), into=into, docs=docs)
 
 

@@ -103,7 +103,8 @@ def pace(
 def _await_opening(live: Future[Live], ledger: Servers, workload: Workload) -> None:
     """Wait until the flow has committed the grants, as a market that is traded in has long done."""
     deadline = time.monotonic() + SILENCE_S
-    while count_rows(ledger.postgres_dsn)["account"] < workload.agents:
+    # The treasury, which they come from, has an account too.
+    while count_rows(ledger.postgres_dsn)["account"] <= workload.agents:
         if live.done():
             live.result()  # it has ended by an error, which is raised here
         if time.monotonic() > deadline:

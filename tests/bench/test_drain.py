@@ -18,7 +18,6 @@ def test_every_command_is_settled_and_proven(bench: Bench, ledger: Servers) -> N
     assert [drained.commands] == [commands for _, commands in drained.progress[-1:]]
     assert 0.4 < drained.lost_share < 0.6
     assert 0 < drained.commit_ms_p50 <= drained.commit_ms_p99 < 1000 * drained.seconds
-    assert 0 < drained.rate
     check_books(ledger)
     require_same(drained.digest, replayed=replay_digest(bench.stand))
 
