@@ -12,13 +12,13 @@ from typing import Annotated, Final
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
-from bench.benchmark import Benchmark
-from bench.documents import AnyReport, fill_in, read, tables_of, write_all
-from bench.growth import LARGE, SMALL, Growth
-from bench.peers.line_up import line_up
+from bench.baselines.registry import line_up
 from bench.presets import FULL, QUICK, Preset
-from bench.tables import machine_lines
-from flows.cli_words import note, say, tell_failure
+from bench.report.tables import machine_lines
+from bench.report.writer import AnyReport, fill_in, read, tables_of, write_all
+from bench.run import Benchmark
+from bench.throughput.scaling import LARGE, SMALL, Growth
+from flows.cli.console import note, say, tell_failure
 from state.errors import SettingsError, WalrasError
 
 INTERRUPTED: Final = 130

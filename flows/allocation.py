@@ -15,13 +15,13 @@ from bytewax.outputs import Sink
 
 from flows.overlapped import Overlapped
 from operators.allocate import Allocate
-from operators.cut_windows import CutWindows
 from operators.decode import decode
 from operators.join_prices import JoinPrices
-from operators.per_shard import BuildStep, PerShard, V, W
+from operators.keyed import BuildStep, PerShard, V, W
+from operators.windows import CutWindows
 from state.log import RawBatch
-from state.settlement import ClosedWindow
 from state.shard import ShardState
+from state.window import ClosedWindow
 
 
 def build(  # noqa: PLR0913  # everything is handed in, by name

@@ -15,7 +15,7 @@ from typing import Final
 from bytewax.operators import StatefulBatchLogic
 from typing_extensions import override
 
-from operators.per_shard import BuildStep, Step, V, W
+from operators.keyed import BuildStep, Step, V, W
 
 AHEAD: Final = 2
 LOOK_AGAIN: Final = timedelta(milliseconds=2)

@@ -14,7 +14,7 @@ from bytewax.outputs import Sink
 
 from operators.per_market import PerMarket
 from operators.quote import PastOf, PlanOf, Quote, QuotedOf
-from state.settlement import Announcement
+from state.window import Announcement
 from walras_schemas import MarketWindow
 
 

@@ -13,18 +13,18 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from typing_extensions import override
 
 from connectors.files.logfile import read_batches
-from connectors.postgres.commit import LedgerWriters
-from connectors.postgres.connect import connect
-from connectors.postgres.ledger import claim
+from connectors.postgres.connection import connect
+from connectors.postgres.ledger.shard_row import read_messages
+from connectors.postgres.ledger.transaction import claim
 from connectors.postgres.migrate import migrate
-from connectors.postgres.shards import read_messages
+from connectors.postgres.writer import LedgerWriters
 from flows.allocation import build
-from flows.running import run_flow
-from operators.per_shard import PerShardSink
+from flows.runtime.engine import run_flow
+from operators.keyed import PerShardSink
 from state.errors import SettingsError
 from state.log import RawBatch
-from state.settlement import ClosedWindow, Settlement
 from state.shard import ShardState, StreamIdentity
+from state.window import ClosedWindow, Settlement
 from walras_schemas import BidStatus
 
 SHARD = 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from operators.admit import admit_bid, judge_sender, transfer, withdraw
 from operators.settle import balances_of, digest_of, settle_market
-from state.book import Bid, Books, MarketBook, bid_key
+from state.accounts import Bid, Books, MarketBook, bid_key
 from state.log import (
     Event,
     EventSlice,
@@ -22,7 +22,7 @@ from state.log import (
     PricedSlice,
 )
 from state.market import Terms
-from state.settlement import (
+from state.window import (
     BalanceRow,
     ClosedWindow,
     CommandRow,

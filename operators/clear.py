@@ -12,7 +12,7 @@ from operator import attrgetter
 
 import msgspec
 
-from state.book import Bid
+from state.accounts import Bid
 from state.market import Terms
 
 Level = Fraction

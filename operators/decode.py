@@ -18,7 +18,7 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 
 import walras_schemas as registry
-from state.book import Bid
+from state.accounts import Bid
 from state.log import BidPlaced, Event, EventSlice, Malformed, WindowSlice, storable
 from walras_schemas import (
     BATCH_MAX,

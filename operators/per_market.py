@@ -10,7 +10,7 @@ from bytewax.operators import StatefulBatchLogic
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
-from state.settlement import Announcement
+from state.window import Announcement
 from walras_schemas import MarketWindow
 
 Step = Callable[[MarketWindow], Iterable[Announcement]]

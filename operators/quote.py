@@ -13,8 +13,8 @@ from hashlib import sha256
 
 import msgspec
 
-from operators.controllers import Controller, Follow, Seen
-from state.settlement import Announcement
+from operators.pricing_rules import Controller, Follow, Seen
+from state.window import Announcement
 from walras_schemas import MarketWindow, ResourcePrice, subjects
 
 Plan = Mapping[str, Controller]

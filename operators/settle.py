@@ -13,9 +13,9 @@ import msgspec
 from msgspec.structs import astuple
 
 from operators.clear import Clearing, clear, round_half_up
-from state.book import Bid, MarketBook
+from state.accounts import Bid, MarketBook
 from state.market import Terms
-from state.settlement import BalanceRow, CommandRow, DeadLetter, PriceRow
+from state.window import BalanceRow, CommandRow, DeadLetter, PriceRow
 from walras_schemas import HOUSE, BidStatus
 
 _json = msgspec.json.Encoder()

@@ -1,13 +1,13 @@
 """The operator's side of a shard: the latest listing of every market and the ids operators used.
 
-What agents own is in `state/book.py`; the two are judged apart because no operator's command
+What agents own is in `state/accounts.py`; the two are judged apart because no operator's command
 depends on what an agent holds.
 """
 
 from dataclasses import dataclass, field
 
+from state.dedupe import SeenIds
 from state.market import Listing
-from state.seen import SeenIds
 
 
 @dataclass(slots=True)

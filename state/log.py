@@ -11,7 +11,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
-from state.book import Bid
+from state.accounts import Bid
 from state.market import Listing, Terms
 from walras_schemas import (
     AMOUNT_MAX,

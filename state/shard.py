@@ -7,8 +7,8 @@ it gives the same rows as if nothing had stopped.
 from dataclasses import dataclass, field
 from typing import NewType
 
+from state.accounts import Books
 from state.board import Board
-from state.book import Books
 
 Token = NewType("Token", int)
 """The fencing token: a commit with any other than the ledger's own is refused."""

@@ -14,11 +14,11 @@ from walras_client.errors import (
     ServerAway,
     Unacknowledged,
 )
-from walras_client.following import Bookmark, Following
 from walras_client.ids import new_event_id
-from walras_client.log import Receipt
+from walras_client.nats.publisher import Receipt
 from walras_client.outcomes import Outcome
 from walras_client.results import Results
+from walras_client.subscription import Bookmark, Following
 
 __all__ = [
     "BidId",

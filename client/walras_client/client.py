@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NewType, Self, TypeVar, overload
 
-from walras_client.following import WHOLE, Bookmark, Following, bookmark_now
+from walras_client.backoff import TROUBLE, told
 from walras_client.ids import new_event_id
-from walras_client.link import Link, away, open_link
-from walras_client.log import Receipt, put
+from walras_client.nats.connection import Link, away, open_link
+from walras_client.nats.publisher import Receipt, put
 from walras_client.outcomes import Outcome, Outcomes
-from walras_client.patience import TROUBLE, told
 from walras_client.queries import ask
 from walras_client.results import Results
+from walras_client.subscription import WHOLE, Bookmark, Following, bookmark_now
 from walras_schemas import (
     DEDUPE_HORIZON_MS,
     AgentResult,

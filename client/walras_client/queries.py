@@ -9,9 +9,9 @@ from typing import Final, TypeVar
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from walras_client.backoff import TROUBLE, Patience, told
 from walras_client.errors import QueryRefused
-from walras_client.link import Link, away
-from walras_client.patience import TROUBLE, Patience, told
+from walras_client.nats.connection import Link, away
 from walras_schemas import QueryError, QueryErrorReason
 from walras_schemas.wire import Message
 

@@ -2,8 +2,8 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from walras_client.following import Bookmark, Following
-from walras_client.link import Link
+from walras_client.nats.connection import Link
+from walras_client.subscription import Bookmark, Following
 from walras_schemas import AgentResult, subjects
 
 HistoryAfter = Callable[[Bookmark], Awaitable[list[AgentResult]]]

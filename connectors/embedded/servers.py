@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from connectors.embedded import nats_server, postgres_server
-from connectors.embedded.keeper import Answer, Failure, House, Record
 from connectors.embedded.locks import FileLock, alone
+from connectors.embedded.supervisor import Answer, Failure, House, Record
 from state.errors import ServerUnreachable, SettingsError
 
 CODE = Path(__file__).parent.parent.parent
@@ -109,7 +109,7 @@ def _read(file: Path) -> Record | None:
 
 
 def _start_keeper(house: House, shards: int) -> Record:
-    command = [sys.executable, "-m", "connectors.embedded.keeper", str(house.root), str(shards)]
+    command = [sys.executable, "-m", "connectors.embedded.supervisor", str(house.root), str(shards)]
     with house.log.open("wb") as log:
         try:
             keeper = subprocess.run(

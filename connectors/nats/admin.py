@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
+from connectors.nats.background_loop import wait_for
 from connectors.nats.connection import connected, told
-from connectors.nats.loop import wait_for
-from connectors.nats.streams import ensure_streams, identity
+from connectors.nats.topology import ensure_streams, identity
 from state.errors import ServerUnreachable
 from state.shard import StreamIdentity
 

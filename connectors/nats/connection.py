@@ -18,8 +18,8 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from typing_extensions import override
 
-from connectors.nats.frames import Deliver, Frames
 from connectors.nats.subjects import readable
+from connectors.nats.wire import Deliver, Frames
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 
 CONNECT_DEADLINE_S = 5.0

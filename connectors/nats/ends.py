@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
-from connectors.nats.api import ask, nanos
+from connectors.nats.background_loop import wait_for
 from connectors.nats.connection import connected, told, without_password
-from connectors.nats.loop import wait_for
+from connectors.nats.jetstream import ask, nanos
 from connectors.nats.subjects import stream_name
 from state.errors import ServerUnreachable
 

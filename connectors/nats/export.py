@@ -9,12 +9,12 @@ from itertools import count
 
 from nats.errors import Error as NatsError
 
+from connectors.nats.background_loop import wait_for
 from connectors.nats.connection import Line, connected, told
-from connectors.nats.frames import Delivery
-from connectors.nats.loop import wait_for
-from connectors.nats.streams import identity
+from connectors.nats.reader import Tail, check_log
 from connectors.nats.subjects import public_subject
-from connectors.nats.tail import Tail, check_log
+from connectors.nats.topology import identity
+from connectors.nats.wire import Delivery
 from state.errors import ServerUnreachable
 from state.shard import StreamIdentity
 

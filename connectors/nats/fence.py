@@ -13,10 +13,10 @@ import msgspec
 from nats.aio.client import Client
 from nats.js.api import Header
 
-from connectors.nats.api import API_DEADLINE_S
+from connectors.nats.jetstream import API_DEADLINE_S
+from connectors.nats.reader import Interrupted
 from connectors.nats.subjects import RESULTS, told_subject
-from connectors.nats.tail import Interrupted
-from state.settlement import Announcement
+from state.window import Announcement
 
 NOTHING: Final = "404"
 SEQUENCE: Final = "Nats-Sequence"

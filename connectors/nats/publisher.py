@@ -1,219 +1,175 @@
-"""The last step of the flow: what a committed window has to tell leaves, then counts as told.
+"""Messages on their way into a stream: many in flight, each until the server has acknowledged it.
 
-Promise: a window is marked as published after the server holds all its messages, and the server
-holds each of them once: they leave in batches that a fence lets in one after another, whoever sends
-them and however often (connectors/nats/fence.py). Whoever waits here is let go at once when the
-publisher is closed.
+Promise: what `publish` returned for is in the stream, once, whatever was sent again: the message id
+decides, within the stream's duplicate window.
 """
 
 import asyncio
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
-from concurrent.futures import CancelledError, Future
-from contextlib import asynccontextmanager, closing, contextmanager
-from typing import Final
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Self
 
+import msgspec
+import uuid_utils
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError
-from nats.js.errors import APIError, BadRequestError
+from nats.errors import MaxPayloadError, NoRespondersError
+from nats.js.api import Header
+from nats.js.errors import APIError
 
-from connectors.nats.connection import OUTAGE_LIMIT_S, Line, Patience, connected, told
-from connectors.nats.fence import Fence, Mark, read_fence
-from connectors.nats.loop import held, start
-from connectors.nats.outbox import BATCH_MAX, Outbox
-from state.errors import ServerUnreachable, WalrasError
-from state.settlement import Announcement, ClosedWindow, Settlement
-from state.shard import StreamIdentity
+from connectors.nats.connection import Line, connected
+from state.window import Announcement
 
-KEPT_OUT: Final = {
-    10071,  # wrong last sequence: the fence has moved
-    10201,  # duplicate message id: asked before the fence is, while the server remembers the ids
-}
-"""The server's codes for a batch that another sender may have sent already."""
+IN_FLIGHT = 1024
+ACK_DEADLINE_S = 5.0
+NO_RESPONDERS = "503"
 
-Announce = Callable[[Settlement], Sequence[Announcement]]
-MarkPublished = Callable[[int, int], None]
-PublishStep = Callable[[ClosedWindow], Iterable[ClosedWindow]]
-Unpublished = tuple[Announcement, Exception]
+BATCH_MAX = 1000
+BATCH_ID = "Nats-Batch-Id"
+BATCH_SEQUENCE = "Nats-Batch-Sequence"
+BATCH_COMMIT = "Nats-Batch-Commit"
+MSG_ID = Header.MSG_ID.value
 
 
-class Publisher:
-    """Where messages of this process leave."""
+class NoAcknowledgement(NatsError):
+    """The server did not say within the deadline that a message is in its stream."""
 
-    def __init__(self, line: Line, outbox: Outbox) -> None:
-        self._line = line
-        self._outbox = outbox
-        self._fences: dict[int, Fence] = {}
-        self._sending: set[Future[None]] = set()
-        self._closed = False
+    def __str__(self) -> str:
+        return f"no acknowledgement within {ACK_DEADLINE_S:.0f} s"
 
-    def publish(self, messages: Sequence[Announcement]) -> None:
-        """Return when the server holds all of them; their ids keep a repetition out for a while."""
-        self._wait_for(self._publish(messages))
 
-    def tell(self, shard: int, results: Sequence[Announcement], *, of: Mark) -> None:
-        """Return when the server holds the results of a window, each once; `of` has no part yet."""
-        self._wait_for(self._tell(shard, results, of))
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Where a message lies: its stream and its sequence there."""
 
-    def close(self) -> None:
-        """Let go of NATS for good: what waits for it fails."""
-        self._closed = True
-        for sending in list(self._sending):
-            sending.cancel()
+    stream: str
+    seq: int
+    duplicate: bool
+    """True when an earlier message with the same id is the one that lies there."""
 
-    def _wait_for(self, talk: Coroutine[object, object, None]) -> None:
-        sending = start(talk)
-        self._sending.add(sending)
-        if self._closed:
-            sending.cancel()
-        try:
-            sending.result()
-        except CancelledError:
-            raise _untold() from None
-        finally:
-            self._sending.remove(sending)
 
-    async def _tell(self, shard: int, results: Sequence[Announcement], of: Mark) -> None:
-        for part, batch in enumerate(_batches(results, BATCH_MAX - 1), 1):
-            await self._tell_part(shard, batch, Mark(of.ledger, of.window_id, part))
+class Outbox:
+    """Publishes over one connection and matches the acknowledgements."""
 
-    async def _tell_part(self, shard: int, batch: Sequence[Announcement], mark: Mark) -> None:
-        patience = Patience(
-            "results cannot be published",
-            hint="Check that nats-server runs; they are in the ledger and leave when it is back",
-            limit_s=OUTAGE_LIMIT_S,
+    def __init__(self, nc: Line, *, in_flight: int = IN_FLIGHT) -> None:
+        self._nc = nc
+        self._inbox = nc.new_inbox()
+        self._slots = asyncio.Semaphore(in_flight)
+        self._numbers = count()
+        self._unacknowledged: dict[str, asyncio.Future[Receipt]] = {}
+
+    async def __aenter__(self) -> Self:
+        self._subscription = await self._nc.subscribe(
+            f"{self._inbox}.*", cb=self._settle, pending_msgs_limit=0, pending_bytes_limit=0
         )
-        while True:
-            try:
-                return await self._line.unless_lost(self._pass_fence(shard, batch, mark))
-            except NatsError as failure:
-                self._fences.pop(shard, None)  # whether it is through is read from the stream
-                if isinstance(failure, MaxPayloadError | BadRequestError) and not _kept_out(
-                    failure
-                ):
-                    raise _refused(batch[0], failure) from failure
-                await patience.bear(failure)
+        return self
 
-    async def _pass_fence(self, shard: int, batch: Sequence[Announcement], mark: Mark) -> None:
-        fence = self._fences.get(shard) or await read_fence(self._line, shard)
-        if not fence.lets_nothing_in(mark):
-            sending = await self._outbox.post_batch(
-                [*batch, mark.announced(shard)], after=fence.seq
-            )
-            fence = Fence((await sending).seq, mark)
-        self._fences[shard] = fence
+    async def __aexit__(self, *_: object) -> None:
+        if not self._nc.is_closed:
+            await self._subscription.unsubscribe()
 
-    async def _publish(self, messages: Sequence[Announcement]) -> None:
-        patience = Patience(
-            "messages cannot be published",
-            hint="Check that nats-server runs; they leave when it is back",
-            limit_s=OUTAGE_LIMIT_S,
+    async def publish(self, subject: str, payload: bytes, *, msg_id: str) -> Receipt:
+        """Send one message and wait until it is in its stream."""
+        return await (await self.post(subject, payload, msg_id=msg_id))
+
+    async def post(self, subject: str, payload: bytes, *, msg_id: str) -> asyncio.Future[Receipt]:
+        """Send one message once a slot is free; the receipt comes, or tells why not, in time."""
+        return await self._post(subject, payload, {MSG_ID: msg_id})
+
+    async def post_batch(
+        self, messages: Sequence[Announcement], *, after: int | None = None
+    ) -> asyncio.Future[Receipt]:
+        """Send up to `BATCH_MAX` messages that enter their stream together or not at all.
+
+        There is one receipt, of the last. A batch with a message that is there already is refused
+        whole; so is one whose last message does not come `after` that sequence on its subject (0:
+        is not the first there). Source: NATS ADR-50, atomic batch publishing.
+        """
+        assert 0 < len(messages) <= BATCH_MAX
+        for message in messages:
+            if len(message.payload) > self._nc.max_payload:
+                raise MaxPayloadError
+        batch_id = uuid_utils.uuid7().hex
+        await self._nc.write(
+            _frame(message, batch_id, number) for number, message in enumerate(messages[:-1], 1)
         )
-        left = messages
-        while failures := await self._attempt(left):
-            for message, failure in failures:
-                if isinstance(failure, MaxPayloadError | BadRequestError):
-                    raise _refused(message, failure) from failure
-            left = [message for message, _ in failures]
-            await patience.bear(failures[0][1])
+        last = messages[-1]
+        headers = {BATCH_ID: batch_id, BATCH_SEQUENCE: str(len(messages)), MSG_ID: last.msg_id}
+        headers |= {BATCH_COMMIT: "1"}
+        if after is not None:
+            headers |= {Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(after)}
+        return await self._post(last.subject, last.payload, headers)
 
-    async def _attempt(self, messages: Sequence[Announcement]) -> list[Unpublished]:
-        """What was not acknowledged, and why; on a lost line that is all of it."""
+    async def _post(
+        self, subject: str, payload: bytes, headers: dict[str, str]
+    ) -> asyncio.Future[Receipt]:
+        await self._slots.acquire()
+        number = str(next(self._numbers))
+        receipt = self._unacknowledged[number] = self._receipt(number)
         try:
-            return await self._line.unless_lost(_send(self._outbox, messages))
+            reply = f"{self._inbox}.{number}"
+            await self._nc.publish(subject, payload, reply=reply, headers=headers)
         except NatsError as failure:
-            return [(message, failure) for message in messages]
+            receipt.set_exception(failure)
+        return receipt
 
+    def _receipt(self, number: str) -> asyncio.Future[Receipt]:
+        """A receipt that frees its slot when it is settled, and is settled within the deadline."""
+        loop = asyncio.get_running_loop()
+        receipt: asyncio.Future[Receipt] = loop.create_future()
+        deadline = loop.call_later(ACK_DEADLINE_S, _expire, receipt)
 
-@contextmanager
-def open_publisher(url: str) -> Iterator[Publisher]:
-    """A publisher for as long as the flow runs, over a connection of its own."""
-    with held(_publisher(url)) as opened, closing(opened) as publisher:
-        yield publisher
+        def release(_: object) -> None:
+            deadline.cancel()
+            del self._unacknowledged[number]
+            self._slots.release()
+
+        receipt.add_done_callback(release)
+        return receipt
+
+    async def _settle(self, ack: Msg) -> None:
+        number = ack.subject.rpartition(".")[2]
+        receipt = self._unacknowledged.get(number)
+        if receipt is None or receipt.done():
+            return  # its deadline has passed: the sender was told, and may have sent it again
+        try:
+            receipt.set_result(_receipt_of(ack))
+        except (APIError, NoRespondersError) as refusal:
+            receipt.set_exception(refusal)
 
 
 @asynccontextmanager
-async def _publisher(url: str) -> AsyncIterator[Publisher]:
-    async with connected(url, name="walras publish") as line, Outbox(line) as outbox:
-        yield Publisher(line, outbox)
+async def open_outbox(url: str, *, name: str, in_flight: int = IN_FLIGHT) -> AsyncIterator[Outbox]:
+    """An outbox over a connection of its own."""
+    async with (
+        connected(url, name=name) as nc,
+        Outbox(nc, in_flight=in_flight) as outbox,
+    ):
+        yield outbox
 
 
-def publish(
-    publisher: Publisher,
-    *,
-    identities: Mapping[int, StreamIdentity],
-    window_ms: int,
-    announce: Announce,
-    mark_published: MarkPublished,
-) -> Callable[[int], PublishStep]:
-    """The step, to be built for each shard; `mark_published` gets the shard and the window."""
-
-    def build(shard: int) -> PublishStep:
-        ledger = f"{identities[shard].created_ns}/{window_ms}"
-
-        def step(window: ClosedWindow) -> Iterable[ClosedWindow]:
-            if isinstance(window, Settlement):
-                publisher.tell(shard, announce(window), of=Mark(ledger, window.window_id, 0))
-                mark_published(shard, window.window_id)
-            yield window
-
-        return step
-
-    return build
-
-
-def _batches(messages: Sequence[Announcement], size: int) -> Iterator[Sequence[Announcement]]:
-    return (messages[at : at + size] for at in range(0, len(messages), size))
-
-
-async def _send(outbox: Outbox, messages: Sequence[Announcement]) -> list[Unpublished]:
-    batches = _batches(messages, BATCH_MAX)
-    return [failed for batch in batches for failed in await _attempt_batch(outbox, batch)]
-
-
-async def _attempt_batch(outbox: Outbox, batch: Sequence[Announcement]) -> list[Unpublished]:
-    """Publish a batch in one go; one by one when it is refused, as one that is half there is."""
-    try:
-        await (await outbox.post_batch(batch))
-    except APIError:
-        return await _attempt_each(outbox, batch)
-    except NatsError as failure:
-        return [(message, failure) for message in batch]
-    return []
-
-
-async def _attempt_each(outbox: Outbox, batch: Sequence[Announcement]) -> list[Unpublished]:
-    receipts = [await outbox.post(m.subject, m.payload, msg_id=m.msg_id) for m in batch]
-    outcomes = await asyncio.gather(*receipts, return_exceptions=True)
-    return [
-        (message, outcome)
-        for message, outcome in zip(batch, outcomes, strict=True)
-        if isinstance(outcome, Exception)
-    ]
-
-
-def _kept_out(failure: Exception) -> bool:
-    return isinstance(failure, APIError) and failure.err_code in KEPT_OUT
-
-
-def _refused(message: Announcement, failure: Exception) -> WalrasError:
-    return WalrasError(
-        "NATS refused a result",
-        detail=f"{message.subject}: {told(failure)}",
-        hint="Compare the stream RESULTS and the server's max_payload with connectors/nats",
+def _frame(message: Announcement, batch_id: str, number: int) -> bytes:
+    """A message of a batch in the words of the NATS protocol; nobody answers it."""
+    head = (
+        f"NATS/1.0\r\n{BATCH_ID}: {batch_id}\r\n{BATCH_SEQUENCE}: {number}\r\n"
+        f"{MSG_ID}: {message.msg_id}\r\n\r\n"
     )
+    length = len(head) + len(message.payload)
+    command = f"HPUB {message.subject} {len(head)} {length}\r\n{head}"
+    return b"%b%b\r\n" % (command.encode(), message.payload)
 
 
-def _untold() -> ServerUnreachable:
-    return ServerUnreachable(
-        "the results of a window are not known to be out",
-        detail="the flow ended while it waited for NATS",
-        hint="Nothing is lost: they are in the ledger and leave at the next start",
-    )
+def _expire(receipt: asyncio.Future[Receipt]) -> None:
+    if not receipt.done():
+        receipt.set_exception(NoAcknowledgement())
+
+
+def _receipt_of(ack: Msg) -> Receipt:
+    if ack.headers and ack.headers.get(Header.STATUS) == NO_RESPONDERS:
+        raise NoRespondersError
+    told = msgspec.json.decode(ack.data)
+    if "error" in told:
+        raise APIError.from_error(told["error"])
+    return Receipt(stream=told["stream"], seq=told["seq"], duplicate=told.get("duplicate", False))

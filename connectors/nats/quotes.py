@@ -9,9 +9,9 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
+from connectors.nats.background_loop import wait_for
 from connectors.nats.connection import told
-from connectors.nats.latest import latest
-from connectors.nats.loop import wait_for
+from connectors.nats.last_by_subject import latest
 from connectors.nats.subjects import stored_subject, stream_name
 from state.errors import ServerUnreachable
 from walras_schemas import PriceQuoted, subjects

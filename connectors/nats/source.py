@@ -18,12 +18,12 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from typing_extensions import override
 
-from connectors.nats.applied import check_read
+from connectors.nats.background_loop import start
 from connectors.nats.connection import OUTAGE_LIMIT_S, Line, Patience, connected
-from connectors.nats.frames import Delivery
-from connectors.nats.loop import start
+from connectors.nats.log_checks import check_read
+from connectors.nats.reader import Tail
 from connectors.nats.subjects import public_subject, shard_of
-from connectors.nats.tail import Tail
+from connectors.nats.wire import Delivery
 from state.errors import LogReplaced
 from state.log import RawBatch
 from state.shard import StreamIdentity

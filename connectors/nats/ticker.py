@@ -13,12 +13,12 @@ from contextlib import contextmanager
 
 from nats.errors import Error as NatsError
 
-from connectors.nats.api import NS_PER_S
+from connectors.nats.background_loop import start
 from connectors.nats.connection import OUTAGE_LIMIT_S, Patience
-from connectors.nats.loop import start
-from connectors.nats.outbox import Outbox, open_outbox
+from connectors.nats.jetstream import NS_PER_S
+from connectors.nats.publisher import Outbox, open_outbox
 from connectors.nats.subjects import clock_subject
-from state.seen import NS_PER_MS
+from state.dedupe import NS_PER_MS
 
 log = logging.getLogger(__name__)
 

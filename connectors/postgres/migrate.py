@@ -16,7 +16,7 @@ from psycopg import Connection, OperationalError
 from yoyo.backends import DatabaseBackend
 
 import state
-from connectors.postgres.connect import connect, connection_parameters, reaching
+from connectors.postgres.connection import connect, connection_parameters, reaching
 from state.errors import SettingsError
 
 MIGRATIONS: Final = Path(state.__file__).parent / "migrations"

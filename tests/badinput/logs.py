@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from state.settlement import ClosedWindow, Settlement
+from state.window import ClosedWindow, Settlement
 from tests.badinput.strings import STRINGS
-from tests.operators.logs import LogWriter
+from tests.support.log_writer import LogWriter
 from tests.twin.rows import LogRecord
 
 WINDOW_MS = 1000

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from state.book import Bid
+from state.accounts import Bid
 from state.log import Malformed
 from tests.badinput.json_texts import MUST_ACCEPT, MUST_REFUSE, elements
 from tests.operators.test_decode import events_of, kinds_of, letters_of

@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 from psycopg import Connection
 
-from connectors.postgres.connect import connect
-from connectors.postgres.ledger import commit_window, read_settlement
+from connectors.postgres.connection import connect
+from connectors.postgres.ledger.transaction import commit_window, read_settlement
 from connectors.postgres.migrate import migrate
-from state.settlement import Settlement
+from state.window import Settlement
 from tests.badinput.json_texts import MUST_REFUSE
 from tests.badinput.logs import COMMANDS, WINDOW_MS, as_payloads, in_every_field, in_every_subject
 from tests.badinput.strings import STRINGS, as_stored
 from tests.connectors.postgres.windows import claim_log, dead_letter, window
-from tests.flow import settle_log
+from tests.support.flow import settle_log
 from tests.twin.rows import LogRecord
 
 BYTES = [text.encode(errors="surrogatepass") for text in STRINGS]

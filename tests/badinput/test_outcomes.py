@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state.settlement import Settlement
+from state.window import Settlement
 from tests.badinput.json_texts import MUST_ACCEPT, MUST_REFUSE, elements
 from tests.badinput.logs import (
     COMMANDS,
@@ -22,7 +22,7 @@ from tests.badinput.logs import (
     places,
 )
 from tests.badinput.strings import STRINGS
-from tests.flow import settle_log
+from tests.support.flow import settle_log
 from tests.twin.rows import LogRecord
 
 SUBJECTS = [subject for subject, _ in COMMANDS.values()]

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from bench.course import SHARD, settle_opening
-from bench.drain import Task
-from bench.fill import Filled, fill
-from bench.peers.contract import Job
-from bench.stand import Stand, stand
-from bench.usage import roots
+from bench.baselines.contract import Job
+from bench.harness.instrumented_flow import SHARD, settle_opening
+from bench.harness.resources import roots
+from bench.harness.testbed import Stand, stand
+from bench.throughput.drain import Task
+from bench.throughput.load import Filled, fill
 from bench.workload import Workload
-from flows.deployment import Servers
-from tests.servers import open_folder
+from flows.runtime.supervisor import Servers
+from tests.support.servers import open_folder
 
 WORKLOAD = Workload(
     name="tiny", bids=600, agents=50, per_window=200, per_message=2, window_ms=300, seed=3

@@ -3,8 +3,8 @@
 import pytest
 
 from bench.__main__ import run
-from flows import cli_bench
-from flows.cli import BENCH_HELP
+from flows.cli import bench as cli_bench
+from flows.cli.app import BENCH_HELP
 from state.errors import SettingsError
 
 COMMANDS = ("quick", "full", "growth", "show")

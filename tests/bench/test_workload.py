@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bench.workload import Workload, bids, opening
-from state.settlement import Settlement
-from tests.flow import settle_log
+from state.window import Settlement
+from tests.support.flow import settle_log
 from tests.twin.rows import LogRecord
 from walras_schemas import BidPlaced, BidStatus, uuid7_ms
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 from psycopg import Connection
 
 from connectors.duckdb.ledger import open_ledger
-from connectors.postgres.connect import connect
-from flows.analytics import Question, answer
-from flows.demo_questions import DemoQuestion, ask_demo
+from connectors.postgres.connection import connect
+from flows.analytics.demo_questions import DemoQuestion, ask_demo
+from flows.analytics.questions import Question, answer
 from tests.chaos.log import Log
 from tests.crash.books import Books, books
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
 
-from connectors.nats.api import NS_PER_S
-from tests.chaos.line import Line
+from connectors.nats.jetstream import NS_PER_S
 from tests.chaos.schedule import TERMS, Fault, Kind, Storm
 from tests.chaos.workers import Supervisor
-from tests.crash.ground import Ground
+from tests.crash.server_pair import Ground
+from tests.support.proxy import Line
 
 LOOK_AGAIN_S: Final = 0.05
 READY_WITHIN_S: Final = 120.0

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Self
 
-from connectors.nats.loop import start
-from connectors.nats.streams import COMMAND_DEDUPE_S
+from connectors.nats.background_loop import start
+from connectors.nats.topology import COMMAND_DEDUPE_S
 from tests.chaos.trading import Message, Trader
-from walras_client.link import Link, answer_of, open_link
-from walras_client.log import MSG_ID
-from walras_client.patience import TROUBLE, Patience
+from walras_client.backoff import TROUBLE, Patience
+from walras_client.nats.connection import Link, answer_of, open_link
+from walras_client.nats.publisher import MSG_ID
 
 PUBLISHERS: Final = 3
 PACE_S: Final = 0.5

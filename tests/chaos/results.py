@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from psycopg import Connection
 
-from state.settlement import Announcement
+from state.window import Announcement
 
 Key = tuple[int, str, str]
 """Window, market and agent; what a market is told has no agent."""

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from connectors.nats.loop import held
-from connectors.postgres.connect import connect
-from flows.deployment import Servers, prepare
-from flows.settings import PREFIX, Settings
+from connectors.nats.background_loop import held
+from connectors.postgres.connection import connect
+from flows.runtime.settings import PREFIX, Settings
+from flows.runtime.supervisor import Servers, prepare
 from tests.chaos.faults import Injected, World, ride
-from tests.chaos.line import Line, line
 from tests.chaos.publishers import Publishers, Tally
 from tests.chaos.schedule import Storm, schedule
 from tests.chaos.watchers import (
@@ -31,9 +30,10 @@ from tests.chaos.watchers import (
     commits,
 )
 from tests.chaos.workers import Supervisor, Worker
-from tests.connectors.nats.logs import eventually
 from tests.crash.books import published_up_to, read_up_to
-from tests.crash.ground import Ground
+from tests.crash.server_pair import Ground
+from tests.support.nats_logs import eventually
+from tests.support.proxy import Line, line
 
 LOG: Final = "log.jsonl"
 SOCKET: Final = ".s.PGSQL.5432"

@@ -8,16 +8,16 @@ from dataclasses import replace
 import pytest
 from psycopg import Connection
 
-from connectors.postgres.connect import connect
+from connectors.postgres.connection import connect
 from tests.chaos.checker import check_books, check_replay, contents
 from tests.chaos.results import differences, due
 from tests.chaos.run import chaos, keep_evidence
 from tests.chaos.schedule import Kind
 from tests.chaos.verdict import LOG, Report, check_all, judge, judged_outcomes
 from tests.chaos.watchers import Reader, caught_up_after_s, lag_windows
-from tests.connectors.nats.logs import eventually
 from tests.crash.books import database
-from tests.servers import open_folder
+from tests.support.nats_logs import eventually
+from tests.support.servers import open_folder
 
 SEED = 232
 LENGTH_S = 17.0

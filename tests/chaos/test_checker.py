@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from connectors.nats.api import NS_PER_S
 from connectors.nats.export import LogLine
+from connectors.nats.jetstream import NS_PER_S
 from tests.chaos.checker import check_acknowledged, check_contiguous, check_outcomes
 from tests.chaos.faults import Injected, alone
 from tests.chaos.log import Log, commands_in

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from connectors.nats.loop import held, wait_for
-from tests.chaos.line import Line, line
+from connectors.nats.background_loop import held, wait_for
+from tests.support.proxy import Line, line
 
 SOON_S = 0.2
 WITHIN_S = 10.0

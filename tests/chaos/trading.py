@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 
 from bench.workload import EventIds
-from walras_client.log import message_id, payload_of
+from walras_client.nats.publisher import message_id, payload_of
 from walras_schemas import (
     BidPlaced,
     BidWithdrawn,

@@ -10,12 +10,12 @@ from typing import Any, Final
 from psycopg import Connection
 
 from connectors.files.logfile import write_log
-from connectors.nats.api import ask
+from connectors.nats.background_loop import held, wait_for
 from connectors.nats.connection import connected
 from connectors.nats.export import export_log
-from connectors.nats.loop import held, wait_for
+from connectors.nats.jetstream import ask
 from connectors.nats.subjects import stream_name
-from connectors.postgres.connect import connect
+from connectors.postgres.connection import connect
 from flows.replay import replay
 from tests.chaos.checker import (
     ONE_OUTCOME,

@@ -10,11 +10,11 @@ from typing import Final, Self
 import psycopg
 from psycopg import Connection
 
-from connectors.nats.api import NS_PER_S
 from connectors.nats.ends import log_ends
-from connectors.postgres.connect import connect
-from connectors.postgres.standing import standings
-from flows.worker import Servers
+from connectors.nats.jetstream import NS_PER_S
+from connectors.postgres.connection import connect
+from connectors.postgres.reads.progress import standings
+from flows.runtime.worker import Servers
 from state.errors import ServerUnreachable
 from tests.chaos.faults import Injected, alone
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from state.errors import ServerUnreachable, ShardReplaced
-from tests.connectors.nats.logs import eventually
-from tests.flows.shell import WALRAS
+from tests.support.nats_logs import eventually
+from tests.support.shell import WALRAS
 
 LOOK_AGAIN_S: Final = 0.01
 WITHIN_S: Final = 90.0

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.client.stage import WITHIN_S, agent, result_of, stage
+from tests.client.fake_market import WITHIN_S, agent, result_of, stage
 from walras_client import NoOutcome, new_event_id, outcomes
 from walras_schemas import BidStatus, RejectionReason
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from flows import past_results
-from flows.past_results import in_parts
-from operators import announce as announcing
-from operators.announce import announce
-from state.book import Bid
-from state.settlement import CommandRow, Settlement
+from flows.queries import paging as past_results
+from flows.queries.paging import in_parts
+from operators import results as announcing
+from operators.results import announce
+from state.accounts import Bid
+from state.window import CommandRow, Settlement
 from walras_client import new_event_id
 from walras_schemas import AgentResult, BidStatus, RejectionReason
 

@@ -11,16 +11,16 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
-from connectors.nats.api import ask, nanos
+from connectors.nats.background_loop import wait_for
 from connectors.nats.connection import Line
-from connectors.nats.frames import Delivery
-from connectors.nats.loop import wait_for
+from connectors.nats.jetstream import ask, nanos
+from connectors.nats.reader import Tail
 from connectors.nats.subjects import RESULTS
-from connectors.nats.tail import Tail
-from connectors.postgres.ledger import read_settlement, unpublished
-from operators.announce import announce
-from state.settlement import Announcement
+from connectors.nats.wire import Delivery
+from connectors.postgres.ledger.transaction import read_settlement, unpublished
+from operators.results import announce
 from state.shard import StreamIdentity
+from state.window import Announcement
 from tests.crash.log import WINDOW_MS
 
 _numbers = count()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.stand import Stand, standing
+from tests.crash.bench import Stand, standing
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

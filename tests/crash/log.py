@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from connectors.nats.background_loop import wait_for
 from connectors.nats.connection import Line
-from connectors.nats.loop import wait_for
-from connectors.nats.outbox import Outbox
-from tests.connectors.nats.logs import eventually
+from connectors.nats.publisher import Outbox
+from tests.support.nats_logs import eventually
 from walras_client import new_event_id
 
 WINDOW_MS: Final = 1000

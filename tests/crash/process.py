@@ -16,14 +16,17 @@ from typing import Final
 import psutil
 import pytest
 
-from connectors.nats import publisher, source
+from connectors.nats import results_publisher as publisher
+from connectors.nats import source
 from connectors.nats.source import NatsSource
-from connectors.postgres.commit import LedgerWriters, Patience
-from flows import deployment, ending, worker
-from flows.failpoints import with_points
-from flows.settings import FAILPOINT, Settings
+from connectors.postgres.writer import LedgerWriters, Patience
+from flows.runtime import shutdown as ending
+from flows.runtime import supervisor as deployment
+from flows.runtime import worker
+from flows.runtime.failpoints import with_points
+from flows.runtime.settings import FAILPOINT, Settings
 from state.errors import WalrasError
-from tests.connectors.nats.logs import eventually
+from tests.support.nats_logs import eventually
 
 BATCH_SIZE: Final = 10
 """Small, so that a window is read in several batches."""

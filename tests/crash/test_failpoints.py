@@ -7,11 +7,11 @@ from typing import Final
 
 import pytest
 
-from flows.failpoints import POINTS
+from flows.runtime.failpoints import POINTS
 from state.errors import WalrasError
+from tests.crash.bench import WINDOWS, Stand
 from tests.crash.log import TICK, next_window, say
 from tests.crash.process import stand_still
-from tests.crash.stand import WINDOWS, Stand
 
 PLACES: Final = ("first", "middle", "last")
 PAUSES: Final = ("copy.bid", "commit.before", "publish.before", "next")

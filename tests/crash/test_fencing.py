@@ -5,15 +5,15 @@ import time
 
 import pytest
 
-from connectors.nats.api import NS_PER_S, ask
+from connectors.nats.background_loop import wait_for
 from connectors.nats.connection import Line
-from connectors.nats.loop import wait_for
-from connectors.nats.streams import results_config
+from connectors.nats.jetstream import NS_PER_S, ask
 from connectors.nats.subjects import RESULTS
-from tests.connectors.nats.logs import eventually
+from connectors.nats.topology import results_config
+from tests.crash.bench import Stand
 from tests.crash.log import TICK, next_window, say
 from tests.crash.process import WITHIN_S, Up, stand_still
-from tests.crash.stand import Stand
+from tests.support.nats_logs import eventually
 
 REPLACED = 5
 LONGEST_TIMEOUT_S = 90

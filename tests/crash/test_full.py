@@ -10,17 +10,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from connectors.nats import outbox
-from connectors.nats.api import ask
-from connectors.nats.client import open_commands
-from connectors.nats.loop import wait_for
-from connectors.nats.streams import shard_config
+from connectors.nats import publisher as outbox
+from connectors.nats.background_loop import wait_for
+from connectors.nats.commands import open_commands
+from connectors.nats.jetstream import ask
+from connectors.nats.topology import shard_config
 from state.errors import ServerUnreachable, WalrasError
-from tests.connectors.nats.logs import eventually, last_seq
-from tests.crash.ground import WINDOW_MS, Market, ground, market
 from tests.crash.log import TICK, next_window, say
 from tests.crash.process import WITHIN_S
-from tests.servers import open_folder
+from tests.crash.server_pair import WINDOW_MS, Market, ground, market
+from tests.support.nats_logs import eventually, last_seq
+from tests.support.servers import open_folder
 from walras_client import new_event_id
 
 LOG = "SHARD_0"

@@ -7,14 +7,14 @@ from shutil import copytree, rmtree
 
 import pytest
 
-from connectors.nats.api import ask
+from connectors.nats.background_loop import wait_for
 from connectors.nats.connection import Line
-from connectors.nats.loop import wait_for
-from connectors.nats.streams import shard_config
+from connectors.nats.jetstream import ask
+from connectors.nats.topology import shard_config
 from state.errors import LogError
-from tests.connectors.nats.logs import LOG_BYTES, last_seq
 from tests.crash.books import books
-from tests.crash.ground import Ground, Market, ground, market
+from tests.crash.server_pair import Ground, Market, ground, market
+from tests.support.nats_logs import LOG_BYTES, last_seq
 
 LOG = "SHARD_0"
 

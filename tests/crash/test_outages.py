@@ -6,11 +6,11 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from flows.health import measure
+from flows.runtime.health import measure
 from state.errors import LogGap
-from tests.connectors.nats.logs import eventually
-from tests.crash.ground import Ground, Market, ground, market
 from tests.crash.process import WITHIN_S, Limits, servers_of
+from tests.crash.server_pair import Ground, Market, ground, market
+from tests.support.nats_logs import eventually
 
 SHORT = Limits(postgres_s=0.3, nats_s=0.3)
 HASTY = Limits(grace_s=1)

@@ -8,16 +8,16 @@ import psycopg
 import pytest
 
 from connectors.embedded.servers import Servers, embedded
+from connectors.nats.background_loop import held
 from connectors.nats.connection import Line, connected
-from connectors.nats.loop import held
-from flows.settings import FAILPOINT
-from tests.connectors.nats.logs import LOG_BYTES, eventually, last_seq
+from flows.runtime.settings import FAILPOINT
+from tests.crash.bench import replayed
 from tests.crash.books import Books, books, read_up_to, told, twice
 from tests.crash.log import TICK, next_window, say, write_window
 from tests.crash.process import WITHIN_S
-from tests.crash.stand import replayed
-from tests.flows.shell import Up, start_up
-from tests.servers import open_folder
+from tests.support.nats_logs import LOG_BYTES, eventually, last_seq
+from tests.support.servers import open_folder
+from tests.support.shell import Up, start_up
 
 REPLACED = 5
 

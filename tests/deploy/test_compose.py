@@ -19,8 +19,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from connectors.embedded.nats_server import executable
 from connectors.nats.connection import connect
-from connectors.nats.streams import ensure_streams
-from flows.settings import PREFIX, Settings, load_settings
+from connectors.nats.topology import ensure_streams
+from flows.runtime.settings import PREFIX, Settings, load_settings
 from state.errors import SettingsError
 from tests.deploy.compose import HOUSE, document, services
 

@@ -9,15 +9,15 @@ import pytest
 from bytewax.testing import TestingSink, TestingSource
 
 from connectors.nats.connection import OUTAGE_LIMIT_S
-from connectors.nats.streams import (
+from connectors.nats.topology import (
     COMMAND_DEDUPE_S,
     FINEST_TICK_MS,
     RESULT_AGE_S,
     RESULT_BYTES,
 )
-from connectors.postgres.commit import Patience
+from connectors.postgres.writer import Patience
 from flows.allocation import build
-from flows.settings import variables
+from flows.runtime.settings import variables
 from state.errors import WalrasError
 from tests.deploy.compose import HOUSE
 from tests.deploy.markdown import DOCUMENTS, cell_code, inline, links, name, table
@@ -174,15 +174,16 @@ def test_what_is_missing_is_missing() -> None:
     """A list of what is not here yet that outlives its truth hides what was built."""
     empty = ["__init__.py"] == [file.name for file in (HOUSE / "otel").glob("*.*")]
     assert empty == ("`otel/` is an empty package" in ARCHITECTURE)
-    doors = ("deployment.py", "cli_running.py")
-    priced = any("flows.pricing" in (HOUSE / "flows" / door).read_text() for door in doors)
+    doors = ("runtime/supervisor.py", "cli/up.py")
+    priced = any("pricing_process" in (HOUSE / "flows" / door).read_text() for door in doors)
     assert priced != ("**Pricing.**" in ARCHITECTURE)
 
 
 def test_the_demo_in_the_readme_is_this_demo() -> None:
     """A transcript of an older version promises checks that are no longer made."""
     told = [line.strip("✓ ") for line in README.splitlines() if line.startswith("  ✓")]
-    code = [*(HOUSE / "flows").glob("demo*.py"), *(HOUSE / "flows" / "sql").glob("*.sql")]
+    flows = HOUSE / "flows"
+    code = [*(flows / "cli" / "demo").glob("*.py"), *(flows / "analytics").glob("sql/*.sql")]
     source = "".join(file.read_text() for file in code)
     assert len(told) > 5
     assert [] == [line for line in told if re.sub(r"^each of the [\d,]+ ", "", line) not in source]

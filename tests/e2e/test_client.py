@@ -14,12 +14,12 @@ import psycopg
 import pytest
 
 from connectors.embedded.servers import Servers
-from connectors.nats.api import ask
-from connectors.nats.client import open_commands
+from connectors.nats.background_loop import held, wait_for
+from connectors.nats.commands import open_commands
 from connectors.nats.connection import connected
-from connectors.nats.loop import held, wait_for
-from flows import past_results
-from operators import announce
+from connectors.nats.jetstream import ask
+from flows.queries import paging as past_results
+from operators import results as announce
 from tests.client.broker import Broker, broker
 from tests.client.deployment import (
     STAKE_MICROS,

@@ -13,12 +13,12 @@ from nats.errors import MaxPayloadError
 
 from connectors.embedded import nats_server
 from connectors.embedded.servers import Servers
+from connectors.nats.background_loop import held, wait_for
 from connectors.nats.connection import connected
 from connectors.nats.export import export_log
-from connectors.nats.loop import held, wait_for
 from connectors.nats.subjects import shard_of
 from tests.client.deployment import Deployment, deployed
-from tests.servers import SHARDS, open_folder
+from tests.support.servers import SHARDS, open_folder
 from walras_client import new_event_id
 
 LARGE = "4194304"

@@ -20,22 +20,23 @@ import psycopg
 import pytest
 from uuid_utils import uuid7
 
-from connectors.nats.api import ask
-from connectors.nats.client import CommandClient, open_commands
+from connectors.nats.background_loop import held, wait_for
+from connectors.nats.commands import CommandClient, open_commands
 from connectors.nats.connection import connected
 from connectors.nats.export import export_log
-from connectors.nats.loop import held, wait_for
-from connectors.nats.streams import results_config
-from connectors.postgres.connect import connect
-from flows import deployment, pricing_process
-from flows.child import Process, end
-from flows.pricing_plan import read_past, save_plan
-from flows.pricing_process import pricing_beside, start_pricing
-from flows.settings import Settings
-from flows.worker import Servers
-from operators.controllers import Eip1559, Fixed, Vwap
+from connectors.nats.jetstream import ask
+from connectors.nats.topology import results_config
+from connectors.postgres.connection import connect
+from flows.runtime import pricing_process
+from flows.runtime import supervisor as deployment
+from flows.runtime.child_process import Process, end
+from flows.runtime.pricing_plan import read_past, save_plan
+from flows.runtime.pricing_process import pricing_beside, start_pricing
+from flows.runtime.settings import Settings
+from flows.runtime.worker import Servers
+from operators.pricing_rules import Eip1559, Fixed, Vwap
 from operators.quote import Plan, Quote
-from tests.connectors.nats.logs import eventually
+from tests.support.nats_logs import eventually
 from walras_schemas import MarketWindow, ResourcePrice, subjects
 
 WALRAS = Path(sys.executable).with_name("walras")

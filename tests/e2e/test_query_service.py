@@ -12,15 +12,15 @@ from nats.aio.msg import Msg
 from nats.micro.service import ServiceInfo
 
 from connectors.embedded.servers import Servers
+from connectors.nats.background_loop import held, wait_for
 from connectors.nats.connection import connected
-from connectors.nats.loop import held, wait_for
-from connectors.postgres import history
-from flows import past_results
-from flows.queries import serving_queries
-from operators import announce
+from connectors.postgres.reads import history
+from flows.queries import paging as past_results
+from flows.queries.service import serving_queries
+from operators import results as announce
 from tests.client.broker import broker
 from tests.client.deployment import RESOURCES, STAKE_MICROS, Deployment, deployed
-from tests.client.stage import agent, stage
+from tests.client.fake_market import agent, stage
 from walras_client import QueryRefused, ServerAway, WalrasClient, new_event_id
 from walras_schemas import (
     AgentResult,

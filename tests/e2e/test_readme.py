@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
+from connectors.nats.background_loop import held, wait_for
 from connectors.nats.connection import connected
-from connectors.nats.loop import held, wait_for
-from flows.cli import app
-from flows.settings import PREFIX
+from flows.cli.app import app
+from flows.runtime.settings import PREFIX
 from tests.deploy.compose import HOUSE
 from tests.deploy.markdown import DOCUMENTS, blocks, cell_code, commands, name, table
 from walras_schemas import AgentResult, BidOutcome

@@ -11,9 +11,9 @@ from psycopg.rows import dict_row
 
 from connectors.embedded.servers import Servers
 from tests.client.deployment import fresh_database
-from tests.connectors.nats.logs import eventually
-from tests.flows.shell import DEADLINE_S, Walras, shell, start_up
-from tests.servers import open_folder
+from tests.support.nats_logs import eventually
+from tests.support.servers import open_folder
+from tests.support.shell import DEADLINE_S, Walras, shell, start_up
 
 SHARDS = ("0", "1")
 MARKETS = ("m1", "m2", "m3", "m4")

@@ -1,11 +1,11 @@
 """A ledger that a story wrote: its log through the real flow into a real, empty Postgres."""
 
-from connectors.postgres.connect import connect
-from connectors.postgres.ledger import claim, commit_window
+from connectors.postgres.connection import connect
+from connectors.postgres.ledger.transaction import claim, commit_window
 from connectors.postgres.migrate import migrate
 from state.shard import StreamIdentity
-from tests.flow import settle_log
 from tests.stories.writer import WINDOW_MS, read_story
+from tests.support.flow import settle_log
 
 IDENTITY = StreamIdentity(name="story", created_ns=1)
 

@@ -9,12 +9,12 @@ import pytest
 from bytewax.testing import TestingSource, cluster_main
 
 from flows.pricing import build
-from operators.controllers import Controller, Eip1559, Ewma, Fixed, Seen, Vwap
 from operators.per_market import QuoteSink
+from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Seen, Vwap
 from operators.quote import Plan
 from state.market import PPM
-from state.settlement import Announcement, PriceRow
-from tests.flows.market_loop import MarketLoop, past_in
+from state.window import Announcement, PriceRow
+from tests.support.market_loop import MarketLoop, past_in
 from walras_schemas import MarketWindow
 
 PLAN: Plan = {"cpu": Eip1559(), "gpu": Vwap(windows=3), "ram": Ewma(half_life_windows=2)}

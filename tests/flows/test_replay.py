@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from psycopg import Connection
 
-from connectors.postgres.connect import connect
-from connectors.postgres.ledger import claim
+from connectors.postgres.connection import connect
+from connectors.postgres.ledger.transaction import claim
 from connectors.postgres.migrate import migrate
 from state.shard import StreamIdentity
-from tests.flows.shell import Walras, shell
 from tests.golden.logs import WINDOW_MS
 from tests.golden.recorded import expected, path_of
+from tests.support.shell import Walras, shell
 
 EXPECTED = expected()
 STREAM = StreamIdentity("SHARD_0", 1_760_000_000_000_000_000)

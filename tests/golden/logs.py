@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 from tests.golden.trading import Floor
-from tests.operators.logs import LogWriter
+from tests.support.log_writer import LogWriter
 from tests.twin.malformed import NO_SUBJECTS, broken_field, broken_text
 from tests.twin.rows import LogRecord
 

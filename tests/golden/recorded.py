@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from state.settlement import ClosedWindow
+from state.window import ClosedWindow
 from tests.operators.steps import final_digest, settlements
 from tests.twin.rows import LogRecord
 from walras_schemas import BidStatus

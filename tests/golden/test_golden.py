@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from connectors.files.logfile import read_batches
-from tests.flow import rows_of, settle_log
 from tests.golden.logs import LOGS, WINDOW_MS
 from tests.golden.recorded import HERE, expected, outcome, path_of, read
 from tests.operators.steps import final_digest, settle
+from tests.support.flow import rows_of, settle_log
 from tests.twin.rows import in_order
 from tests.twin.twin import run
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import Any
 
-from tests.operators.logs import LogWriter
+from tests.support.log_writer import LogWriter
 
 Event = dict[str, Any]
 

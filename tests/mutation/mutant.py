@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 ADMIT, ALLOCATE, CLEAR = "operators/admit.py", "operators/allocate.py", "operators/clear.py"
-CUT, DECODE, JOIN = "operators/cut_windows.py", "operators/decode.py", "operators/join_prices.py"
-SETTLE, ANNOUNCE = "operators/settle.py", "operators/announce.py"
-BOOK, MARKET, SEEN = "state/book.py", "state/market.py", "state/seen.py"
+CUT, DECODE, JOIN = "operators/windows.py", "operators/decode.py", "operators/join_prices.py"
+SETTLE, ANNOUNCE = "operators/settle.py", "operators/results.py"
+BOOK, MARKET, SEEN = "state/accounts.py", "state/market.py", "state/dedupe.py"
 NAMES = "schemas/walras_schemas/names.py"
 
 

@@ -22,7 +22,7 @@ from tests.mutation.mutants import MUTANTS
 HOUSE = Path(__file__).parents[2]
 COPIED = ["operators", "state", "schemas", "flows", "connectors", "otel", "tests", "pyproject.toml"]
 # The sharpest first: they answer soonest, and say the most about what is wrong.
-SHARP = ["clear", "allocate", "settle", "cut_windows", "join_prices", "announce", "decode"]
+SHARP = ["clear", "allocate", "settle", "windows", "join_prices", "results", "decode"]
 BROAD = ["precedence", "replay", "truthfulness", "properties", "machine", "twin"]
 CORE_TESTS = [*(f"tests/operators/test_{name}.py" for name in SHARP + BROAD), "tests/stories"]
 LIMIT_S = 900  # many times what the tests take: a slow machine must not pass for a mutant's end

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from operators.clear import Clearing, clear
-from state.book import Bid
+from state.accounts import Bid
 from state.market import ResourceTerms, Terms
 from walras_schemas import BidStatus
 

@@ -1,8 +1,8 @@
 """The pure steps of the flow, chained by hand: what Bytewax does, without Bytewax.
 
-Promise: the same rows as `tests.flow.settle_log`, many times as fast, so that thousands of logs can
-be settled in a test; and a shard can be stopped at any message and restored from its settlements
-alone, as the ledger restores it.
+Promise: the same rows as `tests.support.flow.settle_log`, many times as fast, so that thousands of
+logs can be settled in a test; and a shard can be stopped at any message and restored from its
+settlements alone, as the ledger restores it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from itertools import islice, repeat
 
 from operators.allocate import Allocate
-from operators.cut_windows import CutWindows
 from operators.decode import decode
 from operators.join_prices import JoinPrices
-from state.book import Account, Bid, MarketBook, bid_key
+from operators.windows import CutWindows
+from state.accounts import Account, Bid, MarketBook, bid_key
 from state.log import RawBatch
-from state.settlement import ClosedWindow, CommandRow, Settlement
 from state.shard import Position, ShardState, Token
-from tests.flow import fresh_shard, with_final_tick
+from state.window import ClosedWindow, CommandRow, Settlement
+from tests.support.flow import fresh_shard, with_final_tick
 from tests.twin.rows import LogRecord
 from walras_schemas import TREASURY, RejectionReason
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from state.settlement import BalanceRow, IdleWindow, Settlement
-from tests.operators.logs import LogWriter
+from state.window import BalanceRow, IdleWindow, Settlement
 from tests.operators.steps import Shard, settle, settlements
+from tests.support.log_writer import LogWriter
 from tests.twin.rows import LogRecord
 from walras_schemas import BidStatus, RejectionReason
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from operators.clear import rank
-from tests.flow import run_flow
 from tests.operators.books import bundle, cleared, resource, terms, unit
 from tests.stories.reader import check
 from tests.stories.writer import WINDOW_MS, read_story
+from tests.support.flow import run_flow
 from tests.twin.twin import run
 
 PAGE = (Path(__file__).parents[2] / "docs" / "auction.md").read_text(encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from state.book import Bid
+from state.accounts import Bid
 from state.market import Terms
 from tests.operators.books import RULES, bundle, cleared, resource, terms, unit
 

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 import walras_schemas as registry
 from operators.decode import NESTING_MAX, decode
-from state.book import Bid
+from state.accounts import Bid
 from state.log import Event, Malformed, WindowSlice
 from tests.badinput.strings import as_stored
 from tests.operators.wire_texts import BUNDLE, ID, OTHER_ID, UNIT, WITHDRAWAL, mutated, rewritten

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from operators.cut_windows import CutWindows
 from operators.decode import decode
 from operators.join_prices import JoinPrices
+from operators.windows import CutWindows
 from state.board import Board
 from state.log import Event, Judged, PricedSlice
 from state.market import ResourceTerms
-from tests.operators.logs import LogWriter
 from tests.operators.steps import raw_batch
+from tests.support.log_writer import LogWriter
 from walras_schemas import RejectionReason
 
 WINDOW_MS = 1000

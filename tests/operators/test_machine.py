@@ -11,12 +11,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from operators.announce import announce
-from state.book import Bid, MarketBook
-from state.settlement import ClosedWindow, CommandRow, DeadLetter, Settlement
-from tests.flow import rows_of, with_final_tick
-from tests.operators.logs import MOVES, LogWriter, Move, start, write_move
+from operators.results import announce
+from state.accounts import Bid, MarketBook
+from state.window import ClosedWindow, CommandRow, DeadLetter, Settlement
 from tests.operators.steps import Shard, final_digest, restore, settle, settlements
+from tests.support.flow import rows_of, with_final_tick
+from tests.support.log_writer import MOVES, LogWriter, Move, start, write_move
 from tests.twin.rows import in_order
 from tests.twin.twin import run
 from walras_schemas import TREASURY, BidStatus

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.flow import run_flow
-from tests.operators.logs import LogWriter
+from tests.support.flow import run_flow
+from tests.support.log_writer import LogWriter
 from tests.twin.rows import LogRecord, Row, Rows
 from walras_schemas import RejectionReason
 

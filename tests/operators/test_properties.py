@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from operators.clear import ceil_div, rank, round_half_up
-from state.book import Bid
+from state.accounts import Bid
 from state.market import Terms
 from tests.operators import books
 from tests.operators.books import cleared, density, in_auction_order, markets, reserve, worth

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from operators.controllers import Fixed, Seen, Vwap
+from operators.pricing_rules import Fixed, Seen, Vwap
 from operators.quote import Plan, Quote, quote, quote_id
 from walras_schemas import MarketWindow, PriceQuoted, ResourcePrice, subjects, uuid7_ms
 

@@ -11,9 +11,9 @@ from bytewax.testing import TestingSink, TestingSource, cluster_main
 
 from flows.allocation import build
 from state.log import RawBatch
-from state.settlement import ClosedWindow
-from tests.flow import batches, fresh_shard, settle_log, with_final_tick
+from state.window import ClosedWindow
 from tests.operators.steps import Shard, final_digest, restore, settle
+from tests.support.flow import batches, fresh_shard, settle_log, with_final_tick
 from tests.twin.random_logs import random_log
 from tests.twin.rows import LogRecord
 

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from operators.settle import digest_of, settle_market
-from state.book import Account, Bid, MarketBook, bid_key
+from state.accounts import Account, Bid, MarketBook, bid_key
 from state.market import Terms
-from state.settlement import BalanceRow, CommandRow, DeadLetter, PriceRow
+from state.window import BalanceRow, CommandRow, DeadLetter, PriceRow
 from tests.operators.books import bundle, resource, terms, unit
 from walras_schemas import HOUSE, BidStatus, RejectionReason
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state.book import Bid
+from state.accounts import Bid
 from state.market import Terms
 from tests.operators import books
 from tests.operators.books import cleared

@@ -11,9 +11,9 @@ from random import Random
 import pytest
 from hypothesis import given, settings
 
-from tests.flow import rows_of, settle_log
-from tests.operators.logs import LOGS
 from tests.operators.steps import settle
+from tests.support.flow import rows_of, settle_log
+from tests.support.log_writer import LOGS
 from tests.twin.random_logs import random_log
 from tests.twin.rows import LogRecord, Rows, in_order
 from tests.twin.twin import run

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 import walras_schemas as registry
-from tests.operators.logs import event_id
+from tests.support.log_writer import event_id
 
 ID, OTHER_ID = event_id(1, 1_760_000_000_000), event_id(2, 1_760_000_000_000)
 UNIT = (

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow import run_flow
 from tests.stories.reader import Chapter, check, read_chapters
 from tests.stories.writer import read_story
+from tests.support.flow import run_flow
 from tests.twin.rows import LogRecord, Rows
 from tests.twin.twin import run
 

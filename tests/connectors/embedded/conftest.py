@@ -8,7 +8,7 @@ import pytest
 
 from connectors.embedded.servers import embedded
 from tests.connectors.embedded.processes import eventually, gone
-from tests.servers import open_folder
+from tests.support.servers import open_folder
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ import pytest
 
 from connectors.embedded import nats_server, postgres_server
 from connectors.embedded.servers import Servers, embedded
+from connectors.nats.background_loop import held, wait_for
 from connectors.nats.connection import connected
-from connectors.nats.loop import held, wait_for
-from connectors.nats.streams import identity
+from connectors.nats.topology import identity
 from state.errors import ServerUnreachable, SettingsError
 from tests.connectors.embedded.processes import (
     User,
@@ -24,7 +24,7 @@ from tests.connectors.embedded.processes import (
     servers_running,
     user_of,
 )
-from tests.connectors.nats.logs import make_streams
+from tests.support.nats_logs import make_streams
 
 BOTH = ["nats-server", "postgres"]
 

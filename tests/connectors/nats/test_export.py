@@ -10,7 +10,7 @@ from connectors.nats.connection import Line
 from connectors.nats.export import export_log
 from state.errors import SettingsError
 from state.log import RawBatch
-from tests.connectors.nats.logs import (
+from tests.support.nats_logs import (
     drained,
     eventually,
     fill,

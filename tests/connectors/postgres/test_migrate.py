@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-from connectors.postgres.connect import connect
+from connectors.postgres.connection import connect
 from connectors.postgres.migrate import LOCK_KEY, MIGRATIONS, migrate, schema_version
 from state.errors import SettingsError
 from tests.connectors.postgres.asking import value, wait_until

@@ -7,7 +7,7 @@ import pytest
 from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 
-from connectors.postgres.connect import connect
+from connectors.postgres.connection import connect
 from tests.connectors.postgres.asking import VIEWS
 from walras_schemas import BidStatus, RejectionReason
 

@@ -6,8 +6,8 @@ from typing import Any
 from msgspec import structs
 from psycopg import Connection
 
-from connectors.postgres.ledger import commit_window
-from state.settlement import Settlement
+from connectors.postgres.ledger.transaction import commit_window
+from state.window import Settlement
 from tests.connectors.postgres.asking import rows_of_view, value
 from tests.connectors.postgres.windows import (
     START_NS,

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 from msgspec import structs
 from psycopg import Connection
 
-from connectors.postgres.ledger import claim
-from state.book import Bid
+from connectors.postgres.ledger.transaction import claim
+from state.accounts import Bid
 from state.market import ListedResource, Listing, Quote
-from state.settlement import BalanceRow, CommandRow, DeadLetter, IdleWindow, PriceRow, Settlement
 from state.shard import ShardState, StreamIdentity
+from state.window import BalanceRow, CommandRow, DeadLetter, IdleWindow, PriceRow, Settlement
 from walras_schemas import BidStatus
 
 WINDOW_MS = 1_000

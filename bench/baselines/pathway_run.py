@@ -1,0 +1,122 @@
+"""How peer (d) is run and measured: from the start of its engine until all bids are in its table.
+
+Promise: its process ends with the measurement, however that ends.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Final
+
+import psycopg
+from nats.aio.client import Client
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import UndefinedTable
+
+from bench.baselines.contract import Job, PeerRun
+from connectors.nats.background_loop import held, wait_for
+from connectors.nats.connection import connected
+from connectors.nats.jetstream import ask
+from connectors.nats.subjects import stream_name
+from state.errors import WalrasError
+
+PROGRAM: Final = Path(__file__).with_name("pathway_program.py")
+LOOK_AGAIN_S: Final = 0.1
+DEADLINE_S: Final = 120.0
+STREAM: Final = stream_name(0)
+
+Program = subprocess.Popen[str]
+
+
+def run_pathway(python: Path, job: Job) -> PeerRun:
+    """Run the program with a Python that has Pathway installed."""
+    with held(connected(job.nats_url, name="walras bench")) as nc:
+        wait_for(_forget_consumers(nc))
+    with (
+        TemporaryFile("w+") as words,
+        _running(python, job, words) as program,
+        psycopg.connect(job.dsn, autocommit=True) as connection,
+    ):
+        began = time.perf_counter()
+        settled = _wait_for(job.workload.bids, connection, program, words)
+        seconds = time.perf_counter() - began
+    return PeerRun(settled=settled, dropped=job.workload.bids - settled, seconds=seconds)
+
+
+@contextmanager
+def _running(python: Path, job: Job, words: IO[str]) -> Iterator[Program]:
+    told = {
+        "nats_url": job.nats_url,
+        "postgres": conninfo_to_dict(job.dsn),
+        "stream": STREAM,
+        "subjects": f"shard.0.market.{job.workload.market}.bid.>",
+        "window_ms": job.workload.window_ms,
+        "supply": job.workload.supply,
+    }
+    with subprocess.Popen(
+        [python, PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=words,
+        text=True,
+    ) as program:
+        try:
+            _start(program, told, words)
+            yield program
+        finally:
+            program.kill()
+
+
+def _start(program: Program, told: object, words: IO[str]) -> None:
+    """Hand the job over, and return when the engine is about to start."""
+    assert program.stdin is not None
+    assert program.stdout is not None
+    with suppress(BrokenPipeError), program.stdin:  # it has ended: its silence tells
+        program.stdin.write(json.dumps(told))
+    if program.stdout.readline() != "running\n":
+        raise _ended(program, words)
+
+
+async def _forget_consumers(nc: Client) -> None:
+    """Its consumer keeps its place under the same name: a second run would find nothing left."""
+    consumers = await ask(nc, f"CONSUMER.NAMES.{STREAM}")
+    for consumer in consumers["consumers"] or []:
+        await ask(nc, f"CONSUMER.DELETE.{STREAM}.{consumer}")
+
+
+def _wait_for(bids: int, connection: psycopg.Connection, program: Program, words: IO[str]) -> int:
+    give_up_at_s = time.monotonic() + DEADLINE_S
+    while (settled := _settled(connection)) < bids and time.monotonic() < give_up_at_s:
+        if program.poll() is not None:
+            raise _ended(program, words)
+        time.sleep(LOOK_AGAIN_S)
+    if not settled:
+        raise WalrasError(
+            "the Pathway program settled nothing",
+            detail=f"no bid was in its table after {DEADLINE_S:.0f} s",
+            hint="Run the benchmark without it",
+        )
+    return settled
+
+
+def _settled(connection: psycopg.Connection) -> int:
+    try:
+        ((count,),) = connection.execute("SELECT count(*) FROM bid").fetchall()
+    except UndefinedTable:
+        return 0
+    return int(count)
+
+
+def _ended(program: Program, words: IO[str]) -> WalrasError:
+    code = program.wait()
+    words.seek(0)
+    lines = words.read().splitlines() or ["it said nothing"]
+    return WalrasError(
+        "the Pathway program ended before its work did",
+        detail=f"exit code {code}: {lines[-1]}",
+        hint="Give a Python whose `import pathway` works",
+    )

@@ -1,0 +1,81 @@
+"""The peers that are measured beside Walras, and how one of them runs.
+
+Promise: each runs in a process of its own, on the log that Walras drained, into an empty database
+of the same server.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from bench.baselines.bytewax_tutorial import run_tutorial
+from bench.baselines.contract import Job, Peer, PeerRun
+from bench.baselines.pathway_run import run_pathway
+from bench.baselines.sqlalchemy_session import run_by_batch, run_by_bid
+from bench.harness.instrumented_flow import SHARD
+from bench.harness.isolated import apart
+from bench.harness.testbed import Stand
+from bench.throughput.load import Filled
+from bench.workload import Workload
+
+SESSION_LACKS: Final = (
+    "no ledger of movements; a bid that is delivered twice fails the batch; the window depends on "
+    "the reader; two readers overspend; a crash in a cycle leaves half a window"
+)
+
+PEERS: Final = (
+    Peer(
+        key="a",
+        what="asyncio and an SQLAlchemy session, a commit a bid, then a sorted greedy cycle",
+        does_not_guarantee=SESSION_LACKS,
+        bids_max=600,
+        run=run_by_bid,
+    ),
+    Peer(
+        key="b",
+        what="the same with a commit a batch of 500 bids",
+        does_not_guarantee=SESSION_LACKS,
+        bids_max=3_000,
+        run=run_by_batch,
+    ),
+    Peer(
+        key="c",
+        what="Bytewax as in its tutorials: one item a bid, its own windows, one transaction each",
+        does_not_guarantee="no ledger of movements; bids that come late by the reader's clock are "
+        "dropped; a restart loses or repeats windows; nothing fences two writers",
+        bids_max=20_000,
+        run=run_tutorial,
+    ),
+)
+
+
+def line_up(pathway_python: Path | None) -> tuple[Peer, ...]:
+    """All peers; the one that comes in an environment of its own only where that is given."""
+    return (*PEERS, _pathway(pathway_python)) if pathway_python else PEERS
+
+
+def _pathway(python: Path) -> Peer:
+    return Peer(
+        key="d",
+        what="Pathway with its own connectors, the greedy allocation in a Python function",
+        does_not_guarantee="no balances, as its connector does not tell who bids; no ledger of "
+        "movements; windows by the sender's clock; outcomes of an open window change",
+        bids_max=sys.maxsize,
+        run=partial(run_pathway, python),
+    )
+
+
+def run_peer(
+    stand: Stand, peer: Peer, workload: Workload, filled: Filled, *, bids_max: int | None = None
+) -> PeerRun:
+    """Let a peer drain the log, at most up to its own limit of bids or a lower one."""
+    with stand.database() as empty, apart() as process:
+        job = Job(
+            nats_url=empty.nats_url,
+            dsn=empty.postgres_dsn,
+            workload=workload,
+            last_seq=filled.last_seq[SHARD],
+            bids_max=min(peer.bids_max, bids_max or workload.bids),
+        )
+        return process.run(peer.run, job)

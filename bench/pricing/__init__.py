@@ -1,0 +1,1 @@
+"""How the pricing rules behave in simulated markets."""

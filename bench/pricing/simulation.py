@@ -1,0 +1,248 @@
+"""Price controllers in a closed loop: demand moves, the market clears, the price follows.
+
+Each window is admitted and cleared by the market's own code, and a quote is in force two windows
+after the one it was told from, as in a deployment. Promise: the same numbers at every run.
+
+    python -m bench.pricing.simulation            the tables of docs/pricing.md
+    python -m bench.pricing.plots    its pictures, drawn with matplotlib
+"""
+
+import math
+import random
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import NormalDist, fmean, pstdev
+from typing import Final
+
+from operators.admit import admit_bid
+from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Seen, Vwap
+from operators.settle import settle_market
+from state.accounts import Account, Bid, MarketBook
+from state.market import PPM, ListedResource, Listing, Quote, Terms, terms_of
+from state.window import PriceRow
+from walras_schemas import BidStatus
+
+SUPPLY: Final = 1_000
+BIDS: Final = 100
+UNITS_MAX: Final = 29
+INITIAL_MICROS: Final = 100_000
+DELAY: Final = 2
+SEED: Final = 7
+NEAR: Final = 0.10
+WARM_UP: Final = 30
+LEVEL_OVER: Final = 40
+
+Worth = Callable[[int, random.Random], float]
+"""What a unit is worth to the median bidder of a window, next to its usual worth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """How the worth of the resource moves; `changes` are the windows in which it jumps."""
+
+    name: str
+    windows: int
+    worth: Worth
+    changes: Sequence[int] = ()
+    spread: float = 0.5
+    """Of what bidders would pay: the standard deviation of its logarithm."""
+
+
+STEP: Final = Scenario(
+    "step", 450, lambda window, _dice: 2.0 if 150 <= window < 300 else 1.0, changes=(150, 300)
+)
+SEASON: Final = Scenario(
+    "season", 480, lambda window, _dice: 1.0 + 0.5 * math.sin(window * math.tau / 120)
+)
+NOISE: Final = Scenario("noise", 450, lambda _window, dice: math.exp(dice.gauss(0.0, 0.3)))
+SLUMP: Final = Scenario(
+    "slump", 350, lambda window, _dice: 1.0 if window < 150 else 0.5, changes=(150,), spread=0.1
+)
+"""Bidders who are much alike, of whom none reaches the old price any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A controller and the share of its price that is the floor."""
+
+    controller: Controller
+    ratio_ppm: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One setting in one scenario: what each window cleared."""
+
+    scenario: Scenario
+    rows: Sequence[PriceRow]
+    balanced_micros: Sequence[float]
+    """The price at which the bidders of a window would take just what is supplied."""
+
+    @property
+    def prices(self) -> list[int]:
+        """The reference price of each window."""
+        return [row.reference_micros for row in self.rows]
+
+    @property
+    def utilisation(self) -> float:
+        """The share of the supply that was sold."""
+        return fmean(row.sold / row.supply for row in self.rows[WARM_UP:])
+
+    @property
+    def volatility(self) -> float:
+        """The standard deviation of the price's change from window to window."""
+        after = self.prices[WARM_UP:]
+        return pstdev(math.log(new / old) for old, new in pairwise(after))
+
+    @property
+    def told_to_paid(self) -> float:
+        """The reference price next to the clearing price, at the end."""
+        rows = self.rows[-LEVEL_OVER:]
+        paid = fmean(row.clearing_micros for row in rows if row.clearing_micros is not None)
+        return fmean(row.reference_micros for row in rows) / paid
+
+    def settling(self, change: int) -> tuple[int, float]:
+        """Windows until the price stays near its new level, and how far it went beyond it."""
+        end = min([later for later in self.scenario.changes if later > change], default=None)
+        prices = self.prices[change:end]
+        level = fmean(prices[-LEVEL_OVER:])
+        away = [window for window, price in enumerate(prices, 1) if abs(price / level - 1) > NEAR]
+        beyond = max(prices) / level - 1 if level > self.prices[change] else 1 - min(prices) / level
+        return max(away, default=0), beyond
+
+
+def simulate(scenario: Scenario, setting: Setting) -> Run:
+    """Let a controller price the market of a scenario."""
+    dice = random.Random(SEED)
+    follow = setting.controller.start(())
+    book = MarketBook(accounts={"a": Account(balance_micros=10**30)})
+    in_force: deque[int] = deque([INITIAL_MICROS] * DELAY)
+    rows: list[PriceRow] = []
+    balanced: list[float] = []
+    for window in range(scenario.windows):
+        worth = INITIAL_MICROS * scenario.worth(window, dice)
+        bids = _bids(worth, scenario.spread, dice)
+        row = _cleared(_terms(in_force.popleft(), setting.ratio_ppm), book, bids)
+        rows.append(row)
+        balanced.append(worth * _balance(scenario.spread))
+        in_force.append(follow(_seen(window, row)) or in_force[-1])
+    return Run(scenario, rows, balanced)
+
+
+def _terms(reference_micros: int, ratio_ppm: int) -> Terms:
+    resource = ListedResource(SUPPLY, INITIAL_MICROS, 0, ratio_ppm)
+    quotes = {"r": Quote(reference_micros, 0)}
+    return terms_of(Listing("m", (0, 0), "uniform", 60, {"r": resource}, quotes))
+
+
+def _bids(worth: float, spread: float, dice: random.Random) -> list[Bid]:
+    return [
+        _bid(seq, dice.randint(1, UNITS_MAX), int(worth * math.exp(dice.gauss(0.0, spread))))
+        for seq in range(BIDS)
+    ]
+
+
+def _bid(seq: int, quantity: int, price_micros: int) -> Bid:
+    return Bid(seq, 0, 0, "m", "a", str(seq), "r", quantity, price_micros, 1, None, BidStatus.LOST)
+
+
+def _cleared(terms: Terms, book: MarketBook, bids: Iterable[Bid]) -> PriceRow:
+    for bid in bids:
+        admit_bid(terms, book, bid.event_id, bid)
+    (row,) = settle_market("m", terms, book, window_id=0)
+    return row
+
+
+def _seen(window: int, row: PriceRow) -> Seen:
+    return Seen(window, row.reference_micros, row.clearing_micros, row.supply, row.sold)
+
+
+def _balance(spread: float) -> float:
+    """The price, next to the median worth, at which demand is just the supply."""
+    share = SUPPLY / (BIDS * (1 + UNITS_MAX) / 2)
+    return math.exp(spread * NormalDist().inv_cdf(1 - share))
+
+
+# --- the tables -----------------------------------------------------------------------------------
+
+FLOORLESS: Final = (
+    Setting(Fixed(price_micros=INITIAL_MICROS)),
+    *(Setting(Vwap(windows=windows)) for windows in (5, 20, 60)),
+    *(Setting(Ewma(half_life_windows=windows)) for windows in (2, 5, 10)),
+    Setting(Eip1559()),
+)
+FLOORED: Final = (
+    Setting(Vwap(), 500_000),
+    Setting(Vwap(), 800_000),
+    Setting(Ewma(), 800_000),
+    Setting(Eip1559(), 500_000),
+    *(Setting(Eip1559(target_ppm=target), PPM) for target in (500_000, 700_000, 800_000, 900_000)),
+)
+HEADINGS: Final = (
+    "controller",
+    "floor",
+    "settles up",
+    "settles down",
+    "beyond",
+    "volatility",
+    "utilisation",
+    "reference / clearing",
+    "sold after a slump",
+)
+
+
+def table(settings: Iterable[Setting]) -> str:
+    """The settings compared, in Markdown."""
+    lines = [HEADINGS, ["---"] * len(HEADINGS), *map(_measured, settings)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _measured(setting: Setting) -> list[str]:
+    step, season, noise = (simulate(scenario, setting) for scenario in (STEP, SEASON, NOISE))
+    (up, beyond_up), (down, beyond_down) = (step.settling(change) for change in STEP.changes)
+    slump = simulate(SLUMP, setting).rows[SLUMP.changes[0] :]
+    return [
+        label(setting.controller),
+        f"{100 * setting.ratio_ppm // PPM} %" if setting.ratio_ppm else "",
+        _windows(up),
+        _windows(down),
+        _percents(beyond_up, beyond_down),
+        _percents(step.volatility, season.volatility, noise.volatility),
+        _percents(step.utilisation, season.utilisation, noise.utilisation),
+        f"{step.told_to_paid:.2f}",
+        _percents(fmean(row.sold / row.supply for row in slump)),
+    ]
+
+
+def _windows(settled: int) -> str:
+    return str(settled) if settled < STEP.changes[1] - STEP.changes[0] else "never"
+
+
+def _percents(*shares: float) -> str:
+    return " / ".join(f"{100 * share:.{0 if share >= 0.1 else 1}f} %" for share in shares)
+
+
+def label(controller: Controller) -> str:
+    """The controller and the one number that tells it apart from others of its kind."""
+    match controller:
+        case Vwap(windows=windows):
+            return f"`vwap`, {windows} windows"
+        case Ewma(half_life_windows=half_life):
+            return f"`ewma`, half-life {half_life}"
+        case Eip1559(target_ppm=target):
+            return f"`eip1559`, target {100 * target // PPM} %"
+        case Fixed():
+            return "`fixed`"
+
+
+def main() -> None:
+    """Print the tables."""
+    for title, settings in (("Without a floor", FLOORLESS), ("With a rolling reserve", FLOORED)):
+        sys.stdout.write(f"{title}:\n\n{table(settings)}\n\n")
+
+
+if __name__ == "__main__":
+    main()

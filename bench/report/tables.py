@@ -1,0 +1,190 @@
+"""The figures of a benchmark as tables, for a terminal and for documents.
+
+Promise: both show the same cells; a figure is a median, and where three fit it stands between the
+least and the most.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.table import Table as RichTable
+
+from bench.report.model import Measured, PacedRuns, Report, spread
+from bench.throughput.drain import MICROS
+from bench.throughput.scaling import GrowthReport
+from bench.throughput.stages import STAGES
+
+KINDS: Final = ("broker", "worker", "database")
+MANY: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A title, a head and rows of text; the first column is a name, the others are figures."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """For a document."""
+        rule = ["---", *["---:"] * (len(self.head) - 1)]
+        lines = [f"| {' | '.join(cells)} |" for cells in (self.head, rule, *self.rows)]
+        return "\n".join([f"### {self.title}", "", *lines, ""])
+
+    def rich(self) -> RichTable:
+        """For a terminal."""
+        table = RichTable(title=self.title, title_justify="left")
+        table.add_column(self.head[0])
+        for name in self.head[1:]:
+            table.add_column(name, justify="right")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+
+def tables(report: Report) -> Iterator[Table]:
+    """All that a report says in figures."""
+    compared = [measured for measured in report.measured if measured.compared]
+    yield _rates(report.measured)
+    yield _costs(report.measured)
+    if report.paced:
+        yield _latencies(report.paced)
+    for measured in compared:
+        yield _stages(measured)
+    for measured in compared:
+        yield _peers(measured, {peer.key: peer.what for peer in report.peers})
+    yield Table(
+        "What the peers do not guarantee",
+        ["peer", "what is missing"],
+        [[f"({peer.key})", peer.does_not_guarantee] for peer in report.peers],
+    )
+
+
+def growth_tables(report: GrowthReport) -> Iterator[Table]:
+    """One table for each thing that was made to grow."""
+    for series in report.series:
+        names = list(series.points[0].figures)
+        rows = [
+            [f"{point.size:,}", *(_figure(point.figures[name]) for name in names)]
+            for point in series.points
+        ]
+        yield Table(series.title, [series.grows, *names], rows)
+
+
+def machine_lines(report: Report | GrowthReport) -> Iterator[str]:
+    """Where and with what the figures were taken."""
+    machine = report.machine
+    yield f"Preset `{report.preset}`, begun {report.at}, {report.seconds:.0f} s in all."
+    yield f"- {machine.processors} processors: {machine.processor}"
+    yield f"- {machine.memory_gib} GiB of memory, {machine.system}"
+    yield f"- {machine.filesystem}, {machine.fsync_ms} ms to write a page and sync it"
+    yield f"- load before the run: {machine.load_before}"
+    packages = ", ".join(f"{name} {found}" for name, found in machine.packages.items())
+    yield f"- Python {machine.python}, {packages}"
+    yield f"- commit {machine.commit}"
+
+
+def _rates(measured: Iterable[Measured]) -> Table:
+    sizes = ["bids", "a message", "agents", "bids a window", "window", "lost"]
+    head = ["workload", *sizes, "commands/s", "rows"]
+    return Table("Commands a second, end to end", head, [_rate_row(each) for each in measured])
+
+
+def _rate_row(measured: Measured) -> list[str]:
+    workload, drained = measured.workload, measured.repetitions[0].drained
+    return [
+        workload.name,
+        f"{workload.bids:,}",
+        f"{workload.per_message:,}",
+        f"{workload.agents:,}",
+        f"{workload.per_window:,}",
+        f"{workload.window_ms:,} ms",
+        f"{drained.lost_share:.0%}",
+        _spread(measured.all(lambda repetition: repetition.drained.rate)),
+        f"{sum(drained.rows.values()):,}",
+    ]
+
+
+def _costs(measured: Iterable[Measured]) -> Table:
+    head = [
+        "workload",
+        *[f"{kind}, µs/command" for kind in KINDS],
+        *[f"{kind}, MiB" for kind in KINDS],
+        "commit p50",
+        "commit p99",
+    ]
+    return Table("What a command costs", head, [_cost_row(each) for each in measured])
+
+
+def _cost_row(measured: Measured) -> list[str]:
+    return [
+        measured.workload.name,
+        *[f"{measured.cpu_us(kind):.1f}" for kind in KINDS],
+        *[f"{measured.peak_mib(kind):,.0f}" for kind in KINDS],
+        f"{measured.median(lambda repetition: repetition.drained.commit_ms_p50):,.0f} ms",
+        f"{measured.median(lambda repetition: repetition.drained.commit_ms_p99):,.0f} ms",
+    ]
+
+
+def _latencies(paced: Iterable[PacedRuns]) -> Table:
+    head = ["live", "bids/s", "p50", "p99", "p99 in windows", "max", *[f"{k} busy" for k in KINDS]]
+    return Table("From publish to commit", head, [_latency_row(each) for each in paced])
+
+
+def _latency_row(paced: PacedRuns) -> list[str]:
+    return [
+        paced.workload.name,
+        f"{paced.median(lambda run: run.rate):,.0f}",
+        f"{paced.median(lambda run: run.latency_ms_p50):,.0f} ms",
+        f"{paced.median(lambda run: run.latency_ms_p99):,.0f} ms",
+        f"{paced.median(lambda run: run.p99_windows):.2f}",
+        f"{paced.median(lambda run: run.latency_ms_max):,.0f} ms",
+        *[f"{paced.busy(kind):.0%}" for kind in KINDS],
+    ]
+
+
+def _stages(measured: Measured) -> Table:
+    rows = [
+        [stage, _spread(measured.stage(stage)), f"{measured.stage_us(stage):.1f}"]
+        for stage in STAGES
+    ]
+    in_turn_us = measured.median(lambda repetition: repetition.worker_us)
+    whole = _spread(measured.all(lambda repetition: repetition.drained.rate))
+    share = measured.median(lambda repetition: repetition.whole_to_slowest)
+    rows += [
+        ["all of them on one processor", f"{MICROS / in_turn_us:,.0f}", f"{in_turn_us:.1f}"],
+        ["the whole flow", whole, f"{measured.cpu_us('worker'):.1f}"],
+        ["the whole to its slowest stage", f"{share:.0%}", ""],
+    ]
+    head = ["stage", "commands/s", "worker, µs/command"]
+    return Table(f"Each stage alone: {measured.workload.name}", head, rows)
+
+
+def _peers(measured: Measured, names: Mapping[str, str]) -> Table:
+    ours = _spread(measured.all(lambda repetition: repetition.drained.rate))
+    rows = [["Walras", "one worker", ours, ""]]
+    rows += [_peer_row(measured, key, what) for key, what in names.items()]
+    head = ["", "design", "bids/s", "Walras is faster"]
+    return Table(f"Beside its peers: {measured.workload.name}", head, rows)
+
+
+def _peer_row(measured: Measured, key: str, what: str) -> list[str]:
+    dropped = sum(repetition.peers[key].dropped for repetition in measured.repetitions)
+    return [
+        f"({key})",
+        f"{what}; {dropped:,} bids dropped" if dropped else what,
+        _spread(measured.peer(key)),
+        f"{measured.median(lambda repetition: repetition.times_faster(key)):,.1f} times",
+    ]
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.1f}" if abs(value) < MANY else f"{value:,.0f}"
+
+
+def _spread(values: Iterable[float]) -> str:
+    """The median, with the least and the most where there is more than one."""
+    least, middle, most = spread(values)
+    return f"{middle:,.0f}" if least == most else f"{middle:,.0f} ({least:,.0f} to {most:,.0f})"

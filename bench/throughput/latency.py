@@ -1,0 +1,218 @@
+"""Latency of a live market: commands come at a rate, and each is timed until its window's commit.
+
+The publisher is a process of its own beside the worker, as agents are. Promise: a command's time
+begins when its sender has made its id, just before it is published, and ends when the transaction
+of its window has returned; no command is left out.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import Final
+
+from bench.harness.instrumented_flow import Course, claim, run
+from bench.harness.isolated import apart
+from bench.harness.resources import cpu_s, roots, watching
+from bench.harness.testbed import Stand
+from bench.throughput.drain import count_rows, percentile
+from bench.throughput.load import next_window, open_market
+from bench.workload import Workload, bids
+from connectors.nats.commands import commands
+from connectors.nats.publisher import Outbox
+from connectors.nats.ticker import ticking
+from connectors.nats.topology import FINEST_TICK_MS
+from flows.runtime.supervisor import Servers
+from state.errors import WalrasError
+from state.window import Settlement
+from walras_schemas import uuid7_ms
+
+BURST_S: Final = 0.02
+WARM_UP_S: Final = 1.0
+MS_PER_S: Final = 1000
+SILENCE_S: Final = 30.0
+LOOK_AGAIN_S: Final = 0.05
+NS_PER_MS: Final = 1_000_000
+
+Live = tuple[list[float], str]
+"""Latencies in milliseconds, and the last digest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paced:
+    """One run at one rate."""
+
+    wanted_rate: float
+    """Commands a second that were to be published."""
+    rate: float
+    """Commands a second that were."""
+    bids: int
+    window_ms: int
+    latency_ms_p50: float
+    latency_ms_p99: float
+    latency_ms_max: float
+    busy: Mapping[str, float]
+    """Processors in use, by kind of process."""
+    peak_mib: Mapping[str, float]
+    digest: str
+
+    @property
+    def p99_windows(self) -> float:
+        """The p99 in lengths of a window; to wait for the end of its window takes up to one."""
+        return self.latency_ms_p99 / self.window_ms
+
+
+def pace(
+    stand: Stand,
+    ledger: Servers,
+    workload: Workload,
+    *,
+    rate: float,
+    warm_up_s: float = WARM_UP_S,
+) -> Paced:
+    """Publish the workload at `rate` into a running flow, and wait until all is committed."""
+    with apart() as worker, apart() as publisher:
+        publisher.run(open_now, ledger.nats_url, workload)
+        worker.run(ready)
+        kinds = roots(stand.home, worker=worker.pid)
+        live = worker.start(work, ledger, workload, warm_up_s=warm_up_s)
+        _await_opening(live, ledger, workload)
+        with watching(kinds) as watch:
+            began, before = time.perf_counter(), cpu_s(kinds)
+            sent_rate = publisher.run(publish_at, ledger.nats_url, workload, rate=rate)
+            latency_ms, digest = live.result()
+            seconds, after = time.perf_counter() - began, cpu_s(kinds)
+    return Paced(
+        wanted_rate=rate,
+        rate=sent_rate,
+        bids=len(latency_ms),
+        window_ms=workload.window_ms,
+        latency_ms_p50=percentile(latency_ms, 50),
+        latency_ms_p99=percentile(latency_ms, 99),
+        latency_ms_max=max(latency_ms),
+        busy={kind: (after[kind] - before[kind]) / seconds for kind in kinds},
+        peak_mib=watch.peak_mib,
+        digest=digest,
+    )
+
+
+def _await_opening(live: Future[Live], ledger: Servers, workload: Workload) -> None:
+    """Wait until the flow has committed the grants, as a market that is traded in has long done."""
+    deadline = time.monotonic() + SILENCE_S
+    # The treasury, which they come from, has an account too.
+    while count_rows(ledger.postgres_dsn)["account"] <= workload.agents:
+        if live.done():
+            live.result()  # it has ended by an error, which is raised here
+        if time.monotonic() > deadline:
+            raise WalrasError(
+                "the paced run did not begin",
+                detail=f"its {workload.agents} agents have no credits after {SILENCE_S:.0f} s",
+                hint="Look for what else keeps the machine busy",
+            )
+        time.sleep(LOOK_AGAIN_S)
+
+
+def ready() -> None:
+    """Nothing; who was asked for it has imported all that it needs."""
+
+
+def open_now(url: str, workload: Workload) -> None:
+    """Open the workload's market and grant the credits."""
+
+    async def opening() -> None:
+        async with commands(url) as outbox:
+            await open_market(outbox, workload)
+
+    asyncio.run(opening())
+
+
+def publish_at(url: str, workload: Workload, *, rate: float) -> float:
+    """Publish the bids in small bursts, evenly; the rate that it came to."""
+    return asyncio.run(_publish_at(url, workload, rate))
+
+
+async def _publish_at(url: str, workload: Workload, rate: float) -> float:
+    size = max(1, round(rate * BURST_S / workload.per_message))
+    async with commands(url) as outbox:
+        await next_window(workload.window_ms)
+        began = time.perf_counter()
+        await _send_bursts(outbox, workload, size=size, pause_s=size * workload.per_message / rate)
+        return workload.bids / (time.perf_counter() - began)
+
+
+async def _send_bursts(outbox: Outbox, workload: Workload, *, size: int, pause_s: float) -> None:
+    began, messages, receipts = time.perf_counter(), bids(workload), []
+    for number in count():
+        await asyncio.sleep(began + number * pause_s - time.perf_counter())
+        burst = list(islice(messages, size))
+        if not burst:
+            break
+        # One by one, as agents send: an atomic batch costs the broker milliseconds, however small.
+        receipts += [await outbox.post(m.subject, m.payload, msg_id=m.msg_id) for m in burst]
+    await asyncio.gather(*receipts)
+
+
+def work(servers: Servers, workload: Workload, *, warm_up_s: float) -> Live:
+    """Run the flow in this process until all is committed: latencies in ms, and the digest."""
+    latencies, stop = Latencies(), threading.Event()
+    course = Course(on_commit=latencies.note)
+    claimed = claim(servers, window_ms=workload.window_ms)
+    with _ticks(servers.nats_url, workload.window_ms), _stopping(stop, course, workload.bids):
+        run(claimed, course, stop=stop)
+    if course.bids < workload.bids:
+        raise WalrasError(
+            "the paced run came to a standstill",
+            detail=f"{course.bids} of {workload.bids} bids are committed",
+            hint="Look for what else keeps the machine busy, or ask for a lower rate",
+        )
+    return latencies.ms(warm_up_s=warm_up_s), course.digest
+
+
+@dataclass(slots=True)
+class Latencies:
+    """The ids of each window with the time of its commit; they are read after the run."""
+
+    committed: list[tuple[int, list[str]]] = field(default_factory=list)
+
+    def note(self, window: Settlement) -> None:
+        """Take the time of a window's commit."""
+        self.committed.append((time.time_ns(), [bid.event_id for bid in window.bids]))
+
+    def ms(self, *, warm_up_s: float = 0.0) -> list[float]:
+        """From each bid's id to its commit, but for the bids of the first moments."""
+        made = [
+            (uuid7_ms(event_id), committed_ns / NS_PER_MS)
+            for committed_ns, event_ids in self.committed
+            for event_id in event_ids
+        ]
+        from_ms = min(made_ms for made_ms, _ in made) + warm_up_s * MS_PER_S
+        return [committed_ms - made_ms for made_ms, committed_ms in made if made_ms >= from_ms]
+
+
+def _ticks(url: str, window_ms: int) -> AbstractContextManager[None]:
+    """As the deployment does: the server ticks every second, we where windows are shorter."""
+    if window_ms >= FINEST_TICK_MS:
+        return nullcontext()
+    return ticking(url, shards=1, window_ms=window_ms)
+
+
+@contextmanager
+def _stopping(stop: threading.Event, course: Course, bids: int) -> Iterator[None]:
+    """Set `stop` from a thread beside the block when all bids are through, or none came long."""
+
+    def look_on() -> None:
+        seen, silent_since = -1, time.monotonic()
+        while course.bids < bids and time.monotonic() - silent_since < SILENCE_S:
+            if course.bids != seen:
+                seen, silent_since = course.bids, time.monotonic()
+            time.sleep(LOOK_AGAIN_S)
+        stop.set()
+
+    thread = threading.Thread(target=look_on, name="stop", daemon=True)
+    thread.start()
+    yield
+    thread.join()

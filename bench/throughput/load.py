@@ -1,0 +1,130 @@
+"""Put workloads into a real log, window by window, before anyone drains it.
+
+Promise: every message is acknowledged by the server, and a window's bids are published within the
+window. The log ends with the tick that closes the last window.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from bench.workload import Message, Workload, bids, opening
+from connectors.nats.commands import commands
+from connectors.nats.publisher import BATCH_MAX, Outbox
+from connectors.nats.subjects import shard_of
+from state.errors import WalrasError
+from state.window import Announcement
+from walras_schemas import BATCH_MAX as COMMANDS_MAX
+from walras_schemas import subjects
+
+IN_FLIGHT_BATCHES: Final = 4
+COMMANDS_IN_BATCH: Final = 5000
+"""In one atomic batch of messages, which the server holds in memory until it is complete."""
+PAST_BOUNDARY_MS: Final = 5
+NS_PER_MS: Final = 1_000_000
+
+
+class FilledTooSlowly(WalrasError):
+    """A window ended before its bids were published."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """What lies in the log now."""
+
+    messages: int
+    bids: int
+    seconds: float
+    opened_seq: Mapping[int, int]
+    """Of the tick that closes the window of the grants, by shard."""
+    last_seq: Mapping[int, int]
+    """Of the tick that closes the last window, by shard."""
+
+    @property
+    def bids_per_s(self) -> float:
+        """How fast the bids were published, the waiting for windows left out."""
+        return self.bids / self.seconds
+
+
+async def fill(url: str, workloads: Sequence[Workload]) -> Filled:
+    """Open each workload's market, then publish the bids of one window after another.
+
+    All have windows of one length and as many of them; each market has a shard to itself.
+    """
+    window_ms = workloads[0].window_ms
+    async with commands(url, in_flight=IN_FLIGHT_BATCHES) as outbox:
+        opened = [await open_market(outbox, workload) for workload in workloads]
+        assert len(set(opened)) == len(workloads), "each market has a shard to itself"
+        await next_window(window_ms)
+        opened_seq = {shard: await _tick(outbox, shard, "opened") for shard in opened}
+        streams = [bids(workload) for workload in workloads]
+        messages, seconds = 0, 0.0
+        for _ in range(workloads[0].windows):
+            ends_ms = await next_window(window_ms)
+            began = time.perf_counter()
+            for workload, stream in zip(workloads, streams, strict=True):
+                window = islice(stream, workload.messages_per_window)
+                messages += await publish(outbox, window, of=workload.per_message)
+            seconds += time.perf_counter() - began
+            _require_in_time(ends_ms, workloads[0])
+        await next_window(window_ms)
+        last_seq = {shard: await _tick(outbox, shard, "filled") for shard in opened}
+    return Filled(
+        messages=messages,
+        bids=sum(workload.bids for workload in workloads),
+        seconds=seconds,
+        opened_seq=opened_seq,
+        last_seq=last_seq,
+    )
+
+
+async def open_market(outbox: Outbox, workload: Workload) -> int:
+    """Open the market and grant the credits; its shard."""
+    first, *grants = opening(workload)
+    receipt = await outbox.publish(first.subject, first.payload, msg_id=first.msg_id)
+    await publish(outbox, grants, of=COMMANDS_MAX)
+    return shard_of(receipt.stream)
+
+
+async def publish(outbox: Outbox, messages: Iterable[Message], *, of: int) -> int:
+    """Publish messages of so many commands in atomic batches, several in flight; how many."""
+    receipts, count = [], 0
+    for batch in _batches(iter(messages), max(1, min(BATCH_MAX, COMMANDS_IN_BATCH // of))):
+        receipts.append(await outbox.post_batch(batch))
+        count += len(batch)
+    await asyncio.gather(*receipts)
+    return count
+
+
+async def next_window(window_ms: int) -> int:
+    """Wait for the next window to begin; when it ends, in ms since the epoch."""
+    now_ms = time.time_ns() / NS_PER_MS
+    begins_ms = (int(now_ms) // window_ms + 1) * window_ms
+    # A little later, so that the server's clock has surely passed the boundary too.
+    await asyncio.sleep((begins_ms - now_ms + PAST_BOUNDARY_MS) / 1000)
+    return begins_ms + window_ms
+
+
+def _batches(messages: Iterator[Message], size: int) -> Iterator[list[Announcement]]:
+    while chunk := list(islice(messages, size)):
+        yield [Announcement(each.subject, each.msg_id, each.payload) for each in chunk]
+
+
+async def _tick(outbox: Outbox, shard: int, occasion: str) -> int:
+    """Tell the shard that the window before has ended."""
+    tick = await outbox.publish(subjects.clock(shard), b"", msg_id=f"{occasion} {shard}")
+    return tick.seq
+
+
+def _require_in_time(ends_ms: int, workload: Workload) -> None:
+    late_ms = time.time_ns() // NS_PER_MS - ends_ms
+    if late_ms >= 0:
+        raise FilledTooSlowly(
+            "the log could not be filled in time",
+            detail=f"{workload.per_window} bids took {workload.window_ms + late_ms} ms, "
+            f"longer than their window of {workload.window_ms} ms",
+            hint="Give the workload a longer window, or the machine some rest",
+        )

@@ -1,0 +1,61 @@
+"""What makes a figure count: the books of the run add up, and a replay of the log gives them again.
+
+Promise: a run whose ledger is wrong, or is not the log's, leaves no figure: it raises.
+"""
+
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench.harness.instrumented_flow import SHARD
+from bench.harness.isolated import apart
+from bench.harness.testbed import Stand
+from connectors.duckdb.ledger import open_ledger
+from connectors.files.logfile import write_log
+from connectors.nats.export import export_log
+from connectors.postgres.connection import connect
+from flows.analytics.questions import Question, answer
+from flows.replay import replay
+from flows.runtime.supervisor import Servers
+from state.errors import LedgerDiverged
+
+
+def check_books(ledger: Servers) -> int:
+    """Audit the ledger as `walras demo` does; how many promises were checked."""
+    with closing(open_ledger(ledger.postgres_dsn)) as connection:
+        checks = answer(connection, Question.BOOKS).rows
+    broken = [f"{promise}: {count} times not" for promise, count in checks if count]
+    if broken:
+        raise LedgerDiverged(
+            "the books of the benchmark do not add up",
+            detail="; ".join(broken),
+            hint="This is a bug: no figure of this run counts",
+        )
+    return len(checks)
+
+
+def replay_digest(stand: Stand, *, shard: int = SHARD) -> str:
+    """The last digest of the whole log, replayed into an empty ledger in a process of its own."""
+    with stand.database() as empty, TemporaryDirectory() as folder, apart() as process:
+        file = Path(folder) / "log.jsonl"
+        write_log(file, export_log(stand.servers.nats_url, shard=shard))
+        report = process.run(
+            replay, file, postgres_dsn=empty.postgres_dsn, window_ms=stand.settings.window_ms
+        )
+    return report.digest
+
+
+def require_same(digest: str, *, replayed: str) -> None:
+    """The measured ledger has to be the log's."""
+    if digest != replayed:
+        raise LedgerDiverged(
+            "the replay of the benchmark's log gave another ledger",
+            detail=f"digest {replayed}, the measured run gave {digest}",
+            hint="This is a bug: no figure of this run counts",
+        )
+
+
+def shard_digests(ledger: Servers) -> dict[int, str]:
+    """The last digest of each shard."""
+    with connect(ledger.postgres_dsn) as connection:
+        return dict(connection.execute("SELECT shard, encode(digest, 'hex') FROM ledger.shard"))

@@ -1,0 +1,1 @@
+"""The client's connection to NATS: reconnects, reads a stream, publishes."""

@@ -1,0 +1,64 @@
+"""How a command gets into the log from a program: one at a time, or many in flight.
+
+Promise: a command that was acknowledged is in the log; sending it again with the same event id
+changes nothing for two minutes, and after that the market calls it a duplicate.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from nats.js.errors import APIError
+
+from connectors.nats.background_loop import held, wait_for
+from connectors.nats.connection import told
+from connectors.nats.publisher import IN_FLIGHT, Outbox, Receipt, open_outbox
+from state.errors import ServerUnreachable, SettingsError, WalrasError
+
+
+def commands(url: str, *, in_flight: int = IN_FLIGHT) -> AbstractAsyncContextManager[Outbox]:
+    """An outbox for a program with an event loop of its own; see `refusal` for its errors."""
+    return open_outbox(url, name="walras commands", in_flight=in_flight)
+
+
+class CommandClient:
+    """Publishes one command at a time for a program without an event loop."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def publish_command(self, subject: str, payload: bytes, *, msg_id: str) -> Receipt:
+        """Put a command into the log; `msg_id` is its event id."""
+        try:
+            return wait_for(self._outbox.publish(subject, payload, msg_id=msg_id))
+        except NatsError as failure:
+            raise refusal(subject, failure) from failure
+
+
+@contextmanager
+def open_commands(url: str) -> Iterator[CommandClient]:
+    """A client for as long as the block runs."""
+    with held(commands(url)) as outbox:
+        yield CommandClient(outbox)
+
+
+def refusal(subject: str, failure: NatsError) -> WalrasError:
+    """Why the log did not take a command, in our own words."""
+    if isinstance(failure, NoRespondersError):
+        return SettingsError(
+            "no shard takes the command",
+            detail=f"NATS knows no stream for {subject}",
+            hint="Start `walras up` once to make the streams, with connectors/nats/nats.conf",
+        )
+    if isinstance(failure, APIError):
+        return WalrasError(
+            "the log refused the command",
+            detail=f"{subject}: {failure.description} (code {failure.err_code})",
+            hint="A full log takes nothing more: raise max_bytes of its stream",
+        )
+    return ServerUnreachable(
+        "the command may not be in the log",
+        detail=f"{subject}: {told(failure)}",
+        hint="Send it again with the same event id, it counts once",
+    )

@@ -1,0 +1,1 @@
+"""What the allocation flow writes to the ledger and restores from it."""

@@ -1,0 +1,113 @@
+"""Give a shard back what it remembered when its last window closed.
+
+Promise: the state that comes back goes on as if nothing had stopped. Resources and quotes come back
+in the order of their names, event ids as far back as a command could still repeat them.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from psycopg import Connection
+from psycopg.sql import SQL, Composed
+
+from connectors.postgres.ledger.shard_row import ShardRow
+from state.accounts import Account, Books, MarketBook, bid_key
+from state.board import Board
+from state.dedupe import NS_PER_MS, SeenIds
+from state.market import ListedResource, Listing, Quote
+from walras_schemas import CLOCK_SKEW_MS, DEDUPE_HORIZON_MS, TREASURY
+
+_FETCH_ROWS: Final = 20_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_LISTINGS: Final = """
+    SELECT market, opened_seq, opened_ord, rule, stale_after_windows
+    FROM ledger.listing WHERE shard = %s ORDER BY market
+"""
+_RESOURCES: Final = """
+    SELECT market, resource, supply, initial_price_micros, reserve_micros, reserve_ratio_ppm
+    FROM ledger.listed_resource JOIN ledger.listing USING (market)
+    WHERE shard = %s ORDER BY market, resource
+"""
+_QUOTES: Final = """
+    SELECT market, resource, price_micros, window_id
+    FROM ledger.quote JOIN ledger.listing USING (market)
+    WHERE shard = %s ORDER BY market, resource
+"""
+# As text a balance becomes an int at once, and not a Decimal first.
+_ACCOUNTS: Final = """
+    SELECT market, agent_id, balance_micros::text
+    FROM ledger.account JOIN ledger.listing USING (market)
+    WHERE shard = %s
+"""
+# An id is remembered once it got past the rules that stand before `duplicate` in the precedence.
+_REMEMBERED: Final = SQL("""
+    WHERE shard = %(shard)s AND "timestamp" >= %(since)s
+    AND seq >= (
+        SELECT min(first_seq) FROM ledger."window"
+        WHERE shard = %(shard)s AND window_id >= %(since_window)s
+    )
+    AND (reason IS NULL OR reason >= 'duplicate')
+""")
+_AGENTS_IDS: Final = SQL("""
+    SELECT market, agent_id, event_id FROM ledger.bid {remembered}
+    UNION ALL
+    SELECT market, agent_id, event_id FROM ledger.command {remembered} AND agent_id <> %(treasury)s
+""").format(remembered=_REMEMBERED)
+_OPERATORS_IDS: Final = SQL("""
+    SELECT market, agent_id, event_id FROM ledger.command {remembered} AND agent_id = %(treasury)s
+""").format(remembered=_REMEMBERED)
+
+
+def restore_board(conn: Connection, row: ShardRow) -> Board:
+    """The listings of the shard's markets, and the ids that operators used."""
+    resources: defaultdict[str, dict[str, ListedResource]] = defaultdict(dict)
+    for market, name, *listed in conn.execute(_RESOURCES, [row.shard]):
+        resources[market][name] = ListedResource(*listed)
+    quotes: defaultdict[str, dict[str, Quote]] = defaultdict(dict)
+    for market, name, *quoted in conn.execute(_QUOTES, [row.shard]):
+        quotes[market][name] = Quote(*quoted)
+    listings = {
+        market: Listing(
+            market=market,
+            opened_at=(seq, ord_),
+            rule=rule,
+            stale_after_windows=stale_after,
+            resources=resources[market],
+            quotes=quotes[market],
+        )
+        for market, seq, ord_, rule, stale_after in conn.execute(_LISTINGS, [row.shard])
+    }
+    return Board(listings=listings, seen=_seen(conn, row, _OPERATORS_IDS))
+
+
+def restore_books(conn: Connection, row: ShardRow, markets: Iterable[str]) -> Books:
+    """The accounts of the opened markets, the ids that agents used, the digest to go on from."""
+    books = {market: MarketBook() for market in markets}
+    for market, agent, balance in _stream(conn, _ACCOUNTS, [row.shard]):
+        books[market].accounts[agent] = Account(balance_micros=int(balance))
+    return Books(markets=books, seen=_seen(conn, row, _AGENTS_IDS), digest=row.digest)
+
+
+def _seen(conn: Connection, row: ShardRow, query: str | Composed) -> SeenIds:
+    """The ids of all messages that are recent enough for one of their ids not to be stale yet."""
+    since_ns = row.stream_time_ns - (DEDUPE_HORIZON_MS + CLOCK_SKEW_MS) * NS_PER_MS
+    bounds = {
+        "shard": row.shard,
+        "treasury": TREASURY,
+        "since": _EPOCH + timedelta(microseconds=since_ns // 1000),
+        "since_window": since_ns // (row.window_ms * NS_PER_MS),
+    }
+    seen = SeenIds()
+    for market, sender, event_id in _stream(conn, query, bounds):
+        seen.remember(bid_key(market, sender, event_id))
+    return seen
+
+
+def _stream(conn: Connection, query: str | Composed, parameters: Any) -> Iterator[tuple[Any, ...]]:
+    """The rows of a large answer, which is never in memory as a whole."""
+    with conn.cursor(name="restore") as cursor:
+        cursor.itersize = _FETCH_ROWS
+        yield from cursor.execute(query, parameters)

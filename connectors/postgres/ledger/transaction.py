@@ -1,0 +1,206 @@
+"""The ledger: claim a shard, commit its windows one by one, remember which are announced.
+
+Promise: of a window everything is in the ledger or nothing is, in the order of the log and exactly
+once, whoever tries again; and only the holder of a shard's latest claim can add to it.
+"""
+
+from typing import Final
+
+from psycopg import Connection
+from psycopg.pq import TransactionStatus
+
+from connectors.postgres.connection import reaching
+from connectors.postgres.ledger.copy import copy_rows
+from connectors.postgres.ledger.eviction import evicting
+from connectors.postgres.ledger.read_window import read_settlement
+from connectors.postgres.ledger.restore import restore_board, restore_books
+from connectors.postgres.ledger.shard_row import (
+    ShardRow,
+    claim_shard,
+    lock_shard,
+    replaced,
+    require_own,
+)
+from connectors.postgres.ledger.upserts import replace_balances, replace_listings
+from state.errors import LedgerDiverged, LogGap
+from state.shard import Position, ShardState, StreamIdentity, Token
+from state.window import ClosedWindow, IdleWindow, Settlement
+
+__all__ = ["claim", "commit_window", "mark_published", "read_settlement", "resume", "unpublished"]
+
+_DIGEST: Final = 'SELECT digest FROM ledger."window" WHERE shard = %s AND window_id = %s'
+_ADD_WINDOW: Final = """
+    INSERT INTO ledger."window"
+        (shard, window_id, first_seq, next_seq, stream_time_ns, digest, prev_digest)
+    VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
+_MOVE_ON: Final = """
+    UPDATE ledger.shard SET next_seq = %s, stream_time_ns = %s, digest = coalesce(%s, digest)
+    WHERE shard = %s
+"""
+_UNPUBLISHED: Final = """
+    SELECT window_id FROM ledger."window" JOIN ledger.shard USING (shard)
+    WHERE shard = %s AND window_id > coalesce(published_window, -1) ORDER BY window_id
+"""
+_MARK_PUBLISHED: Final = """
+    UPDATE ledger.shard SET published_window = greatest(published_window, %s)
+    WHERE shard = %s AND token = %s
+"""
+
+
+def claim(
+    conn: Connection,
+    shard: int,
+    *,
+    identity: StreamIdentity,
+    window_ms: int,
+    after: Token | None = None,
+) -> ShardState:
+    """Take the right to write a shard, and the state to go on from.
+
+    With `after`, the token of an earlier claim of ours, only if nobody has claimed it meanwhile.
+
+    One transaction holds the shard's row from the first statement to the last: a commit of the
+    worker before is seen as a whole or refused, so what is read here is what it left. A worker that
+    stands still with the row in its hands is not waited for.
+    """
+
+    def take() -> ShardState:
+        row = claim_shard(conn, shard, identity=identity, window_ms=window_ms)
+        if after is not None:
+            require_own(row, Token(after + 1))
+        return _state(conn, row)
+
+    with reaching():
+        return evicting(conn, shard, take)
+
+
+def resume(conn: Connection, shard: int, *, token: Token) -> ShardState:
+    """The state of a shard that was claimed with `token`, for another process of the claimant."""
+    with reaching(), conn.transaction():
+        row = lock_shard(conn, shard)
+        require_own(row, token)
+        return _state(conn, row)
+
+
+def _state(conn: Connection, row: ShardRow) -> ShardState:
+    board = restore_board(conn, row)
+    return ShardState(
+        shard=row.shard,
+        token=Token(row.token),
+        position=Position(next_seq=row.next_seq, stream_time_ns=row.stream_time_ns),
+        board=board,
+        books=restore_books(conn, row, board.listings),
+    )
+
+
+def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bool:
+    """Write a closed window in one transaction; False when it was in the ledger already.
+
+    1. Lock the shard's row.
+    2. A token that is not ours: a successor has claimed the shard (`ShardReplaced`).
+    3. `next_seq` above the window's first sequence: it is applied. Its digest must be ours
+       (`LedgerDiverged`), and nothing is written.
+    4. `next_seq` below it: messages are missing (`LogGap`). Equal, but after another digest: the
+       rows before it are not ours (`LedgerDiverged`).
+    5. Set the listings and balances that it changed; a market of another shard stops here.
+    6. Add the window's bids, commands, dead letters and prices, and last its own row, which says
+       when it was written.
+    7. Move `next_seq`, stream time and digest on.
+
+    Of a window that saw nothing but ticks only the position is written (no 5 and 6).
+    """
+    assert conn.info.transaction_status == TransactionStatus.IDLE, "a window is one transaction"
+    with conn.transaction():
+        row = lock_shard(conn, closed.shard)  # 1
+        require_own(row, token)  # 2
+        if row.next_seq > closed.first_seq:  # 3
+            _require_same_window(conn, row, closed)
+            return False
+        _require_next(row, closed)  # 4
+        if isinstance(closed, Settlement):
+            replace_listings(conn, closed.shard, closed.listings)  # 5
+            replace_balances(conn, closed)
+            copy_rows(conn, closed)  # 6
+            _add_window(conn, closed)
+        _move_on(conn, closed)  # 7
+    return True
+
+
+def unpublished(conn: Connection, shard: int) -> list[int]:
+    """The windows whose results may not all be out, oldest first."""
+    with reaching():
+        return [window_id for (window_id,) in conn.execute(_UNPUBLISHED, [shard])]
+
+
+def mark_published(conn: Connection, shard: int, window_id: int, *, token: Token) -> None:
+    """Remember that the results of all windows up to this one are out."""
+    if conn.execute(_MARK_PUBLISHED, [window_id, shard, token]).rowcount == 0:
+        raise replaced(shard, detail=f"our token {token} is not the ledger's any more")
+
+
+def _require_same_window(conn: Connection, row: ShardRow, closed: ClosedWindow) -> None:
+    """Refuse an applied window that is not, row by row, the one in the ledger."""
+    found = conn.execute(_DIGEST, [closed.shard, closed.window_id]).fetchone()
+    held, ours = found[0] if found else None, _digest(closed)
+    if held != ours or row.next_seq < closed.next_seq:
+        raise _diverged(
+            closed,
+            ledger=f"{_told(held)} and reads {row.next_seq} next",
+            log=f"{_told(ours)} and reads {closed.next_seq} next",
+        )
+
+
+def _require_next(row: ShardRow, closed: ClosedWindow) -> None:
+    """Refuse a window that does not follow the last one in the ledger."""
+    if row.next_seq < closed.first_seq:
+        raise LogGap(
+            f"messages of shard {closed.shard} are missing",
+            detail=f"the ledger has to read {row.next_seq} next, "
+            f"but window {closed.window_id} begins at {closed.first_seq}",
+            hint="If the ledger was set back to an earlier state, start again: the log is read "
+            "from there. Else restore the stream: no later window can be right without them",
+        )
+    if isinstance(closed, Settlement) and closed.prev_digest != row.digest:
+        raise _diverged(
+            closed,
+            ledger=f"{_told(row.digest)} before it",
+            log=f"{_told(closed.prev_digest)} before it",
+        )
+
+
+def _diverged(closed: ClosedWindow, *, ledger: str, log: str) -> LedgerDiverged:
+    return LedgerDiverged(
+        f"window {closed.window_id} of shard {closed.shard} is not what the ledger holds",
+        detail=f"the ledger has {ledger}; the log gives {log}",
+        hint="Keep both and replay the log into an empty ledger: the first window that differs "
+        "shows where they part",
+    )
+
+
+def _told(digest: bytes | None) -> str:
+    return "no row" if digest is None else f"digest {digest.hex()}"
+
+
+def _digest(closed: ClosedWindow) -> bytes | None:
+    return None if isinstance(closed, IdleWindow) else closed.digest
+
+
+def _add_window(conn: Connection, settlement: Settlement) -> None:
+    conn.execute(
+        _ADD_WINDOW,
+        [
+            settlement.shard,
+            settlement.window_id,
+            settlement.first_seq,
+            settlement.next_seq,
+            settlement.stream_time_ns,
+            settlement.digest,
+            settlement.prev_digest,
+        ],
+    )
+
+
+def _move_on(conn: Connection, closed: ClosedWindow) -> None:
+    position = [closed.next_seq, closed.stream_time_ns, _digest(closed), closed.shard]
+    conn.execute(_MOVE_ON, position)

@@ -1,0 +1,1 @@
+"""What others read of committed windows: queries, history, pricing, progress."""

@@ -1,0 +1,144 @@
+"""What agents may ask the ledger: a balance, the last prices, past results.
+
+Promise: only the public views are read, each answer is one snapshot of what is committed, and past
+results are equal to those that were published. A question that takes too long is given up.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg import Connection, IsolationLevel
+from psycopg.rows import class_row
+from psycopg_pool import ConnectionPool
+
+from connectors.postgres.connection import connection_parameters, reaching
+from connectors.postgres.reads.history import Owner, read_results
+from walras_schemas import (
+    BalanceReply,
+    HistoryQuery,
+    HistoryReply,
+    PricesReply,
+    QueryError,
+    QueryErrorReason,
+    ResourcePrice,
+)
+
+NAME: Final = "walras queries"
+CONNECTIONS: Final = 3
+WAIT_S: Final = 2.0
+STATEMENT_LIMIT_S: Final = 3
+
+_LAST_WINDOW: Final = "SELECT max(window_id) FROM walras.prices WHERE market = %s"
+_BALANCE: Final = "SELECT balance_micros FROM walras.accounts WHERE market = %s AND agent_id = %s"
+_PRICES: Final = """
+    SELECT resource, reference_micros, clearing_micros, supply, demanded, sold, stale
+    FROM walras.prices WHERE market = %s AND window_id = %s ORDER BY resource
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReader:
+    """Answers questions; those that cannot be answered get a `QueryError`."""
+
+    _pool: ConnectionPool
+
+    def balance(self, market: str, agent: str) -> BalanceReply | QueryError:
+        """What the agent owns."""
+        with self._reading() as conn:
+            owner = _owner(conn, market, agent)
+        if isinstance(owner, QueryError):
+            return owner
+        return BalanceReply(
+            market=market,
+            agent_id=agent,
+            window_id=owner.last_window,
+            balance_micros=owner.balance_micros,
+        )
+
+    def prices(self, market: str) -> PricesReply | QueryError:
+        """The prices of the market's last window."""
+        with self._reading() as conn:
+            last_window = _last_window(conn, market)
+            if last_window is None:
+                return _unknown_market(market)
+            with conn.cursor(row_factory=class_row(ResourcePrice)) as cursor:
+                prices = cursor.execute(_PRICES, [market, last_window]).fetchall()
+        return PricesReply(market=market, window_id=last_window, prices=prices)
+
+    def history(self, market: str, agent: str, query: HistoryQuery) -> HistoryReply | QueryError:
+        """A page of the agent's past results, one for each window; the parts are the caller's."""
+        with self._reading() as conn:
+            owner = _owner(conn, market, agent)
+            if isinstance(owner, QueryError):
+                return owner
+            results = read_results(
+                conn,
+                owner,
+                after_window=_last_whole_window(query),
+                before_window=query.before_window,
+                limit=query.limit,
+            )
+        if isinstance(results, QueryError):
+            return results
+        return HistoryReply(market=market, agent_id=agent, results=results)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with reaching(), self._pool.connection(timeout=WAIT_S) as conn:
+            yield conn
+
+
+@contextmanager
+def open_reader(dsn: str) -> Iterator[LedgerReader]:
+    """A reader over a few connections of its own; they are made when a question comes."""
+    parameters = connection_parameters(dsn)
+    options = f"{parameters['options']} -c statement_timeout={STATEMENT_LIMIT_S}s"
+    with ConnectionPool(
+        kwargs=parameters | {"options": options, "application_name": NAME},
+        configure=_read_snapshots,
+        check=ConnectionPool.check_connection,
+        min_size=0,
+        max_size=CONNECTIONS,
+        reconnect_timeout=WAIT_S,
+        name=NAME,
+    ) as pool:
+        yield LedgerReader(pool)
+
+
+def _read_snapshots(conn: Connection) -> None:
+    conn.isolation_level = IsolationLevel.REPEATABLE_READ
+    conn.read_only = True
+
+
+def _owner(conn: Connection, market: str, agent: str) -> Owner | QueryError:
+    last_window = _last_window(conn, market)
+    if last_window is None:
+        return _unknown_market(market)
+    found = conn.execute(_BALANCE, [market, agent]).fetchone()
+    if found is None:
+        return QueryError(
+            reason=QueryErrorReason.UNKNOWN_AGENT,
+            detail=f"{agent} has never received credits in the market {market}",
+        )
+    return Owner(market, agent, last_window=last_window, balance_micros=int(found[0]))
+
+
+def _last_window(conn: Connection, market: str) -> int | None:
+    newest = conn.execute(_LAST_WINDOW, [market]).fetchone()
+    return None if newest is None else newest[0]
+
+
+def _last_whole_window(query: HistoryQuery) -> int | None:
+    """The window after which a reader goes on; one that it knows parts of is still to be read."""
+    if query.after_window is None or query.after_part is None:
+        return query.after_window
+    return query.after_window - 1
+
+
+def _unknown_market(market: str) -> QueryError:
+    return QueryError(
+        reason=QueryErrorReason.UNKNOWN_MARKET,
+        detail=f"no window of a market {market} is in the ledger",
+    )

@@ -1,0 +1,1 @@
+"""Questions about committed windows, each a query in a file of its own."""

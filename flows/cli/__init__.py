@@ -1,0 +1,1 @@
+"""The command line `walras`: one module for each group of commands."""

@@ -1,0 +1,155 @@
+"""The command `walras`: every door of the house, with one plain message when one stays shut.
+
+Promise: data goes to stdout and everything else to stderr; an error is told in three parts and ends
+with its exit code, never with a traceback. A command is imported when it is called, so that help
+comes at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Final
+
+from cyclopts import App, CycloptsError, Group
+
+from flows.cli.console import note, tell_failure
+from state.errors import SettingsError, WalrasError
+
+INTERRUPTED: Final = 130
+READER_LEFT: Final = 141
+
+BID_HELP: Final = """
+Place a bid for one resource, or for a bundle as a whole.
+
+- `walras bid m1 a1 tokens 500 --price 0.0015`
+- `walras bid m1 a1 --bundle tokens=500,cpu_ms=2000 --limit 145 --wait`
+"""
+
+BENCH_HELP: Final = """
+Measure how fast this machine clears markets, beside other designs.
+
+- `walras bench`: a look in about a minute (`walras bench quick`)
+- `walras bench full`: all of it, in under ten minutes
+- `walras bench growth`: what grows as agents, ledger, windows and shards do
+- `walras bench show FILE`: the tables of an earlier run
+- `python -m bench full --help` lists what each of them takes
+"""
+
+SQL_HELP: Final = """
+Ask the ledger in SQL, which only reads it.
+
+- `walras sql "SHOW TABLES"`
+- `walras sql "SELECT status, count(*) FROM bids GROUP BY status"`
+"""
+
+SETTINGS_HELP: Final = """
+Settings are read from the environment:
+
+- `WALRAS_HOME`: folder of the embedded servers (`.walras`)
+- `WALRAS_NATS_URL`, `WALRAS_POSTGRES_DSN`: servers of your own; without them the embedded ones run
+- `WALRAS_WINDOW_MS`: length of a window (`1000`)
+- `WALRAS_SHARDS`: logs that the markets are spread over (`1`)
+- `WALRAS_WORKERS`, `WALRAS_PROCESSES`: who runs the flow (`1`)
+- `WALRAS_STREAM_MAX_BYTES`: size at which a log is full (`4294967296`)
+- `WALRAS_HEALTH_PORT`: where `up` serves `/healthz` and `/readyz`, 0 for nowhere (`7117`)
+"""
+
+# What each group of commands holds: where the command is, and what the help says of it.
+COMMANDS: Final = {
+    "Run a market": {
+        "up": ("up:up", "Run the deployment until it is stopped."),
+        "demo": ("simulate:demo", "Open a market, let agents trade in it, show the books."),
+        "agents": ("simulate:agents", "Let simulated agents trade in an open market."),
+        "doctor": ("registry:doctor", "Check the installation, the servers and the schema."),
+        "bench": ("bench:bench", BENCH_HELP),
+    },
+    "Take part": {
+        "market open": ("trade:open_market", "Open a market as a TOML file describes it."),
+        "grant": ("trade:grant", "Give an agent credits from the treasury."),
+        "bid": ("trade:bid", BID_HELP),
+    },
+    "Read the ledger": {
+        "windows": ("read:windows", "Show the last windows and what became of their bids."),
+        "prices": ("read:prices", "Show what each resource cleared at."),
+        "bids": ("read:bids", "Show the bids of a market and their outcomes."),
+        "balance": ("read:balance", "Show what agents own."),
+        "sql": ("read:sql", SQL_HELP),
+    },
+    "The log and its events": {
+        "log export": ("log:export", "Write the log of a shard to a file."),
+        "replay": ("log:replay", "Run a saved log into an empty ledger, for its digest."),
+        "schemas": ("registry:schemas", "List the events; --json gives their JSON Schemas."),
+    },
+}
+
+app: Final = App(
+    name="walras",
+    help="The auctioneer of an agent economy: agents bid, every window the market clears.",
+    help_epilogue=SETTINGS_HELP,
+    version=lambda: version("walras"),
+    suppress_keyboard_interrupt=False,
+    group_commands=Group("Options", sort_key=len(COMMANDS)),
+)
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command; what went wrong is told on stderr, and the exit code says which kind."""
+    try:
+        code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError as misread:
+        return _fail(_misread(misread))
+    except WalrasError as failure:
+        return _fail(failure)
+    except KeyboardInterrupt:
+        note("\nstopped")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python would write what is left once more at the exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_LEFT
+    return code if isinstance(code, int) else 0
+
+
+def _fail(failure: WalrasError) -> int:
+    tell_failure(failure)
+    return failure.exit_code
+
+
+def _misread(error: CycloptsError) -> SettingsError:
+    return SettingsError(
+        "the command line is not understood",
+        detail=str(error),
+        hint="`walras --help` lists the commands, `walras COMMAND --help` what one takes",
+    )
+
+
+def _register() -> None:
+    """Name every command with what the list of commands says of it, in the order of their use."""
+    for place, (group, commands) in enumerate(COMMANDS.items()):
+        panel = Group(group, sort_key=place)
+        for number, (words, (path, sentence)) in enumerate(commands.items()):
+            name, _, inner = words.partition(" ")
+            parent = (
+                App(name=name, group=panel, sort_key=number, help_epilogue="") if inner else app
+            )
+            parent.command(
+                f"flows.cli.{path}",
+                name=inner or name,
+                help=sentence,
+                group=panel,
+                sort_key=number,
+                help_epilogue="",
+            )
+            if inner:
+                parent.help = f"{inner}: {sentence}"
+                app.command(parent)
+
+
+_register()

@@ -1,0 +1,1 @@
+"""`walras demo`: run a market, report on it, audit it."""

@@ -1,0 +1,235 @@
+"""One command for a newcomer: a market of simulated agents, live, and then its books, audited.
+
+Promise: exit code 0 means that the demo checked its own books and found them right; a run that was
+stopped loses nothing, and the next one in the same folder goes on with the same market.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, wait
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Any, Final
+
+import duckdb
+from rich.console import Console
+
+from connectors.duckdb.ledger import open_ledger
+from connectors.nats.commands import open_commands
+from connectors.nats.subjects import shard_of
+from flows.analytics.demo_questions import DemoQuestion, ask_demo
+from flows.cli.demo.audit import check_books
+from flows.cli.demo.progress import progress, stage
+from flows.cli.demo.report import Report, show_next_steps
+from flows.runtime import supervisor as deployment
+from flows.runtime.settings import Settings
+from flows.runtime.supervisor import Servers, open_servers, prepare
+from flows.simulation.sender import Acknowledged, Tally
+from flows.simulation.session import MS_PER_S, Run, run_population
+from state.errors import WalrasError
+from walras_client import new_event_id
+from walras_schemas import TREASURY, MarketOpened, ResourceRules, subjects
+
+MARKET: Final = "demo"
+RESOURCES: Final = {
+    "tokens": ResourceRules(supply=200_000, initial_price_micros=1_000, reserve_micros=700),
+    "cpu_ms": ResourceRules(supply=60_000, initial_price_micros=500, reserve_micros=350),
+    "memory_mb": ResourceRules(supply=65_536, initial_price_micros=200, reserve_micros=140),
+    "attention": ResourceRules(supply=600, initial_price_micros=200_000, reserve_micros=120_000),
+}
+"""What a window offers: a model's tokens, processor time, memory, seconds of human attention."""
+
+INTERRUPTED: Final = 130
+COMMIT_WINDOWS: Final = 5
+COMMIT_DEADLINE_S: Final = 30
+STOP_DEADLINE_S: Final = 60
+LOOK_AGAIN_S: Final = 0.1
+PLAIN_WIDTH: Final = 100
+
+
+def demo(settings: Settings, *, agents: int = 200, seconds: int = 20, seed: int = 7) -> int:
+    """Run the demo and give its exit code; a failure, wrong books too, is a `WalrasError`."""
+    looking_on = Console(stderr=True, highlight=False)
+    looking_on.print(_what_happens(agents, settings.window_ms), soft_wrap=True)
+    run = Run()
+    try:
+        with _servers(settings, looking_on) as servers:
+            with flow_running(settings, servers) as flow:
+                course = Course(settings, servers, flow, run, looking_on)
+                opening = course.open_market()
+                asyncio.run(course.trade(agents=agents, seconds=seconds, seed=seed))
+                course.settle()
+            _tell(servers, run.tally, opening)
+    except KeyboardInterrupt:
+        kept = len(run.tally.acknowledged)
+        looking_on.print(
+            f"\nStopped. The {kept:,} commands that the log acknowledged are safe: the next run in "
+            "this folder settles what is open and goes on.",
+            soft_wrap=True,
+        )
+        return INTERRUPTED
+    return 0
+
+
+def _what_happens(agents: int, window_ms: int) -> str:
+    return (
+        f"{agents} agents bid credits for {', '.join(RESOURCES)}. "
+        f"Every {window_ms / MS_PER_S:g} s the market clears."
+    )
+
+
+@contextmanager
+def _servers(settings: Settings, looking_on: Console) -> Iterator[Servers]:
+    """Servers with an up-to-date ledger and streams."""
+    with ExitStack() as stack:
+        with stage(looking_on, "Starting the servers: NATS for the log, Postgres for the ledger"):
+            servers = stack.enter_context(open_servers(settings))
+            prepare(settings, servers)
+        yield servers
+
+
+@contextmanager
+def flow_running(settings: Settings, servers: Servers) -> Iterator[Future[None]]:
+    """Run the flow beside the block; the future is done when the flow has ended, however it did."""
+    stop = Event()
+    ended: Future[None] = Future()
+    ended.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            deployment.run(settings, servers, stop)
+        except BaseException as failure:  # noqa: BLE001 - it is raised where the future is asked
+            ended.set_exception(failure)
+        else:
+            ended.set_result(None)
+
+    Thread(target=run, name="flow", daemon=True).start()
+    try:
+        yield ended
+    finally:
+        stop.set()
+        _await_end(ended)
+
+
+def _await_end(ended: Future[None]) -> None:
+    """Raise what ended the flow, if anything but its stop did."""
+    if not wait([ended], timeout=STOP_DEADLINE_S).done:
+        raise WalrasError(
+            "the flow does not stop",
+            detail=f"it was told to {STOP_DEADLINE_S} seconds ago",
+            hint="The ledger is safe: run the demo again",
+        )
+    ended.result()
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The demo between the start of the flow and its stop."""
+
+    settings: Settings
+    servers: Servers
+    flow: Future[None]
+    run: Run
+    looking_on: Console
+
+    def open_market(self) -> Acknowledged:
+        """Open the market, or open it again as it was; return once that is in the ledger."""
+        command = MarketOpened(event_id=new_event_id(), resources=RESOURCES)
+        with stage(self.looking_on, f"Opening the market {MARKET}"):
+            with open_commands(self.servers.nats_url) as client:
+                receipt = client.publish_command(
+                    subjects.market(MARKET),
+                    command.model_dump_json().encode(),
+                    msg_id=command.event_id,
+                )
+            opening = Acknowledged(
+                event_id=command.event_id,
+                sender=TREASURY,
+                shard=shard_of(receipt.stream),
+                seq=receipt.seq,
+            )
+            self.run.tally.acknowledged.append(opening)
+            self._wait_for_commit()
+        return opening
+
+    async def trade(self, *, agents: int, seconds: int, seed: int) -> None:
+        """Let the population trade for so long, while the flow lives."""
+        flow_end: asyncio.Future[Any] = asyncio.wrap_future(self.flow)
+        async with progress(self.looking_on, self.run, seconds=seconds):
+            trading: asyncio.Future[Any] = asyncio.create_task(
+                run_population(
+                    self.settings,
+                    self.servers,
+                    market=MARKET,
+                    agents=agents,
+                    rate=None,
+                    seconds=seconds,
+                    seed=seed,
+                    run=self.run,
+                )
+            )
+            await asyncio.wait({flow_end, trading}, return_when=asyncio.FIRST_COMPLETED)
+            self._check_flow()
+            await trading
+
+    def settle(self) -> None:
+        """Return once everything that the log acknowledged is in the ledger."""
+        with stage(self.looking_on, "Waiting until the last window is committed"):
+            self._wait_for_commit()
+
+    def _wait_for_commit(self) -> None:
+        acknowledged = self.run.tally.acknowledged
+        shard, last_seq = acknowledged[0].shard, max(command.seq for command in acknowledged)
+        patience_s = COMMIT_DEADLINE_S + COMMIT_WINDOWS * self.settings.window_ms / MS_PER_S
+        deadline_s = time.monotonic() + patience_s
+        with open_ledger(self.servers.postgres_dsn) as ledger:
+            while (committed := _last_committed(ledger, shard)) < last_seq:
+                self._check_flow()
+                if time.monotonic() > deadline_s:
+                    raise _uncommitted(committed, last_seq, patience_s)
+                time.sleep(LOOK_AGAIN_S)
+
+    def _check_flow(self) -> None:
+        if self.flow.done():
+            self.flow.result()
+            raise WalrasError(
+                "the flow ended before the demo did",
+                detail="nobody has stopped it, and it names no failure",
+                hint="Run the demo again: it goes on where the ledger stands",
+            )
+
+
+def _last_committed(ledger: duckdb.DuckDBPyConnection, shard: int) -> int:
+    ((last_seq,),) = ask_demo(ledger, DemoQuestion.COMMITTED, shard=shard).rows
+    return int(last_seq)
+
+
+def _uncommitted(committed: int, last_seq: int, waited_s: float) -> WalrasError:
+    return WalrasError(
+        "not everything that the log acknowledged is in the ledger",
+        detail=f"committed up to {committed} of {last_seq} after {waited_s:.0f} s",
+        hint="Run the demo again: it goes on where the ledger stands",
+    )
+
+
+def _tell(servers: Servers, tally: Tally, opening: Acknowledged) -> None:
+    """Print the tables and what the audit found; wrong books end the demo as a failure."""
+    out = Console(highlight=False)
+    if not out.is_terminal:
+        out = Console(highlight=False, width=PLAIN_WIDTH)
+    with open_ledger(servers.postgres_dsn) as ledger:
+        ((since,),) = ask_demo(
+            ledger, DemoQuestion.OPENING, market=MARKET, event_id=opening.event_id
+        ).rows
+        checks = check_books(ledger, market=MARKET, acknowledged=tally.acknowledged)
+        Report(ledger, MARKET, since, tally, checks).show(out)
+    broken = [check.promise for check in checks if not check.holds]
+    if broken:
+        raise WalrasError(
+            "the books are wrong",
+            detail="it does not hold that " + ", nor that ".join(broken),
+            hint="Keep the folder: `walras log export` and `walras replay` tell what the log gives",
+        )
+    show_next_steps(out, shard=opening.shard)

@@ -1,0 +1,1 @@
+"""`walras doctor`: checks of the installation, the servers and the schema."""

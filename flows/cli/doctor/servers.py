@@ -1,0 +1,192 @@
+"""What the doctor looks at in the servers: NATS with its streams, Postgres with its schema.
+
+Promise: nothing is written, not even to make a stream that is missing.
+"""
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
+from nats.js.errors import NotFoundError
+
+from connectors.duckdb.ledger import open_ledger
+from connectors.embedded import nats_server, postgres_server
+from connectors.embedded.supervisor import House, Record
+from connectors.nats.background_loop import wait_for
+from connectors.nats.connection import connected
+from connectors.nats.jetstream import ask
+from connectors.nats.mapping import check_mapping
+from connectors.nats.topology import results_config, shard_configs, ticks_config
+from connectors.postgres.connection import connect
+from connectors.postgres.migrate import MIGRATIONS, schema_version
+from flows.runtime.settings import Settings
+from state.errors import ServerUnreachable, SettingsError
+
+Look = tuple[str, Callable[[], str]]
+
+VERSION: Final = re.compile(r"([0-9]+)\.([0-9]+)\.[0-9]+(?:-[0-9A-Za-z.]+)?")
+OLDEST_NATS: Final = (2, 14)
+OLDEST_POSTGRES: Final = 15
+PROGRAM_DEADLINE_S: Final = 10
+UP: Final = "Run `walras up` once with this version"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the servers are that can be looked at."""
+
+    nats_url: str | None
+    postgres_dsn: str | None
+
+
+def standing_servers(settings: Settings) -> Standing:
+    """The servers that the settings name; the embedded ones only where they run already."""
+    own = _embedded(House(settings.home.resolve()))
+    return Standing(
+        nats_url=settings.nats_url or (own.nats_url if own else None),
+        postgres_dsn=settings.postgres_dsn or (own.postgres_dsn if own else None),
+    )
+
+
+def nats_program_version() -> str:
+    """The version of the nats-server that would be started."""
+    said = subprocess.run(
+        [nats_server.executable(), "--version"],
+        capture_output=True,
+        text=True,
+        timeout=PROGRAM_DEADLINE_S,
+        check=False,
+    ).stdout
+    return _new_enough(said.strip())
+
+
+def examine_log(settings: Settings, nats_url: str) -> Iterator[Look]:
+    """What to look at in NATS, one after the other."""
+
+    def asking(question: Callable[[Client], Any]) -> Callable[[], str]:
+        return lambda: wait_for(_asked(nats_url, question))
+
+    yield "NATS", asking(_server)
+    yield "JetStream", asking(_jetstream)
+    yield "streams", asking(lambda nc: _streams(nc, settings))
+    yield "mapping", asking(lambda nc: _mapping(nc, settings))
+
+
+def examine_ledger(postgres_dsn: str) -> Iterator[Look]:
+    """What to look at in Postgres, one after the other."""
+    yield "Postgres", lambda: _postgres(postgres_dsn)
+    yield "schema", lambda: _schema(postgres_dsn)
+    yield "windows, through DuckDB", lambda: _windows(postgres_dsn)
+
+
+def _embedded(house: House) -> Record | None:
+    try:
+        record = msgspec.json.decode(house.record.read_bytes(), type=Record)
+    except (OSError, msgspec.DecodeError):
+        return None
+    lives = nats_server.answers(record.nats_url, house.nats)
+    return record if lives and postgres_server.answers(record.postgres_dsn) else None
+
+
+async def _asked(url: str, question: Callable[[Client], Any]) -> str:
+    try:
+        async with connected(url, name="walras doctor") as nc:
+            answer: str = await question(nc)
+            return answer
+    except NatsError as failure:
+        raise ServerUnreachable(
+            "NATS did not answer the doctor",
+            detail=str(failure) or type(failure).__name__,
+            hint="Check that the server runs and is not overloaded",
+        ) from failure
+
+
+async def _server(nc: Client) -> str:
+    return _new_enough(str(nc.connected_server_version))
+
+
+def _new_enough(said: str) -> str:
+    """The version in what a nats-server says of itself."""
+    found = VERSION.search(said)
+    if found is None or (int(found[1]), int(found[2])) < OLDEST_NATS:
+        raise SettingsError(
+            "this nats-server is too old",
+            detail=f"{said}; the ticks need the message schedules of 2.14",
+            hint="Use a newer nats-server, or unset WALRAS_NATS_URL for the one of this package",
+        )
+    return found[0]
+
+
+async def _jetstream(nc: Client) -> str:
+    try:
+        info = await ask(nc, "INFO")
+    except NoRespondersError as silent:
+        raise SettingsError(
+            "JetStream is off",
+            detail="nobody answers questions about streams",
+            hint="Start nats-server with connectors/nats/nats.conf",
+        ) from silent
+    return f"{info['streams']} streams, {info['storage']} bytes stored"
+
+
+async def _streams(nc: Client, settings: Settings) -> str:
+    """Whether each stream is there; `walras up` itself refuses one that was made differently."""
+    shards = shard_configs(settings.shards, settings.stream_max_bytes)
+    names = [config["name"] for config in (ticks_config(), *shards, results_config())]
+    missing = [name for name in names if not await _exists(nc, name)]
+    if missing:
+        raise SettingsError("streams are missing", detail=", ".join(missing), hint=UP)
+    return ", ".join(names)
+
+
+async def _exists(nc: Client, stream: str) -> bool:
+    try:
+        await ask(nc, f"STREAM.INFO.{stream}")
+    except NotFoundError:
+        return False
+    return True
+
+
+async def _mapping(nc: Client, settings: Settings) -> str:
+    await check_mapping(nc, settings.shards)
+    return f"markets are spread over {settings.shards} shard(s)"
+
+
+def _postgres(dsn: str) -> str:
+    with closing(connect(dsn)) as connection:
+        major, minor = divmod(connection.info.server_version, 10_000)
+    found = f"{major}.{minor}"
+    if major < OLDEST_POSTGRES:
+        raise SettingsError(
+            "this Postgres is too old",
+            detail=f"{found}, and {OLDEST_POSTGRES} is the oldest that will do",
+            hint="Use a newer one, or unset WALRAS_POSTGRES_DSN for the one of this package",
+        )
+    return found
+
+
+def _schema(dsn: str) -> str:
+    with closing(connect(dsn)) as connection:
+        applied = schema_version(connection)
+    newest = max(file.stem for file in MIGRATIONS.glob("*.sql"))
+    if applied != newest:
+        raise SettingsError(
+            "the schema is not the one of this version",
+            detail=f"the ledger has {applied or 'none'}, this version {newest}",
+            hint=UP if applied is None or applied < newest else "Use the newer walras",
+        )
+    return newest
+
+
+def _windows(dsn: str) -> str:
+    with open_ledger(dsn) as ledger:
+        counted = ledger.execute("SELECT count(*) FROM windows").fetchone()
+    assert counted is not None
+    return f"{counted[0]} committed"

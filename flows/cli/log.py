@@ -1,0 +1,106 @@
+"""A shard's log in a file, and a file as a shard's log.
+
+Promise: a file is there whole or not at all; the same file gives the same digest in every replay,
+and a replay never touches a ledger that holds anything.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Final
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from connectors.embedded.servers import embedded
+from connectors.files.logfile import write_log
+from connectors.nats.export import export_log
+from flows.cli.console import note, say_json
+from flows.replay import replay as run_replay
+from flows.runtime.settings import load_settings
+from flows.runtime.supervisor import open_servers
+from state.errors import SettingsError
+
+AT_LEAST_ONE: Final = Number(gte=1)
+
+
+def export(
+    file: Annotated[Path, Parameter(help="Where the JSON lines go.")],
+    /,
+    *,
+    shard: Annotated[int, Parameter(validator=Number(gte=0), help="Whose log.")] = 0,
+) -> None:
+    settings = load_settings()
+    if shard >= settings.shards:
+        raise SettingsError(
+            f"there is no shard {shard}",
+            detail=f"WALRAS_SHARDS is {settings.shards}, and shards are counted from 0",
+            hint="Name another one with --shard",
+        )
+    with open_servers(settings) as servers, _whole_or_not(file) as part:
+        messages = write_log(part, export_log(servers.nats_url, shard=shard))
+    note(f"{messages} messages of shard {shard} are in {file}")
+
+
+def replay(
+    file: Annotated[Path, Parameter(help="What `walras log export` wrote.")],
+    /,
+    *,
+    window_ms: Annotated[
+        int | None, Parameter(validator=AT_LEAST_ONE, help="Length of a window, else the setting.")
+    ] = None,
+    postgres: Annotated[
+        str | None, Parameter(help="DSN of an empty database, else one for the moment.")
+    ] = None,
+    batch_size: Annotated[
+        int, Parameter(validator=AT_LEAST_ONE, help="Messages a batch: no outcome depends on it.")
+    ] = 1000,
+    workers: Annotated[int, Parameter(validator=AT_LEAST_ONE, help="Worker threads.")] = 1,
+) -> None:
+    settings = load_settings()
+    with _empty_ledger(postgres) as dsn:
+        report = run_replay(
+            file,
+            postgres_dsn=dsn,
+            window_ms=window_ms or settings.window_ms,
+            batch_size=batch_size,
+            workers=workers,
+        )
+    say_json(asdict(report))
+
+
+@contextmanager
+def _whole_or_not(file: Path) -> Iterator[Path]:
+    """Where to write what shall become the file, which is replaced at the end.
+
+    What is there and is no file, such as a device or a pipe, is written to and never replaced.
+    """
+    in_place = file.exists() and not file.is_file()
+    part = file if in_place else file.with_name(f"{file.name}.part")
+    try:
+        yield part
+        part.replace(file)
+    except OSError as error:
+        raise SettingsError(
+            "the log cannot be written",
+            detail=f"{file}: {error.strerror or error}",
+            hint="Name a file in a folder that exists, on a disk with room",
+        ) from error
+    finally:
+        if not in_place:
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _empty_ledger(postgres_dsn: str | None) -> Iterator[str]:
+    """The database that was named, or one that is gone after the block."""
+    if postgres_dsn is not None:
+        yield postgres_dsn
+        return
+    with (
+        TemporaryDirectory(prefix="walras-replay-") as folder,
+        embedded(Path(folder), shards=1) as own,
+    ):
+        yield own.postgres_dsn

@@ -1,0 +1,1 @@
+"""The query service: balance, prices and history over request and reply."""

@@ -1,0 +1,113 @@
+"""What agents may ask of a deployment while its flow runs: balance, history, prices.
+
+Promise: answers tell committed windows only; a question never waits for the flow, nor the flow for
+a question. Every question gets a reply: an answer, or a `QueryError` that says why not.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+from pydantic import ValidationError
+
+from connectors.nats.background_loop import held
+from connectors.nats.request_reply import Answer, Endpoint, Fault, Reply, serving
+from connectors.postgres.reads.queries import LedgerReader, open_reader
+from flows.queries.paging import fitting, unread
+from state.errors import WalrasError
+from walras_schemas import (
+    BalanceQuery,
+    HistoryQuery,
+    PricesQuery,
+    QueryError,
+    QueryErrorReason,
+)
+from walras_schemas.queries import QUERY_SUBJECTS, QuerySubject, Question, parse_subject
+from walras_schemas.wire import Message
+
+NAME: Final = "walras-queries"
+CODES: Final = {
+    QueryErrorReason.MALFORMED: "400",
+    QueryErrorReason.UNKNOWN_MARKET: "404",
+    QueryErrorReason.UNKNOWN_AGENT: "404",
+    QueryErrorReason.TOO_LARGE: "413",
+    QueryErrorReason.UNAVAILABLE: "503",
+}
+
+Q = TypeVar("Q", bound=Question)
+
+
+@contextmanager
+def serving_queries(nats_url: str, postgres_dsn: str) -> Iterator[None]:
+    """Answer questions for a block, beside whatever the block does."""
+    with (
+        open_reader(postgres_dsn) as ledger,
+        ThreadPoolExecutor(len(QUERY_SUBJECTS), thread_name_prefix="queries") as threads,
+        held(serving(nats_url, name=NAME, endpoints=_endpoints(ledger), threads=threads)),
+    ):
+        yield
+
+
+def _endpoints(ledger: LedgerReader) -> list[Endpoint]:
+    def balance(about: QuerySubject, _question: BalanceQuery) -> Message:
+        return ledger.balance(about.market, _named(about.agent))
+
+    def history(about: QuerySubject, question: HistoryQuery) -> Message:
+        reply = ledger.history(about.market, _named(about.agent), question)
+        if isinstance(reply, QueryError):
+            return reply
+        if question.after_part is not None and not unread(reply, question):
+            return history(about, question.model_copy(update={"after_part": None}))
+        return fitting(reply, question)
+
+    def prices(about: QuerySubject, _question: PricesQuery) -> Message:
+        return ledger.prices(about.market)
+
+    return [
+        Endpoint("balance", QUERY_SUBJECTS["balance"], _answering(BalanceQuery, balance)),
+        Endpoint("history", QUERY_SUBJECTS["history"], _answering(HistoryQuery, history)),
+        Endpoint("prices", QUERY_SUBJECTS["prices"], _answering(PricesQuery, prices)),
+    ]
+
+
+def _answering(kind: type[Q], answer: Callable[[QuerySubject, Q], Message]) -> Answer:
+    """Read the question, have it answered, and tell what went wrong instead of an answer."""
+
+    def reply(subject: str, payload: bytes) -> Reply:
+        about = parse_subject(subject)
+        if about is None:
+            return _reply(_malformed(f"{subject} names no market, or no agent of one"))
+        try:
+            question = kind.model_validate_json(payload)
+        except ValidationError as wrong:
+            return _reply(_malformed(_told(wrong)))
+        try:
+            return _reply(answer(about, question))
+        except WalrasError as failure:
+            return _reply(QueryError(reason=QueryErrorReason.UNAVAILABLE, detail=failure.what))
+
+    return reply
+
+
+def _reply(message: Message) -> Reply:
+    payload = message.model_dump_json().encode()
+    if not isinstance(message, QueryError):
+        return Reply(payload)
+    return Reply(payload, Fault(CODES[message.reason], f"{message.reason}: {message.detail}"))
+
+
+def _malformed(detail: str) -> QueryError:
+    return QueryError(reason=QueryErrorReason.MALFORMED, detail=detail)
+
+
+def _told(wrong: ValidationError) -> str:
+    """The first thing that is wrong with a question."""
+    error = wrong.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, error["loc"])) or "the question"
+    return f"{where}: {error['msg']}"
+
+
+def _named(agent: str | None) -> str:
+    assert agent is not None, "only prices are asked for without an agent"
+    return agent

@@ -1,0 +1,1 @@
+"""How the flows run: settings, servers, the engine, processes, shutdown and health."""

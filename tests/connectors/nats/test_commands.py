@@ -1,0 +1,122 @@
+"""A command on its way into the log, and what its sender is told when it does not get there."""
+
+import asyncio
+
+import pytest
+
+from connectors.nats import connection
+from connectors.nats.background_loop import wait_for
+from connectors.nats.commands import commands, open_commands
+from connectors.nats.connection import Line, connect
+from connectors.nats.export import export_log
+from connectors.nats.subjects import shard_of
+from state.errors import ServerUnreachable, SettingsError, WalrasError
+from tests.support.nats_logs import last_seq, make_streams
+
+BID = "market.m0.bid.a1"
+
+
+def test_a_command_is_where_its_receipt_says(nc: Line, nats_url: str) -> None:
+    """Who reads its outcome later looks it up by shard and sequence."""
+    make_streams(nc)
+    with open_commands(nats_url) as client:
+        receipt = client.publish_command(BID, b'{"n": 1}', msg_id="id-1")
+    (line,) = export_log(nats_url, shard=shard_of(receipt.stream))
+    assert (receipt.seq, BID, b'{"n": 1}') == (line.seq, line.subject, line.payload)
+    assert "id-1" == line.headers["Nats-Msg-Id"]
+
+
+def test_a_command_sent_again_is_in_the_log_once(nc: Line, nats_url: str) -> None:
+    """Whoever got no answer must be able to ask again without bidding twice."""
+    make_streams(nc)
+    with open_commands(nats_url) as client:
+        first = client.publish_command(BID, b"{}", msg_id="id-1")
+        again = client.publish_command(BID, b"{}", msg_id="id-1")
+    assert (first.stream, first.seq, False, True) == (
+        again.stream,
+        again.seq,
+        first.duplicate,
+        again.duplicate,
+    )
+
+
+def test_many_commands_in_flight_all_arrive_in_order(nc: Line, nats_url: str) -> None:
+    """Two bids of one agent that changed places could each be judged the other way."""
+    make_streams(nc)
+
+    async def send() -> list[int]:
+        async with commands(nats_url) as outbox:
+            receipts = [await outbox.post(BID, b"%d" % n, msg_id=f"{n}") for n in range(5000)]
+            return [(await receipt).seq for receipt in receipts]
+
+    assert list(range(1, 5001)) == asyncio.run(send())
+    assert [b"%d" % n for n in range(5000)] == [
+        line.payload for line in export_log(nats_url, shard=0)
+    ]
+
+
+def test_a_full_log_tells_the_sender(nc: Line, nats_url: str) -> None:
+    """A log that dropped its oldest messages instead would still say yes."""
+    make_streams(nc, max_bytes=1 << 16)
+    with open_commands(nats_url) as client:
+
+        def publish_too_many() -> None:
+            for number in range(1000):
+                client.publish_command(BID, bytes(1000), msg_id=f"{number}")
+
+        with pytest.raises(WalrasError, match="maximum bytes exceeded") as told:
+            publish_too_many()
+    assert "the log refused the command" == told.value.what
+    held_messages = last_seq(nc, "SHARD_0")
+    assert [*range(1, held_messages + 1)] == [line.seq for line in export_log(nats_url, shard=0)]
+    assert 0 < held_messages < 66
+
+
+def test_a_payload_a_little_too_large_enters_the_log(nc: Line, nats_url: str) -> None:
+    """It must become a dead letter that can be shown, not vanish on the way."""
+    make_streams(nc)
+    with open_commands(nats_url) as client:
+        receipt = client.publish_command(BID, bytes((1 << 20) + 1), msg_id="id-1")
+    assert 1 == receipt.seq
+
+
+def test_a_payload_far_too_large_is_refused(nc: Line, nats_url: str) -> None:
+    """A log is no place for files."""
+    make_streams(nc)
+    with open_commands(nats_url) as client, pytest.raises(WalrasError, match="maximum payload"):
+        client.publish_command(BID, bytes(2 << 20), msg_id="id-1")
+
+
+def test_a_command_without_a_log_is_told(nats_url: str) -> None:
+    """The first bid on a bare machine must not hang until a timeout."""
+    with (
+        open_commands(nats_url) as client,
+        pytest.raises(SettingsError, match="NATS knows no stream for"),
+    ):
+        client.publish_command(BID, b"{}", msg_id="id-1")
+
+
+def test_an_unreachable_server_is_told_within_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A wrong port is the most common mistake of all."""
+    monkeypatch.setattr(connection, "CONNECT_DEADLINE_S", 0.3)
+    with pytest.raises(ServerUnreachable, match=r"Connect call failed|refused"):
+        wait_for(connect("nats://127.0.0.1:1", name="test"))
+
+
+def test_no_error_tells_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command line prints ends in tickets and logs."""
+    monkeypatch.setattr(connection, "CONNECT_DEADLINE_S", 0.3)
+    with pytest.raises(ServerUnreachable) as unreachable:
+        wait_for(connect("nats://me:secret@127.0.0.1:1", name="test"))
+    with pytest.raises(SettingsError) as wrong:
+        wait_for(connect("nats://me:secret@127.0.0.1:port", name="test"))
+    assert "secret" not in f"{unreachable.value} {wrong.value}"
+
+
+@pytest.mark.parametrize("url", ["", "nats://", "nats://host:port", "127.0.0.1:x"])
+def test_a_url_that_is_none_is_a_wrong_setting(url: str) -> None:
+    """It would be tried again until the deadline, and told as an outage."""
+    with pytest.raises(SettingsError, match="the NATS URL is wrong"):
+        wait_for(connect(url, name="test"))

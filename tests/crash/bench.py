@@ -1,0 +1,150 @@
+"""One log, what it must come to, and a fresh ledger for each case that a test makes of it."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import psycopg
+
+from connectors.embedded.servers import Servers, embedded
+from connectors.files.logfile import write_log as write_file
+from connectors.nats.background_loop import held, wait_for
+from connectors.nats.connection import Line, connected
+from connectors.nats.export import export_log
+from connectors.nats.jetstream import ask
+from connectors.nats.subjects import RESULTS
+from connectors.postgres.migrate import migrate
+from flows.replay import replay
+from flows.runtime.settings import Settings
+from state.window import Announcement
+from tests.crash.books import (
+    Books,
+    books,
+    claims_of,
+    database,
+    published_up_to,
+    to_be_told,
+    told,
+    twice,
+)
+from tests.crash.log import WINDOW_MS, write_log
+from tests.crash.process import PATIENT, WITHIN_S, Limits, Up, points_reached, up
+from tests.support.nats_logs import eventually, make_streams
+from tests.support.servers import open_folder
+
+WINDOWS: Final = 4
+TEMPLATE: Final = "crash_template"
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """The log of one shard on real servers, and what an undisturbed run makes of it."""
+
+    servers: Servers
+    nc: Line
+    folder: Path
+    expected: Books
+    results: Mapping[str, Announcement]
+    hits: Mapping[str, int]
+    """How often an undisturbed run passes each point."""
+
+    @property
+    def last_window(self) -> int:
+        return max(int(str(window_id)) for window_id, *_ in self.expected.windows)
+
+    @contextmanager
+    def case(self) -> Iterator["Case"]:
+        """An empty ledger and nothing told."""
+        with database(self.servers.postgres_dsn, template=TEMPLATE) as dsn:
+            forget_results(self.nc)
+            yield Case(self, _settings(self.servers.nats_url, dsn))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A ledger that deployments write, and what must be true of it in the end."""
+
+    stand: Stand
+    settings: Settings
+
+    def up(
+        self, failpoint: str | None = None, limits: Limits = PATIENT
+    ) -> AbstractContextManager[Up]:
+        """A deployment over this ledger."""
+        return up(self.settings, self.stand.folder, failpoint, limits)
+
+    def await_end(self, *, claims: int) -> None:
+        """Return when so many have claimed the shard, and all its windows are there and told."""
+        with psycopg.connect(str(self.settings.postgres_dsn), autocommit=True) as ledger:
+            last = self.stand.last_window
+            eventually(lambda: claims_of(ledger) == claims, within_s=WITHIN_S)
+            eventually(lambda: published_up_to(ledger) == last, within_s=WITHIN_S)
+
+    def check(self) -> None:
+        """Nothing is lost, nothing is there twice."""
+        assert self.stand.expected == books(str(self.settings.postgres_dsn))
+        results = told(self.stand.nc)
+        assert [] == twice(results)
+        assert self.stand.results == {result.msg_id: result for result in results}
+
+
+@contextmanager
+def standing(windows: int = WINDOWS) -> Iterator[Stand]:
+    """Servers with a log that has ended, and what a replay of it gives."""
+    with (
+        open_folder() as folder,
+        embedded(folder / "servers", shards=1) as servers,
+        held(connected(servers.nats_url, name="stand")) as nc,
+    ):
+        _make_template(servers.postgres_dsn)
+        make_streams(nc, shards=1)
+        write_log(nc, windows=windows)
+        (folder / "said").mkdir()
+        yield _stand(servers, nc, folder)
+
+
+def _stand(servers: Servers, nc: Line, folder: Path) -> Stand:
+    with replayed(servers, folder) as dsn:
+        expected, results = books(dsn), to_be_told(dsn)
+    plain = Stand(servers, nc, folder / "said", expected, results, hits={})
+    with plain.case() as case:
+        passed = points_reached(case.settings, partial(_ended, case))
+        case.check()
+    return Stand(servers, nc, folder / "said", expected, results, hits=Counter(passed))
+
+
+@contextmanager
+def replayed(servers: Servers, folder: Path, *, window_ms: int = WINDOW_MS) -> Iterator[str]:
+    """A ledger that the log as it is now was replayed into."""
+    with database(servers.postgres_dsn) as dsn:
+        write_file(folder / "log", export_log(servers.nats_url, shard=0))
+        replay(folder / "log", postgres_dsn=dsn, window_ms=window_ms)
+        yield dsn
+
+
+def _ended(case: Case) -> bool:
+    with psycopg.connect(str(case.settings.postgres_dsn)) as ledger:
+        return published_up_to(ledger) == case.stand.last_window
+
+
+def forget_results(nc: Line) -> None:
+    """Begin the stream of results anew, with the ids that it remembers."""
+    wait_for(ask(nc, f"STREAM.DELETE.{RESULTS}"))
+    make_streams(nc, shards=1)
+
+
+def _settings(nats_url: str, postgres_dsn: str) -> Settings:
+    return Settings(nats_url=nats_url, postgres_dsn=postgres_dsn, window_ms=WINDOW_MS)
+
+
+def _make_template(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        # Nothing here has to outlive a power cut.
+        owner.execute("ALTER SYSTEM SET fsync = off")
+        owner.execute("SELECT pg_reload_conf()")
+        owner.execute(f"CREATE DATABASE {TEMPLATE}")
+    migrate(dsn.replace("/walras?", f"/{TEMPLATE}?"))

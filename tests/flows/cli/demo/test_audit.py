@@ -1,0 +1,97 @@
+"""The demo's audit finds what is wrong: each check fails on the ledger that breaks its promise."""
+
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+
+from flows.cli.demo.audit import check_books
+from flows.simulation.sender import Acknowledged
+
+# A grant of 100 to a1, its bid that wins 2 tokens for 16, and a message that nobody could read.
+LEDGER = """
+CREATE TABLE bids AS
+    SELECT 'm1' AS market, 'a1' AS agent_id, 'id-2' AS event_id, 2 AS seq, 0 AS ord, 0 AS shard,
+        7 AS window_id, 20 AS limit_micros, 'won' AS status, 16 AS paid_micros;
+CREATE TABLE commands AS
+    SELECT 'm1' AS market, 'treasury' AS agent_id, 'id-1' AS event_id, 1 AS seq, 0 AS ord,
+        7 AS window_id;
+CREATE TABLE dead_letters AS SELECT 0 AS shard, 3 AS seq, 0 AS ord;
+CREATE TABLE allocations AS
+    SELECT 'm1' AS market, 7 AS window_id, 'tokens' AS resource, 2 AS quantity;
+CREATE TABLE prices AS
+    SELECT 'm1' AS market, 7 AS window_id, 'tokens' AS resource, 3 AS supply, 2 AS sold;
+CREATE TABLE accounts (market VARCHAR, agent_id VARCHAR, balance_micros BIGINT);
+INSERT INTO accounts VALUES ('m1', 'treasury', -100), ('m1', 'a1', 84), ('m1', 'house', 16);
+CREATE TABLE transactions
+    (market VARCHAR, shard INT, txn_id VARCHAR, agent_id VARCHAR, amount_micros BIGINT);
+INSERT INTO transactions VALUES
+    ('m1', 0, '0-1-0', 'treasury', -100), ('m1', 0, '0-1-0', 'a1', 100),
+    ('m1', 0, '0-2-0', 'a1', -16), ('m1', 0, '0-2-0', 'house', 16);
+CREATE TABLE windows AS
+    SELECT 0 AS shard, 6 AS window_id, 'd0' AS prev_digest, 'd1' AS digest
+    UNION ALL SELECT 0, 7, 'd1', 'd2';
+"""
+
+ACKNOWLEDGED = [
+    Acknowledged(event_id="id-1", sender="treasury", shard=0, seq=1),
+    Acknowledged(event_id="id-2", sender="a1", shard=0, seq=2),
+    Acknowledged(event_id="id-3", sender="a1", shard=0, seq=3),
+]
+ONE_OUTCOME = "each of the 3 acknowledged commands has one outcome"
+TO_ZERO = "the two postings of each transaction sum to zero"
+
+
+@pytest.fixture
+def ledger() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        connection.execute(LEDGER)
+        yield connection
+
+
+def broken(ledger: duckdb.DuckDBPyConnection, acknowledged: list[Acknowledged]) -> set[str]:
+    checks = check_books(ledger, market="m1", acknowledged=acknowledged)
+    return {check.promise for check in checks if not check.holds}
+
+
+def test_right_books_pass(ledger: duckdb.DuckDBPyConnection) -> None:
+    """An audit that refuses right books would be switched off."""
+    assert set() == broken(ledger, ACKNOWLEDGED)
+
+
+@pytest.mark.parametrize(
+    ("tampering", "promise"),
+    [
+        ("DELETE FROM bids", ONE_OUTCOME),
+        ("DELETE FROM commands", ONE_OUTCOME),
+        ("DELETE FROM dead_letters", ONE_OUTCOME),
+        ("INSERT INTO bids FROM bids", ONE_OUTCOME),
+        ("INSERT INTO bids FROM (SELECT * REPLACE (9 AS seq) FROM bids)", ONE_OUTCOME),
+        ("UPDATE bids SET seq = 9", ONE_OUTCOME),
+        ("UPDATE bids SET agent_id = 'a2'", ONE_OUTCOME),
+        ("UPDATE bids SET market = 'm2'", ONE_OUTCOME),
+        ("UPDATE transactions SET amount_micros = 17 WHERE agent_id = 'house'", TO_ZERO),
+        ("DELETE FROM transactions WHERE agent_id = 'house'", TO_ZERO),
+        (
+            "UPDATE accounts SET balance_micros = 17 WHERE agent_id = 'house'",
+            "the balances of a market sum to zero",
+        ),
+        ("UPDATE prices SET supply = 1", "no more is sold than there is"),
+        ("UPDATE allocations SET quantity = 4", "what is sold is what is allocated"),
+        ("UPDATE windows SET prev_digest = 'x'", "each digest follows from the one before"),
+    ],
+)
+def test_wrong_books_are_found(
+    ledger: duckdb.DuckDBPyConnection, tampering: str, promise: str
+) -> None:
+    """An exit code 0 over wrong books is worse than no audit."""
+    ledger.execute(tampering)
+    assert promise in broken(ledger, ACKNOWLEDGED)
+
+
+def test_a_command_that_was_acknowledged_elsewhere_is_missed(
+    ledger: duckdb.DuckDBPyConnection,
+) -> None:
+    """A receipt that names another place than the ledger does tells of two different logs."""
+    elsewhere = Acknowledged(event_id="id-2", sender="a1", shard=0, seq=5)
+    assert {ONE_OUTCOME} == broken(ledger, [ACKNOWLEDGED[0], elsewhere, ACKNOWLEDGED[2]])

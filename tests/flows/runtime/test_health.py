@@ -1,0 +1,197 @@
+"""Health: what supervisors and the doctor are told, in every state of the two servers."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+
+from connectors.nats.connection import Line
+from connectors.web.app import HOST
+from flows.cli.doctor import checks as doctor
+from flows.runtime import health
+from flows.runtime import supervisor as deployment
+from flows.runtime.health import Health, Watch, measure, serving_health
+from flows.runtime.settings import Settings
+from flows.runtime.supervisor import Servers, prepare
+from tests.support.nats_logs import eventually, fill_shard
+from tests.support.servers import SHARDS
+
+NOBODY = Servers("nats://127.0.0.1:1", "host=127.0.0.1 port=1")
+WINDOW_MS = 50
+
+
+@pytest.fixture
+def servers(nats_url: str, postgres_dsn: str) -> Servers:
+    return Servers(nats_url, postgres_dsn)
+
+
+@pytest.fixture
+def settings(servers: Servers, tmp_path: Path) -> Settings:
+    """A deployment that was prepared and has not run yet; health on a port of its own."""
+    made = Settings(
+        home=tmp_path,
+        nats_url=servers.nats_url,
+        postgres_dsn=servers.postgres_dsn,
+        shards=SHARDS,
+        window_ms=WINDOW_MS,
+        stream_max_bytes=16 << 20,
+        health_port=free_port(),
+    )
+    prepare(made, servers)
+    return made
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def asked(port: int, path: str) -> tuple[int, dict[str, Any]]:
+    """The status of a page and what it says."""
+    connection = HTTPConnection(HOST, port, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer: HTTPResponse = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+@contextmanager
+def running(settings: Settings, servers: Servers) -> Iterator[None]:
+    stop = Event()
+    thread = Thread(target=deployment.run, args=(settings, servers, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_both_pages_tell_age_and_lag(settings: Settings, servers: Servers, nc: Line) -> None:
+    """A supervisor knows only what it is told here."""
+    port = settings.health_port
+    with running(settings, servers), serving_health(settings, servers):
+        fill_shard(nc, [b"not a bid"])
+        eventually(lambda: listens(port))
+        eventually(lambda: asked(port, "/readyz")[1]["shards"][0:1] != [])
+        eventually(lambda: asked(port, "/readyz")[1]["shards"][0]["committed_ago_s"] is not None)
+        code, ready = asked(port, "/readyz")
+        assert (200, True, []) == (code, ready["ready"], ready["troubles"])
+        code, alive = asked(port, "/healthz")
+        assert (200, True, []) == (code, alive["alive"], alive["troubles"])
+        assert list(range(SHARDS)) == [shard["shard"] for shard in alive["shards"]]
+        assert {"shard", "lag_messages", "behind_s", "committed_ago_s"} == set(alive["shards"][0])
+        assert 0 <= alive["shards"][0]["committed_ago_s"] < 60
+        assert (404, {"pages": ["/healthz", "/readyz"]}) == asked(port, "/")
+    assert not listens(port)
+
+
+def test_silent_servers_are_not_ready_and_alive(settings: Settings) -> None:
+    """A process that is killed for the outage of its database helps nobody."""
+    with serving_health(settings, NOBODY):
+        eventually(lambda: listens(settings.health_port))
+        assert 503 == asked(settings.health_port, "/readyz")[0]
+        eventually(lambda: len(asked(settings.health_port, "/readyz")[1]["troubles"]) == 2)
+        code, told = asked(settings.health_port, "/readyz")
+        assert (503, False) == (code, told["ready"])
+        assert "Postgres does not answer" in told["troubles"][0]
+        assert "NATS cannot be reached" in told["troubles"][1]
+        assert 200 == asked(settings.health_port, "/healthz")[0]
+
+
+def test_a_flow_that_falls_behind_is_not_ready(
+    settings: Settings, servers: Servers, nc: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both servers answer, and yet nobody's bid is settled."""
+    monkeypatch.setattr(health, "BEHIND_LIMIT_S", 0.0)
+    fill_shard(nc, [b"first"])
+    assert () == measure(settings, servers).troubles, "the open window is no delay"
+    eventually(lambda: fill_shard(nc, [b"more"]) and measure(settings, servers).troubles)
+    (trouble,) = measure(settings, servers).troubles
+    assert trouble.startswith("shard 0 is ")
+    assert trouble.endswith(" s behind, no window yet: more than 0.05 s")
+
+
+def test_a_long_window_is_no_delay(settings: Settings, servers: Servers, nc: Line) -> None:
+    """With windows of a day nothing is committed for a day."""
+    fill_shard(nc, [b"first"])
+    fill_shard(nc, [b"second"])
+    (first, *_) = measure(settings.model_copy(update={"window_ms": 86_400_000}), servers).shards
+    assert (2, None) == (first.lag_messages, first.committed_ago_s)
+
+
+def test_the_doctor_says_the_same(settings: Settings, servers: Servers, nc: Line) -> None:
+    """Two answers to one question, and the operator believes the wrong one."""
+    fill_shard(nc, [b"first"])
+    findings = {finding.thing: finding for finding in doctor.examine(settings)}
+    assert measure(settings, servers).told == findings["flow"].found
+    assert doctor.Health.OK is findings["flow"].health
+
+
+def test_the_doctor_warns_of_a_flow_that_is_behind(
+    settings: Settings, nc: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything is there, and nothing works: a warning, as `walras up` would start."""
+    monkeypatch.setattr(health, "BEHIND_LIMIT_S", -1.0)
+    fill_shard(nc, [b"first"])
+    findings = {finding.thing: finding for finding in doctor.examine(settings)}
+    assert doctor.Health.WARN is findings["flow"].health
+    assert "walras up" in findings["flow"].hint
+
+
+def test_what_was_not_seen_for_long_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look that hangs must not leave the last good answer on the door."""
+    watch = Watch()
+    watch.seen(Health())
+    assert 200 == watch.ready().status
+    monkeypatch.setattr(health, "UNHEARD_LIMIT_S", -1.0)
+    assert ["no answer for 0 s"] == watch.ready().content["troubles"]
+    assert 503 == watch.ready().status
+
+
+def test_a_taken_port_is_told_once_and_tried_again(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The deployment that is replaced still holds it: the successor starts all the same."""
+    with socket.socket() as predecessor:
+        predecessor.bind((HOST, settings.health_port))
+        predecessor.listen()
+        with serving_health(settings, NOBODY):
+            eventually(lambda: caplog.records)
+            predecessor.close()
+            eventually(lambda: listens(settings.health_port))
+            assert 200 == asked(settings.health_port, "/healthz")[0]
+    assert 1 == len([told for told in caplog.messages if "no page is served" in told])
+
+
+def test_port_0_serves_nothing(settings: Settings) -> None:
+    """Where nobody asks, nothing listens."""
+    with serving_health(settings.model_copy(update={"health_port": 0}), NOBODY):
+        assert not listens(settings.health_port)
+
+
+def test_the_age_grows_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An age that stands still is that of a look, not of a window."""
+    watch = Watch()
+    seen = health.ShardHealth(shard=0, lag_messages=1, behind_s=0.1, committed_ago_s=1.0)
+    watch.seen(Health(shards=(seen, replace(seen, shard=1, committed_ago_s=None))))
+    now_s = time.monotonic()
+    monkeypatch.setattr("flows.runtime.health.time.monotonic", lambda: now_s + 2)
+    first, second = watch.alive().content["shards"]
+    assert (True, None) == (3 <= first["committed_ago_s"] < 3.5, second["committed_ago_s"])

@@ -1,0 +1,136 @@
+"""Settings: read from the environment, exact, and loud about what nobody meant."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from flows.runtime.settings import PREFIX, Settings, load_settings, variables
+from state.errors import SettingsError
+
+HOUSE = Path(__file__).parents[3]
+READS_ENVIRONMENT = re.compile(r"\bos\.environ\b|\bgetenv\b|\bBaseSettings\b")
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in variables():
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_nothing_set_is_a_laptop() -> None:
+    """A default that moves changes every deployment that never set it."""
+    expected = {
+        "home": Path(".walras"),
+        "nats_url": None,
+        "postgres_dsn": None,
+        "shards": 1,
+        "window_ms": 1000,
+        "workers": 1,
+        "processes": 1,
+        "stream_max_bytes": 4 << 30,
+        "health_port": 7117,
+    }
+    assert load_settings().model_dump() == expected
+
+
+def test_each_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable that is told in the documents and never read is a lie."""
+    given = {
+        "WALRAS_HOME": "elsewhere",
+        "WALRAS_NATS_URL": "nats://127.0.0.1:4222",
+        "WALRAS_POSTGRES_DSN": "postgresql://walras@127.0.0.1/walras",
+        "WALRAS_SHARDS": "64",
+        "WALRAS_WINDOW_MS": "10",
+        "WALRAS_WORKERS": "2",
+        "WALRAS_PROCESSES": "3",
+        "WALRAS_STREAM_MAX_BYTES": "1048576",
+        "WALRAS_HEALTH_PORT": "0",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    read = load_settings().model_dump()
+    assert {f"{PREFIX}{name.upper()}": str(value) for name, value in read.items()} == given
+    assert set(variables()) == set(given)
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose files pass on what is not set as nothing."""
+    monkeypatch.setenv("WALRAS_NATS_URL", "")
+    monkeypatch.setenv("WALRAS_SHARDS", "")
+    assert load_settings() == Settings()
+
+
+def test_overrides_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a caller says outright must not be undone from outside."""
+    monkeypatch.setenv("WALRAS_SHARDS", "2")
+    assert load_settings(shards=3).shards == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("WALRAS_SHARDS", "0"),
+        ("WALRAS_SHARDS", "65"),
+        ("WALRAS_SHARDS", "two"),
+        ("WALRAS_SHARDS", "1.5"),
+        ("WALRAS_WINDOW_MS", "9"),
+        ("WALRAS_WINDOW_MS", "86400001"),
+        ("WALRAS_WORKERS", "0"),
+        ("WALRAS_PROCESSES", "-1"),
+        ("WALRAS_STREAM_MAX_BYTES", "1"),
+        ("WALRAS_NATS_URL", "http://127.0.0.1:4222"),
+        ("WALRAS_POSTGRES_DSN", "127.0.0.1"),
+    ],
+)
+def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """A value that is quietly replaced starts another deployment than was asked for."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match="the settings are wrong") as raised:
+        load_settings()
+    assert (raised.value.exit_code, raised.value.detail.split(":")[0]) == (2, name)
+
+
+def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever mends one error only to meet the next loses patience with us."""
+    monkeypatch.setenv("WALRAS_SHARDS", "0")
+    monkeypatch.setenv("WALRAS_WINDOW_MS", "0")
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    told = [line.split(":")[0] for line in raised.value.detail.splitlines()]
+    assert told == ["WALRAS_SHARDS", "WALRAS_WINDOW_MS"]
+
+
+@pytest.mark.parametrize("name", ["WALRAS_SHARD", "walras_shard", "WALRAS_NATS"])
+def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A misspelt variable is a setting that its owner believes in."""
+    monkeypatch.setenv(name, "4")
+    with pytest.raises(SettingsError, match=f"{name}: there is no such setting") as raised:
+        load_settings()
+    assert raised.value.hint.startswith("Did you mean WALRAS_")
+
+
+def test_no_message_holds_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors and representations end in logs that many people read."""
+    monkeypatch.setenv("WALRAS_NATS_URL", "nats://walras:hunter2@127.0.0.1:4222")
+    monkeypatch.setenv("WALRAS_POSTGRES_DSN", "postgresql://walras:hunter2@127.0.0.1/walras")
+    shown = repr(load_settings())
+    monkeypatch.setenv("WALRAS_NATS_URL", "ftp://walras:hunter2@127.0.0.1")
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert "hunter2" not in shown + str(raised.value)
+
+
+def test_settings_do_not_change() -> None:
+    """A setting that changes while it runs is none."""
+    settings = load_settings()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.shards = 2  # type: ignore[misc]
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    """A second reader is a setting that no document and no check knows of."""
+    parts = ("flows", "operators", "connectors", "state", "schemas", "otel")
+    files = [file for part in parts for file in (HOUSE / part).rglob("*.py")]
+    readers = [file for file in files if READS_ENVIRONMENT.search(file.read_text())]
+    assert [str(file.relative_to(HOUSE)) for file in readers] == ["flows/runtime/settings.py"]

@@ -1,0 +1,90 @@
+"""The end of a run: nobody waits for a silent server, and the first failure counts."""
+
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from flows.runtime import shutdown as under_test
+from flows.runtime.shutdown import ending
+from state.errors import ServerUnreachable, ShardReplaced
+from state.window import IdleWindow
+from tests.support.nats_logs import eventually
+
+WINDOW = IdleWindow(shard=0, window_id=1, first_seq=1, next_seq=2, stream_time_ns=1)
+SILENT = ServerUnreachable("the server is silent", detail="d", hint="h")
+REPLACED = ShardReplaced("replaced", detail="d", hint="h")
+
+
+class Server:
+    """One that never answers: who asks waits until it is closed."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+        self.asked = threading.Event()
+
+    def ask(self, _window: IdleWindow) -> Iterable[IdleWindow]:
+        self.asked.set()
+        self.closed.wait()
+        raise SILENT
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def replaced(_window: IdleWindow) -> Iterable[IdleWindow]:
+    raise REPLACED
+
+
+def test_a_failure_lets_the_others_go_and_is_the_one_that_is_told() -> None:
+    """Told as an outage, a replaced worker would claim the shard back from its successor."""
+    with ThreadPoolExecutor(1) as threads, pytest.raises(ShardReplaced):
+        run_that_is_replaced(threads)
+
+
+def run_that_is_replaced(threads: ThreadPoolExecutor) -> None:
+    """Its commit fails while the results of an earlier window wait for a silent server."""
+    server = Server()
+    with ending(threading.Event(), [server]) as end:
+        publish = end.watched(lambda _shard: server.ask)(0)
+        commit = end.watched(lambda _shard: replaced)(0)
+        waiting = threads.submit(publish, WINDOW)
+        eventually(server.asked.is_set)
+        with pytest.raises(ShardReplaced):
+            commit(WINDOW)
+        waiting.result()
+
+
+def test_a_stop_lets_go_after_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stop that waits for a database in an outage is a kill by the supervisor in the end."""
+    monkeypatch.setattr(under_test, "GRACE_S", 0.05)
+    server, stop = Server(), threading.Event()
+    with ending(stop, [server]) as end:
+        stop.set()
+        end.watched(lambda _shard: server.ask)(0)(WINDOW)
+    assert "stopped without waiting for a server: the server is silent" in caplog.text
+
+
+def test_a_stop_waits_for_what_is_under_way() -> None:
+    """What is let go too early is done again after the next start."""
+    server, stop = Server(), threading.Event()
+    with ending(stop, [server]):
+        stop.set()
+    assert not server.closed.is_set()
+
+
+def test_an_outage_without_a_stop_is_a_failure() -> None:
+    """Swallowed, it would end the deployment as if somebody had asked for that."""
+    with pytest.raises(ServerUnreachable), ending(threading.Event(), []):
+        raise SILENT
+
+
+def test_a_stop_hides_no_other_failure() -> None:
+    """A deployment that was replaced while it stopped has not stopped in order."""
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(ShardReplaced), ending(stop, []):
+        raise REPLACED

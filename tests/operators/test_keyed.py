@@ -1,0 +1,50 @@
+"""The shell of the waiting steps: in order, and nothing after a failure."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError
+from threading import Event
+
+import pytest
+
+from flows.overlapped import Overlapped
+from state.window import IdleWindow
+from tests.support.nats_logs import eventually
+
+Shell = Overlapped[IdleWindow, IdleWindow]
+
+
+def window(number: int) -> IdleWindow:
+    return IdleWindow(
+        shard=0, window_id=number, first_seq=number, next_seq=number + 1, stream_time_ns=number
+    )
+
+
+def shell_of(step: Callable[[IdleWindow], Iterable[IdleWindow]]) -> Shell:
+    return Overlapped(lambda _shard: step)
+
+
+def test_windows_leave_in_their_order() -> None:
+    """A later window that is passed on first is published over the head of an earlier one."""
+    shell = shell_of(lambda value: [value])
+    out = list(shell.on_batch([window(1), window(2), window(3)])[0])
+    out += shell.on_eof()[0]
+    assert [1, 2, 3] == [each.window_id for each in out]
+
+
+def test_nothing_is_begun_after_a_failure() -> None:
+    """Were window 2 published and marked, nobody would ever tell what window 1 gave."""
+    waits, begun = Event(), []
+
+    def step(value: IdleWindow) -> Iterable[IdleWindow]:
+        begun.append(value.window_id)
+        waits.wait()
+        raise ConnectionError
+
+    shell = shell_of(step)
+    assert [] == list(shell.on_batch([window(1), window(2)])[0])
+    waits.set()
+    with pytest.raises(ConnectionError):
+        eventually(lambda: list(shell.on_notify()[0]))
+    with pytest.raises(CancelledError):
+        shell.on_eof()
+    assert [1] == begun

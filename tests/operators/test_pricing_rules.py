@@ -1,0 +1,285 @@
+"""Controllers against published numbers, naive twins and their own past."""
+
+from collections.abc import Sequence
+from decimal import Decimal, localcontext
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from operators.pricing_rules import (
+    Controller,
+    Eip1559,
+    Ewma,
+    Fixed,
+    Seen,
+    Vwap,
+    decaying_weights,
+    next_base_fee,
+    usual_controller,
+)
+from operators.settle import settle_market
+from state.accounts import Account, Bid, MarketBook
+from state.market import Terms
+from tests.operators.books import RULES, bundle, markets, resource, terms, unit
+
+GIGA = 1_000_000_000
+
+
+def seen(
+    window_id: int,
+    *,
+    price: int | None = None,
+    sold: int = 0,
+    supply: int = 100,
+    reference: int = 1000,
+) -> Seen:
+    return Seen(window_id, reference, price, supply, sold)
+
+
+def sales(*prices_and_units: tuple[int, int]) -> list[Seen]:
+    """Consecutive windows, each with what it sold; (0, 0) is one without sales."""
+    return [
+        seen(number, price=price if units else None, sold=units)
+        for number, (price, units) in enumerate(prices_and_units)
+    ]
+
+
+def followed(controller: Controller, windows: Sequence[Seen]) -> list[int | None]:
+    follow = controller.start(())
+    return [follow(window) for window in windows]
+
+
+# --- eip1559 --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fee", "limit", "used", "expected"),
+    [
+        # go-ethereum, consensus/misc/eip1559/eip1559_test.go, TestCalcBaseFee
+        (GIGA, 20_000_000, 10_000_000, GIGA),
+        (GIGA, 20_000_000, 9_000_000, 987_500_000),
+        (GIGA, 20_000_000, 11_000_000, 1_012_500_000),
+        # alloy (the Rust clients'), crates/eips/src/eip1559/helpers.rs, calculate_base_fee_success
+        (GIGA, 10_000_000, 10_000_000, 1_125_000_000),
+        (GIGA, 12_000_000, 10_000_000, 1_083_333_333),
+        (GIGA, 14_000_000, 10_000_000, 1_053_571_428),
+        (1_072_671_875, 10_000_000, 9_000_000, 1_179_939_062),
+        (1_059_263_476, 14_000_000, 10_001_000, 1_116_028_649),
+        (1_049_238_967, 2_000_000, 0, 918_084_097),
+        (1_049_238_967, 18_000_000, 10_000_000, 1_063_811_730),
+        (0, 18_000_000, 10_000_000, 1),
+        (1, 18_000_000, 10_000_000, 2),
+        (2, 18_000_000, 10_000_000, 3),
+    ],
+)
+def test_the_base_fee_is_the_one_of_ethereum_s_clients(
+    fee: int, limit: int, used: int, expected: int
+) -> None:
+    """A rule that only resembles EIP-1559 has none of what was proven of it."""
+    assert expected == next_base_fee(fee, used=used, target=limit // 2)
+    row = seen(0, reference=fee, supply=limit, sold=used)
+    assert max(expected, 1) == Eip1559(target_ppm=500_000).start(())(row)
+
+
+@given(
+    fee=st.integers(1, 10**15),
+    supply=st.integers(0, 10**12),
+    share=st.fractions(0, 1),
+    target_ppm=st.integers(1, 10**6),
+)
+def test_the_base_fee_moves_by_an_eighth_at_most(
+    fee: int, supply: int, share: Fraction, target_ppm: int
+) -> None:
+    """A low target without the bound would let one window multiply a price."""
+    row = seen(0, reference=fee, supply=supply, sold=int(supply * share))
+    price = Eip1559(target_ppm=target_ppm).start(())(row)
+    assert price is not None
+    assert fee - fee // 8 <= price <= fee + max(fee // 8, 1)
+
+
+def test_the_base_fee_moves_in_every_second_window() -> None:
+    """Told from each window, the prices of even and of odd windows would drift apart."""
+    windows = [seen(number, sold=100) for number in (4, 5, 6, 7)]
+    assert [1031, None, 1031, None] == followed(Eip1559(), windows)
+
+
+def test_a_market_that_meets_in_odd_windows_only_is_priced_too() -> None:
+    """Agents that come every other window must not find a price that never moves."""
+    assert [1031, 1031] == followed(Eip1559(), [seen(5, sold=100), seen(7, sold=100)])
+
+
+def test_no_supply_is_no_glut() -> None:
+    """A resource that is closed for a while must not come back for nothing."""
+    assert [1000] == followed(Eip1559(), [seen(2, supply=0)])
+
+
+# --- vwap -----------------------------------------------------------------------------------------
+
+
+def test_vwap_by_hand() -> None:
+    """(10·3 + 20·1) / 4 = 12.5, then (20·1 + 40·3) / 4 = 35: halves go up."""
+    windows = sales((10, 3), (20, 1), (40, 3))
+    assert [10, 13, 35] == followed(Vwap(windows=2), windows)
+
+
+@pytest.mark.parametrize("controller", [Vwap(windows=2), Ewma()])
+def test_a_window_without_sales_carries_the_last_price(controller: Vwap | Ewma) -> None:
+    """Silence is no news: neither may it fall to nothing, nor slide back to the first price."""
+    windows = sales((0, 0), (10, 3), (0, 0), (0, 0), (0, 0))
+    assert [1000, 10, 10, 10, 10] == followed(controller, windows)
+
+
+SALES = st.lists(st.tuples(st.integers(0, 10**15), st.integers(0, 10**12)), max_size=40)
+
+
+@given(SALES, st.integers(1, 10))
+def test_vwap_is_the_average_of_what_was_paid(history: list[tuple[int, int]], count: int) -> None:
+    """Running sums that lose or keep a window are wrong from then on."""
+    last = [sale for sale in history if sale[1]][-count:]
+    units = sum(sold for _, sold in last)
+    expected = Fraction(sum(price * sold for price, sold in last), units) if last else 1000
+    prices = followed(Vwap(windows=count), sales(*history))
+    if prices:
+        assert max(int(expected + Fraction(1, 2)), 1) == prices[-1]
+
+
+# --- ewma -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("half_life", [1, 5, 60, 1000])
+def test_a_weight_halves_in_a_half_life(half_life: int) -> None:
+    """A decay that is a little off forgets too early, or never."""
+    weights, totals = decaying_weights(half_life)
+    halves = [weights[age] / 2**64 for age in range(0, 16 * half_life, half_life)]
+    assert pytest.approx([2.0**-n for n in range(16)], rel=1e-12) == halves
+    assert (16 * half_life, sum(weights)) == (len(weights), totals[-1])
+
+
+@given(
+    st.lists(st.integers(0, 10**15), min_size=1, max_size=120),
+    st.sampled_from([1, 2, 5, 7]),
+)
+def test_ewma_is_the_textbook_s_to_the_micro(prices: list[int], half_life: int) -> None:
+    """Fixed point that rounds in each window would be pulled aside, and stick near its goal."""
+    last = prices[-16 * half_life :][::-1]
+    with localcontext(prec=60):
+        weights = [Decimal(2) ** (-Decimal(age) / half_life) for age in range(len(last))]
+        weighed = zip(weights, last, strict=True)
+        average = sum((w * price for w, price in weighed), Decimal()) / sum(weights, Decimal())
+    priced = followed(Ewma(half_life_windows=half_life), sales(*((p, 1) for p in prices)))[-1]
+    assert priced is not None
+    assert abs(max(average, Decimal(1)) - priced) <= Decimal("0.501")
+
+
+def test_ewma_goes_half_the_way_in_a_half_life() -> None:
+    """The unit of the one number that an operator sets must be what it says."""
+    windows = sales(*[(1000, 1)] * 200, *[(2000, 1)] * 10)
+    assert 1500 == followed(Ewma(half_life_windows=10), windows)[-1]
+
+
+# --- all ------------------------------------------------------------------------------------------
+
+CONTROLLERS: Sequence[Controller] = (
+    Vwap(windows=1),
+    Vwap(windows=3),
+    Ewma(half_life_windows=1),
+    Eip1559(),
+    Fixed(price_micros=7),
+    Vwap(windows=2, min_micros=5, max_micros=40),
+)
+HISTORIES = st.lists(
+    st.tuples(st.integers(1, 3), st.integers(1, 90), st.sampled_from([0, 0, 1, 50, 100])),
+    min_size=1,
+    max_size=60,
+)
+
+
+@pytest.mark.parametrize("controller", CONTROLLERS, ids=str)
+@given(steps=HISTORIES, cut=st.integers(0, 60))
+def test_a_controller_goes_on_from_what_it_remembers(
+    controller: Controller, steps: list[tuple[int, int, int]], cut: int
+) -> None:
+    """A restart in the middle must quote what would have been quoted without it."""
+    windows: list[Seen] = []
+    for apart, price, sold in steps:
+        window_id = (windows[-1].window_id if windows else 0) + apart
+        windows.append(seen(window_id, price=price if sold else None, sold=sold, reference=price))
+    before, after = windows[:cut], windows[cut:]
+    follow = controller.start(remembered(controller, before))
+    assert followed(controller, windows)[cut:] == [follow(window) for window in after]
+
+
+def remembered(controller: Controller, windows: Sequence[Seen]) -> list[Seen]:
+    """What the ledger gives back of the windows before a start."""
+    sold = [window for window in windows if window.sold]
+    kept = sold[len(sold) - min(controller.remembered_sales, len(sold)) :]
+    return sorted({*windows[-1:], *kept})
+
+
+@pytest.mark.parametrize(
+    ("controller", "price"),
+    [
+        (Vwap(min_micros=20, max_micros=30), 10),
+        (Ewma(min_micros=20, max_micros=30), 90),
+        (Eip1559(min_micros=20, max_micros=30), 1),
+        (Fixed(price_micros=90, min_micros=20, max_micros=30), 5),
+    ],
+)
+def test_no_price_leaves_its_bounds(controller: Controller, price: int) -> None:
+    """A bound is the operator's last word against whatever the market does."""
+    windows = [seen(0, price=price, sold=1, reference=price)]
+    (quoted,) = followed(controller, windows)
+    assert quoted in {20, 30}
+
+
+def test_a_price_of_nothing_is_no_price() -> None:
+    """Where supply exceeds demand units clear at 0; a reference price is at least 1."""
+    assert [1, 1] == [followed(c, sales((0, 5)))[0] for c in (Vwap(), Ewma())]
+
+
+def test_the_usual_controller_depends_on_the_floor() -> None:
+    """An average of sales under a floor that nobody reaches would keep the floor there for ever."""
+    assert (Vwap(), Eip1559()) == (
+        usual_controller(reserve_ratio_ppm=0),
+        usual_controller(reserve_ratio_ppm=1),
+    )
+
+
+# --- what enters a price --------------------------------------------------------------------------
+
+
+@given(markets())
+def test_prices_times_quantities_are_what_was_paid(market: tuple[Terms, list[Bid]]) -> None:
+    """A bundle counted in full for each of its resources would pump all their prices.
+
+    Each price is rounded, and each payment is rounded up. Where the reserve of one resource lifts
+    its price above the level, the price tells of the floor; it is never less than what was paid.
+    """
+    rules, bids = market
+    rows = settle_market("m1", rules, book_of(bids), window_id=0)
+    paid = sum(bid.paid_micros for bid in bids)
+    worth = sum(row.sold * row.clearing_micros for row in rows if row.clearing_micros is not None)
+    rounding = len(bids) + sum(row.sold for row in rows)
+    assert paid - worth <= rounding
+    if not any(terms.reserve_micros for terms in rules.resources.values()):
+        assert abs(paid - worth) <= rounding
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "vickrey"])
+def test_a_bundle_is_split_by_weight(rule: str) -> None:
+    """2 cpu at 10 and 1 gpu at 40, together for 60: 20 are paid for the cpu and 40 for the gpu."""
+    market = terms(rule, cpu=resource(2, reference=10), gpu=resource(1, reference=40))
+    bids = [bundle(1, "a1", limit=60, cpu=2, gpu=1), unit(2, "a2", "cpu", 1, price=10)]
+    rows = settle_market("m1", market, book_of(bids), window_id=0)
+    assert [10, 40] == [row.clearing_micros for row in rows]
+
+
+def book_of(bids: Sequence[Bid]) -> MarketBook:
+    """A book in which these bids are open and every agent can pay."""
+    book = MarketBook(accounts={bid.agent: Account(balance_micros=10**18) for bid in bids})
+    for bid in bids:
+        book.accounts[bid.agent].held_micros += bid.limit_micros
+        book.open_bids[str(bid.seq)] = bid
+    return book
