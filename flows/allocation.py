@@ -13,11 +13,10 @@ from bytewax.inputs import FixedPartitionedSource
 from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
-from flows.overlapped import Overlapped
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
-from operators.keyed import BuildStep, PerShard, V, W
+from operators.keyed import BuildStep, KeyedStep, OrderedAsyncStep, V, W
 from operators.windows import CutWindows
 from state.log import RawBatch
 from state.shard import ShardState
@@ -51,11 +50,15 @@ def build(  # noqa: PLR0913  # everything is handed in, by name
 
 
 def _step(step_id: str, up: KeyedStream[V], build_step: BuildStep[V, W]) -> KeyedStream[W]:
-    return op.stateful_batch(step_id, up, lambda _resume: PerShard(build_step))
+    return op.stateful_batch(
+        step_id, up, lambda _resume: KeyedStep(lambda first: build_step(first.shard))
+    )
 
 
 def _waiting_step(step_id: str, up: KeyedStream[V], build_step: BuildStep[V, W]) -> KeyedStream[W]:
-    return op.stateful_batch(step_id, up, lambda _resume: Overlapped(build_step))
+    return op.stateful_batch(
+        step_id, up, lambda _resume: OrderedAsyncStep(lambda first: build_step(first.shard))
+    )
 
 
 def _cutter(shard: ShardState, window_ms: int) -> CutWindows:

@@ -12,7 +12,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import Sink
 
-from operators.per_market import PerMarket
+from operators.keyed import KeyedStep
 from operators.quote import PastOf, PlanOf, Quote, QuotedOf
 from state.window import Announcement
 from walras_schemas import MarketWindow
@@ -34,8 +34,9 @@ def build(
     """
     flow = Dataflow("pricing")
     results = op.input("results_in", flow, source)  # MarketWindow
+    step = Quote(plan_of, past_of, quoted_of)
     quotes = op.stateful_batch(
-        "quote", results, lambda _resume: PerMarket(Quote(plan_of, past_of, quoted_of))
+        "quote", results, lambda _resume: KeyedStep(lambda _first: step)
     )  # Announcement
     op.output("publish", quotes, publish)
     return flow

@@ -20,7 +20,7 @@ from connectors.postgres.migrate import migrate
 from connectors.postgres.writer import LedgerWriters
 from flows.allocation import build
 from flows.runtime.engine import run_flow
-from operators.keyed import PerShardSink
+from operators.keyed import BatchSink
 from state.errors import SettingsError
 from state.log import RawBatch
 from state.shard import ShardState, StreamIdentity
@@ -42,15 +42,19 @@ class ReplayReport:
     accepted: int = 0
     rejected: int = 0
 
-    def add(self, window: ClosedWindow) -> None:
-        """Count a window that is in the ledger."""
-        if isinstance(window, Settlement):
-            rejected = sum(bid.status is BidStatus.REJECTED for bid in window.bids)
-            self.windows += 1
-            self.digest = window.digest.hex()
-            self.bids += len(window.bids)
-            self.rejected += rejected
-            self.accepted += len(window.bids) - rejected
+    def add(self, windows: Iterable[ClosedWindow]) -> None:
+        """Count windows that are in the ledger."""
+        for window in windows:
+            if isinstance(window, Settlement):
+                self._add(window)
+
+    def _add(self, window: Settlement) -> None:
+        rejected = sum(bid.status is BidStatus.REJECTED for bid in window.bids)
+        self.windows += 1
+        self.digest = window.digest.hex()
+        self.bids += len(window.bids)
+        self.rejected += rejected
+        self.accepted += len(window.bids) - rejected
 
 
 def replay(
@@ -71,7 +75,7 @@ def replay(
             window_ms=window_ms,
             commit=ledger.commit_step,
             publish=lambda _shard: lambda window: [window],
-            output=PerShardSink(lambda _shard: report.add),
+            output=BatchSink(report.add),
         )
         run_flow(flow, workers=workers)
     return report

@@ -8,10 +8,9 @@ credit is promised twice. The rules' numbers are those of SEMANTICS §4.
 from dataclasses import replace
 
 from state.accounts import Account, Bid, MarketBook, bid_key
-from state.board import Board
 from state.dedupe import SeenIds
 from state.log import Event, OperatorCommand
-from state.market import ListedResource, Listing, Quote, Terms
+from state.market import Board, ListedResource, Listing, Quote, Terms
 from walras_schemas import (
     INT64_MAX,
     TREASURY,

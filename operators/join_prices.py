@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from operators.admit import judge_operator
-from state.board import Board
 from state.log import Event, EventSlice, Judged, OperatorCommand, PricedSlice
-from state.market import Terms, terms_of
+from state.market import Board, Terms, terms_of
 
 
 @dataclass(slots=True)

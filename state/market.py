@@ -2,11 +2,15 @@
 
 A `Listing` is the latest word of the operator and of the pricing flow; `Terms` are what a window
 clears under. A change inside window k counts from window k+1 (SEMANTICS §3), so the two differ
-until the window ends. Both are values: a change makes a new one.
+until the window ends. Both are values: a change makes a new one. What agents own is in
+`state/accounts.py`; the two are judged apart because no operator's command depends on what an agent
+holds.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from state.dedupe import SeenIds
 
 PPM = 1_000_000
 
@@ -87,3 +91,11 @@ def _resource_terms(
         reserve_micros=max(listed.reserve_micros, reference * listed.reserve_ratio_ppm // PPM),
         stale_from=quote.window_id + stale_after + 1 if quote else 0,
     )
+
+
+@dataclass(slots=True)
+class Board:
+    """All that `join_prices` remembers of one shard between two windows."""
+
+    listings: dict[str, Listing] = field(default_factory=dict)
+    seen: SeenIds = field(default_factory=SeenIds)

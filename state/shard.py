@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NewType
 
 from state.accounts import Books
-from state.board import Board
+from state.market import Board
 
 Token = NewType("Token", int)
 """The fencing token: a commit with any other than the ledger's own is refused."""

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).parent.parent
-PURE_FILES = sorted([*HOUSE.glob("operators/**/*.py"), *HOUSE.glob("state/**/*.py")])
+ENGINE_FILE = HOUSE / "operators" / "keyed.py"  # tells the engine when to look again
+PURE_FILES = sorted(
+    {*HOUSE.glob("operators/**/*.py"), *HOUSE.glob("state/**/*.py")} - {ENGINE_FILE}
+)
 
 # Written apart, so that this file does not hold what it looks for.
 UNFINISHED = re.compile(

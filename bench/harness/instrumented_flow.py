@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
-from connectors.nats.admin import stream_identities
 from connectors.nats.results_publisher import open_publisher
 from connectors.nats.results_publisher import publish as publish_step
 from connectors.nats.source import NatsSource
+from connectors.nats.topology import stream_identities
 from connectors.postgres.writer import LedgerWriters
 from flows.allocation import build
 from flows.runtime.engine import run_flow
 from flows.runtime.supervisor import Servers, claim_all
-from operators.keyed import BuildStep, PerShardSink, Step
+from operators.keyed import BatchSink, BuildStep, Step
 from operators.results import announce
 from state.shard import ShardState, StreamIdentity
 from state.window import ClosedWindow, Settlement
@@ -54,13 +54,17 @@ class Course:
     progress: list[tuple[float, int]] = field(default_factory=list)
     """After each commit: seconds since the start, commands so far."""
 
-    def add(self, window: ClosedWindow) -> None:
-        """Count a window that is committed and published."""
-        if isinstance(window, Settlement):
-            self.commands += _commands_in(window)
-            self.bids += len(window.bids)
-            self.lost += sum(bid.status is BidStatus.LOST for bid in window.bids)
-            self.digest = window.digest.hex()
+    def add(self, windows: Iterable[ClosedWindow]) -> None:
+        """Count windows that are committed and published."""
+        for window in windows:
+            if isinstance(window, Settlement):
+                self._add(window)
+
+    def _add(self, window: Settlement) -> None:
+        self.commands += _commands_in(window)
+        self.bids += len(window.bids)
+        self.lost += sum(bid.status is BidStatus.LOST for bid in window.bids)
+        self.digest = window.digest.hex()
 
     def timed(
         self, commit: BuildStep[ClosedWindow, ClosedWindow]
@@ -140,7 +144,7 @@ def run(
                 announce=partial(announce, window_ms=window_ms),
                 mark_published=ledger.mark_published,
             ),
-            output=PerShardSink(lambda _shard: course.add),
+            output=BatchSink(course.add),
         )
         course.began_s = time.perf_counter()
         run_flow(flow)

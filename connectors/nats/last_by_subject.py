@@ -1,18 +1,26 @@
-"""The latest message on each of many subjects of a stream, asked for at once.
+"""The last message by subject of a stream, asked for many subjects at once, and the last quotes.
 
-Promise: a subject that is missing from the answer has no message there. Source: NATS ADR-31, batch
-requests to the direct get API.
+Promise: a subject that is missing from the answer has no message there; of quotes the log is asked
+itself, not the ledger, which knows a quote only a window later. Source: NATS ADR-31, batch requests
+to the direct get API.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
 from nats.js.api import Header
+from pydantic import ValidationError
 
+from connectors.nats.background_loop import wait_for
+from connectors.nats.connection import told
 from connectors.nats.jetstream import API_DEADLINE_S
 from connectors.nats.reader import Interrupted
+from connectors.nats.subjects import stored_subject, stream_name
+from state.errors import ServerUnreachable
+from walras_schemas import PriceQuoted, subjects
 
 SUBJECTS_MAX = 1000
 """In one question; the server answers at most 1024."""
@@ -54,3 +62,26 @@ async def _take(subscription: Subscription, found: dict[str, bytes]) -> bool:
             return headers.get(LEFT, "0") == "0"
         else:
             raise Interrupted(f"{status} {headers.get(Header.DESCRIPTION, '')}")
+
+
+def latest_quotes(nc: Client, shard: int, market: str, resources: Iterable[str]) -> dict[str, str]:
+    """Resource to the id of its latest quote in the log of the shard."""
+    stored = {stored_subject(subjects.price(market, name), shard=shard): name for name in resources}
+    try:
+        found = wait_for(latest(nc, stream_name(shard), list(stored)))
+    except NatsError as failure:
+        raise ServerUnreachable(
+            "NATS did not show the latest quotes of a log",
+            detail=f"{market}: {told(failure)}",
+            hint="Check that the server runs with JetStream and is not overloaded",
+        ) from failure
+    quoted = {stored[subject]: _id_of(payload) for subject, payload in found.items()}
+    return {name: event_id for name, event_id in quoted.items() if event_id is not None}
+
+
+def _id_of(payload: bytes) -> str | None:
+    """The id of a quote; None of what is none, which the market buries too."""
+    try:
+        return PriceQuoted.model_validate_json(payload).event_id
+    except ValidationError:
+        return None

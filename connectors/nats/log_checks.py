@@ -1,11 +1,12 @@
-"""Whether a log still holds the message that was read last, or another one has taken its sequence.
+"""Whether a log still holds the message that was read last, and where each log ends now.
 
 A log that was restored from an older copy and written to since ends where the reader expects it,
-and tells another story. Promise: that is seen by the server's times, which only go on; a message
+and holds other messages. Promise: that is seen by the server's times, which only go on; a message
 that is not there is left to whoever reads the log.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -51,3 +52,35 @@ async def _check_applied(url: str, positions: Mapping[int, Position]) -> None:
             detail=f"{without_password(url)}: {told(failure)}",
             hint="Check that the server runs with JetStream and is not overloaded",
         ) from failure
+
+
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """The last message of a log, and the time of its first."""
+
+    last_seq: int
+    first_ns: int
+    last_ns: int
+
+
+def log_ends(url: str, *, shards: int) -> dict[int, LogEnd]:
+    """Shard to the end of its log."""
+    return wait_for(_log_ends(url, shards))
+
+
+async def _log_ends(url: str, shards: int) -> dict[int, LogEnd]:
+    try:
+        async with connected(url, name="walras health") as nc:
+            return {shard: await _end(nc, shard) for shard in range(shards)}
+    except NatsError as failure:
+        raise ServerUnreachable(
+            "NATS did not say where the logs end",
+            detail=f"{without_password(url)}: {told(failure)}",
+            hint="Check that the server runs with JetStream, and that `walras up` made the streams",
+        ) from failure
+
+
+async def _end(nc: Client, shard: int) -> LogEnd:
+    info = await ask(nc, f"STREAM.INFO.{stream_name(shard)}")
+    log = info["state"]
+    return LogEnd(log["last_seq"], first_ns=nanos(log["first_ts"]), last_ns=nanos(log["last_ts"]))

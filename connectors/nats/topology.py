@@ -1,22 +1,28 @@
-"""The streams of a deployment: one log a shard, the ticks that close windows, the results.
+"""The streams of a deployment: one log per shard, the ticks that close windows, the results.
 
 Promise: making them twice changes nothing, and a stream that differs from what is asked for is
-told and left alone: a log is never altered, let alone shortened, by a program that starts.
+reported and left alone: a log is never altered, let alone shortened, by a program that starts. The
+subject mapping stands in the server's own configuration, where no stream shows it; it is proven by
+asking the logs, not by writing to them.
 """
 
-from collections.abc import Mapping
-from typing import Any
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
+import msgspec
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.js.errors import APIError, NotFoundError
 
-from connectors.nats.connection import told
+from connectors.nats.background_loop import wait_for
+from connectors.nats.connection import connected, told
 from connectors.nats.jetstream import NS_PER_S, ask, nanos
-from connectors.nats.mapping import check_mapping
 from connectors.nats.subjects import (
     RESULTS,
     TICKS,
+    clock_subject,
     stored_clock,
     stored_subjects,
     stream_name,
@@ -184,3 +190,78 @@ async def _schedule_ticks(nc: Client, shards: int, tick_ms: int | None) -> None:
             "Nats-Schedule-Target": f"tick.{shard}",
         }
         await nc.jetstream().publish(f"schedule.{shard}", b"", headers=schedule)
+
+
+# So many names that a shard which none of them reaches is one that the mapping leaves out.
+PROBES_PER_SHARD = 24
+NO_STREAM = "no stream"
+PROBE_DEADLINE_S = 5.0
+
+
+async def check_mapping(nc: Client, shards: int) -> None:
+    """Raise when the server's mapping is missing or made for another number of shards."""
+    expected = {stream_name(shard) for shard in range(shards)}
+    markets = [f"market.probe-{number}.market" for number in range(PROBES_PER_SHARD * shards)]
+    reached = set(await asyncio.gather(*(_stream_behind(nc, subject) for subject in markets)))
+    if reached != expected:
+        raise _wrong(f"markets reach {_listed(reached)}", shards)
+    for shard in range(shards):
+        behind = await _stream_behind(nc, clock_subject(shard))
+        if behind != stream_name(shard):
+            raise _wrong(f"{clock_subject(shard)} reaches {behind}", shards)
+
+
+async def _stream_behind(nc: Client, subject: str) -> str:
+    """The stream that would take the subject: one that expects another stream takes nothing."""
+    nowhere = {"Nats-Expected-Stream": "-"}
+    try:
+        refusal = await nc.request(subject, b"", timeout=PROBE_DEADLINE_S, headers=nowhere)
+    except NoRespondersError:
+        return NO_STREAM
+    stream: str = msgspec.json.decode(refusal.data)["stream"]
+    return stream
+
+
+def _listed(streams: set[str]) -> str:
+    return ", ".join(sorted(streams))
+
+
+def _wrong(found: str, shards: int) -> SettingsError:
+    return SettingsError(
+        f"the NATS server does not spread the markets over {shards} shards",
+        detail=found,
+        hint=f"Start it with connectors/nats/nats.conf and partition({shards},1) in NATS_MARKETS",
+    )
+
+
+T = TypeVar("T")
+
+
+def make_streams(url: str, *, shards: int, max_bytes: int, tick_ms: int | None) -> None:
+    """Make what is missing and check the rest; see `ensure_streams`."""
+
+    async def make(nc: Client) -> None:
+        await ensure_streams(nc, shards=shards, max_bytes=max_bytes, tick_ms=tick_ms)
+
+    wait_for(_asked(url, make))
+
+
+def stream_identities(url: str, *, shards: int) -> dict[int, StreamIdentity]:
+    """Shard to the stream that holds its log now."""
+
+    async def identify(nc: Client) -> dict[int, StreamIdentity]:
+        return {shard: await identity(nc, shard) for shard in range(shards)}
+
+    return wait_for(_asked(url, identify))
+
+
+async def _asked(url: str, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+    try:
+        async with connected(url, name="walras streams") as nc:
+            return await work(nc)
+    except NatsError as failure:
+        raise ServerUnreachable(
+            "NATS did not answer a question about its streams",
+            detail=f"{url}: {told(failure)}",
+            hint="Check that the server runs with JetStream and is not overloaded",
+        ) from failure

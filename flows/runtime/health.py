@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from connectors.nats.ends import LogEnd, log_ends
+from connectors.nats.log_checks import LogEnd, log_ends
 from connectors.postgres.connection import connect
 from connectors.postgres.reads.progress import Standing, standings
 from connectors.web.app import Page, serving

@@ -9,14 +9,14 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from typing import Final
 
 from connectors.nats.background_loop import held
 from connectors.nats.connection import connected
-from connectors.nats.quotes import latest_quotes
+from connectors.nats.last_by_subject import latest_quotes
 from connectors.nats.results_publisher import Publisher, open_publisher
 from connectors.nats.results_source import ResultsSource
 from connectors.postgres.connection import connect
@@ -25,7 +25,7 @@ from flows.runtime import child_process as child
 from flows.runtime.engine import run_flow
 from flows.runtime.pricing_plan import read_past, read_plan
 from flows.runtime.worker import Servers
-from operators.per_market import QuoteSink, Tell
+from operators.keyed import BatchSink
 from state.window import Announcement
 from walras_schemas import DEDUPE_HORIZON_MS, uuid7_ms
 
@@ -53,12 +53,12 @@ def run_pricing(servers: Servers, stop: threading.Event) -> None:
             quoted_of=lambda window: latest_quotes(
                 nc, window.shard, window.market, [price.resource for price in window.prices]
             ),
-            publish=QuoteSink(_teller(publisher)),
+            publish=BatchSink(_teller(publisher)),
         )
         run_flow(flow)
 
 
-def _teller(publisher: Publisher) -> Tell:
+def _teller(publisher: Publisher) -> Callable[[Sequence[Announcement]], None]:
     """Brings quotes into the log, those of a market at once; the ones that are too late stay out.
 
     A price that nobody quoted in time is of no use later: the next window brings another.

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from connectors.embedded.servers import embedded
-from connectors.nats.admin import make_streams, stream_identities
 from connectors.nats.log_checks import check_applied
 from connectors.nats.ticker import ticking
-from connectors.nats.topology import FINEST_TICK_MS
+from connectors.nats.topology import FINEST_TICK_MS, make_streams, stream_identities
 from connectors.postgres.connection import connect
 from connectors.postgres.ledger.transaction import claim
 from connectors.postgres.migrate import migrate

@@ -6,7 +6,7 @@ ends within seconds of a stop, also when a server is silent.
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from flows.runtime.engine import run_flow
 from flows.runtime.failpoints import parts
 from flows.runtime.shutdown import ending
 from flows.runtime.spread import keys_of
-from operators.keyed import BuildStep, PerShardSink
+from operators.keyed import BatchSink, BuildStep
 from operators.results import announce
 from state.shard import ShardState, StreamIdentity
 from state.window import ClosedWindow
@@ -94,7 +94,7 @@ class Worker:
                 window_ms=self.window_ms,
                 commit=end.watched(ledger.commit_step),
                 publish=end.watched(publish),
-                output=PerShardSink(lambda _shard: _through),
+                output=BatchSink(_through),
             )
             run_flow(flow, workers=self.threads, addresses=place.addresses, process=place.process)
 
@@ -105,8 +105,9 @@ class Worker:
                 step = publish(shard)
                 for window_id in unpublished(connection, shard):
                     for window in step(read_settlement(connection, shard, window_id)):
-                        _through(window)
+                        _through([window])
 
 
-def _through(window: ClosedWindow) -> None:
-    log.debug("shard %d is through with window %d", window.shard, window.window_id)
+def _through(windows: Iterable[ClosedWindow]) -> None:
+    for window in windows:
+        log.debug("shard %d is through with window %d", window.shard, window.window_id)

@@ -10,8 +10,8 @@ from typing import Final, Self
 import psycopg
 from psycopg import Connection
 
-from connectors.nats.ends import log_ends
 from connectors.nats.jetstream import NS_PER_S
+from connectors.nats.log_checks import log_ends
 from connectors.postgres.connection import connect
 from connectors.postgres.reads.progress import standings
 from flows.runtime.worker import Servers

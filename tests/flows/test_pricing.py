@@ -9,7 +9,7 @@ import pytest
 from bytewax.testing import TestingSource, cluster_main
 
 from flows.pricing import build
-from operators.per_market import QuoteSink
+from operators.keyed import BatchSink
 from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Seen, Vwap
 from operators.quote import Plan
 from state.market import PPM
@@ -68,7 +68,7 @@ def run(windows: Sequence[MarketWindow]) -> Mapping[str, Announcement]:
             plan_of=lambda _market: PLAN,
             past_of=past_of,
             quoted_of=lambda _window: {},
-            publish=QuoteSink(quotes.extend),
+            publish=BatchSink(quotes.extend),
         ),
         [],
         0,

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from operators.decode import decode
 from operators.join_prices import JoinPrices
 from operators.windows import CutWindows
-from state.board import Board
 from state.log import Event, Judged, PricedSlice
-from state.market import ResourceTerms
+from state.market import Board, ResourceTerms
 from tests.operators.steps import raw_batch
 from tests.support.log_writer import LogWriter
 from walras_schemas import RejectionReason

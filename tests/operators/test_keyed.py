@@ -6,11 +6,11 @@ from threading import Event
 
 import pytest
 
-from flows.overlapped import Overlapped
+from operators.keyed import OrderedAsyncStep
 from state.window import IdleWindow
 from tests.support.nats_logs import eventually
 
-Shell = Overlapped[IdleWindow, IdleWindow]
+Shell = OrderedAsyncStep[IdleWindow, IdleWindow]
 
 
 def window(number: int) -> IdleWindow:
@@ -20,7 +20,7 @@ def window(number: int) -> IdleWindow:
 
 
 def shell_of(step: Callable[[IdleWindow], Iterable[IdleWindow]]) -> Shell:
-    return Overlapped(lambda _shard: step)
+    return OrderedAsyncStep(lambda _first: step)
 
 
 def test_windows_leave_in_their_order() -> None:

@@ -14,9 +14,8 @@ from psycopg.sql import SQL, Composed
 
 from connectors.postgres.ledger.shard_row import ShardRow
 from state.accounts import Account, Books, MarketBook, bid_key
-from state.board import Board
 from state.dedupe import NS_PER_MS, SeenIds
-from state.market import ListedResource, Listing, Quote
+from state.market import Board, ListedResource, Listing, Quote
 from walras_schemas import CLOCK_SKEW_MS, DEDUPE_HORIZON_MS, TREASURY
 
 _FETCH_ROWS: Final = 20_000

@@ -1,12 +1,17 @@
 """The row of a shard: which log it follows, how far it has read, and who may write it.
 
 Promise: whoever holds the row's lock sees all that earlier commits of the shard left, and keeps
-every other writer of the shard out until its transaction ends.
+every other writer of the shard out until its transaction ends. A process that was paused while it
+copied rows keeps its lock for as long as it is paused, since no time limit of Postgres ends a COPY
+that waits for its client: a writer that is at work gets time to finish; one that is silent
+meanwhile loses its session, and a commit that nobody has seen.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeVar
 
 from psycopg import Connection
+from psycopg.errors import LockNotAvailable
 from psycopg.rows import class_row
 
 from connectors.postgres.connection import reaching
@@ -109,3 +114,28 @@ def _require_same_window(row: ShardRow, window_ms: int) -> None:
             f"the setting says {window_ms} ms",
             hint=f"Set WALRAS_WINDOW_MS={row.window_ms}, or start with an empty ledger",
         )
+
+
+_LET_FINISH: Final = "SET LOCAL lock_timeout = '3s'"
+# Who locks or has changed a row stands in the row itself; every transaction locks its own number.
+_END_SILENT_HOLDER: Final = """
+    SELECT pg_terminate_backend(pid)
+    FROM ledger.shard
+    JOIN pg_locks AS held ON held.transactionid = shard.xmax AND held.granted
+    JOIN pg_stat_activity AS holder USING (pid)
+    WHERE shard = %s AND wait_event = 'ClientRead' AND state_change < now() - interval '3 s'
+"""
+
+T = TypeVar("T")
+
+
+def evicting(conn: Connection, shard: int, work: Callable[[], T]) -> T:
+    """Do work that locks the shard's row, in one transaction."""
+    try:
+        with conn.transaction():
+            conn.execute(_LET_FINISH)
+            return work()
+    except LockNotAvailable:
+        conn.execute(_END_SILENT_HOLDER, [shard])
+    with conn.transaction():
+        return work()

@@ -11,12 +11,12 @@ from psycopg.pq import TransactionStatus
 
 from connectors.postgres.connection import reaching
 from connectors.postgres.ledger.copy import copy_rows
-from connectors.postgres.ledger.eviction import evicting
 from connectors.postgres.ledger.read_window import read_settlement
 from connectors.postgres.ledger.restore import restore_board, restore_books
 from connectors.postgres.ledger.shard_row import (
     ShardRow,
     claim_shard,
+    evicting,
     lock_shard,
     replaced,
     require_own,

@@ -22,8 +22,7 @@ from connectors.embedded.supervisor import House, Record
 from connectors.nats.background_loop import wait_for
 from connectors.nats.connection import connected
 from connectors.nats.jetstream import ask
-from connectors.nats.mapping import check_mapping
-from connectors.nats.topology import results_config, shard_configs, ticks_config
+from connectors.nats.topology import check_mapping, results_config, shard_configs, ticks_config
 from connectors.postgres.connection import connect
 from connectors.postgres.migrate import MIGRATIONS, schema_version
 from flows.runtime.settings import Settings

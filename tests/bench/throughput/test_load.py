@@ -9,8 +9,8 @@ import pytest
 from bench.throughput.adaptive_window import TRIES, with_room
 from bench.throughput.load import FilledTooSlowly, fill
 from bench.workload import Workload
-from connectors.nats.admin import make_streams
 from connectors.nats.export import export_log
+from connectors.nats.topology import make_streams
 from tests.bench.conftest import WORKLOAD, Bench
 from tests.support.servers import SHARDS
 

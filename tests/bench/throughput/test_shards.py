@@ -5,8 +5,8 @@ import asyncio
 from bench.throughput.load import open_market
 from bench.throughput.shards import workloads_of
 from bench.workload import Workload
-from connectors.nats.admin import make_streams
 from connectors.nats.commands import commands
+from connectors.nats.topology import make_streams
 from tests.support.servers import SHARDS
 
 WHOLE = Workload(name="whole", bids=4000, agents=40, per_window=400, per_message=10)

@@ -10,7 +10,7 @@ from connectors.embedded.nats_server import start_nats
 from connectors.nats import last_by_subject as latest
 from connectors.nats.background_loop import held
 from connectors.nats.connection import Line, connected
-from connectors.nats.quotes import latest_quotes
+from connectors.nats.last_by_subject import latest_quotes
 from state.errors import ServerUnreachable
 from tests.support.nats_logs import fill, make_streams
 from walras_schemas import subjects

@@ -10,8 +10,7 @@ from connectors.nats.background_loop import held, wait_for
 from connectors.nats.connection import Line, connected
 from connectors.nats.export import LogLine, export_log
 from connectors.nats.jetstream import ask, nanos
-from connectors.nats.mapping import check_mapping
-from connectors.nats.topology import identity
+from connectors.nats.topology import check_mapping, identity
 from state.errors import ServerUnreachable, SettingsError
 from tests.support.nats_logs import LOG_BYTES, eventually, fill, last_seq, make_streams
 from tests.support.servers import SHARDS
