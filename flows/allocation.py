@@ -17,7 +17,7 @@ from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
 from operators.keyed import BuildStep, KeyedStep, OrderedAsyncStep, V, W
-from operators.windows import CutWindows
+from operators.windows import WindowAssigner
 from state.log import RawBatch
 from state.shard import ShardState
 from state.window import ClosedWindow
@@ -39,10 +39,10 @@ def build(  # noqa: PLR0913  # everything is handed in, by name
     """
     flow = Dataflow("allocation")
     raw = op.input("nats_in", flow, source)  # RawBatch
-    cut = _step("cut_windows", raw, lambda shard: _cutter(shards[shard], window_ms))  # WindowSlice
+    cut = _step("windows", raw, lambda shard: _cutter(shards[shard], window_ms))  # WindowSlice
     decoded = op.map_value("decode", cut, decode)  # EventSlice
-    priced = _step("join_prices", decoded, lambda s: JoinPrices(shards[s].board))  # PricedSlice
-    closed = _step("allocate", priced, lambda s: Allocate(shards[s].books))  # ClosedWindow
+    priced = _step("join_prices", decoded, lambda s: JoinPrices(shards[s].listings))  # PricedSlice
+    closed = _step("allocate", priced, lambda s: Allocate(shards[s].accounts))  # ClosedWindow
     committed = _waiting_step("commit", closed, commit)  # ClosedWindow
     published = _waiting_step("publish", committed, publish)  # ClosedWindow
     op.output("done", published, output)
@@ -61,5 +61,5 @@ def _waiting_step(step_id: str, up: KeyedStream[V], build_step: BuildStep[V, W])
     )
 
 
-def _cutter(shard: ShardState, window_ms: int) -> CutWindows:
-    return CutWindows(window_ms, shard.position.stream_time_ns)
+def _cutter(shard: ShardState, window_ms: int) -> WindowAssigner:
+    return WindowAssigner(window_ms, shard.position.stream_time_ns)

@@ -13,8 +13,8 @@ from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import Sink
 
 from operators.keyed import KeyedStep
-from operators.quote import PastOf, PlanOf, Quote, QuotedOf
-from state.window import Announcement
+from operators.quote import PastOf, PlanOf, QuotedOf, QuotePrices
+from state.window import OutboundMessage
 from walras_schemas import MarketWindow
 
 
@@ -24,7 +24,7 @@ def build(
     plan_of: PlanOf,
     past_of: PastOf,
     quoted_of: QuotedOf,
-    publish: Sink[tuple[str, Announcement]],
+    publish: Sink[tuple[str, OutboundMessage]],
 ) -> Dataflow:
     """The dataflow over the results of all markets.
 
@@ -34,9 +34,9 @@ def build(
     """
     flow = Dataflow("pricing")
     results = op.input("results_in", flow, source)  # MarketWindow
-    step = Quote(plan_of, past_of, quoted_of)
+    step = QuotePrices(plan_of, past_of, quoted_of)
     quotes = op.stateful_batch(
         "quote", results, lambda _resume: KeyedStep(lambda _first: step)
-    )  # Announcement
+    )  # OutboundMessage
     op.output("publish", quotes, publish)
     return flow

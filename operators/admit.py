@@ -7,10 +7,10 @@ credit is promised twice. The rules' numbers are those of SEMANTICS §4.
 
 from dataclasses import replace
 
-from state.accounts import Account, Bid, MarketBook, bid_key
-from state.dedupe import SeenIds
+from state.accounts import Account, Bid, MarketAccounts, bid_key
+from state.dedupe import DedupeIndex
 from state.log import Event, OperatorCommand
-from state.market import Board, ListedResource, Listing, Quote, Terms
+from state.market import ListedResource, Listing, Listings, Quote, Terms
 from walras_schemas import (
     INT64_MAX,
     TREASURY,
@@ -27,24 +27,24 @@ from walras_schemas import (
 VICKREY = "vickrey"
 
 
-def judge_operator(
-    board: Board, event: Event, command: OperatorCommand, *, window_id: int
+def check_operator(
+    listings: Listings, event: Event, command: OperatorCommand, *, window_id: int
 ) -> RejectionReason | None:
-    """Judge an operator's command and apply it to the board; None when it was applied.
+    """Judge an operator's command and apply it to the listings; None when it was applied.
 
     A grant passes here by rules 1 to 4; the credits themselves move in `allocate`.
     """
-    listing = board.listings.get(event.market)
+    listing = listings.by_market.get(event.market)
     if listing is None and not isinstance(command, MarketOpened):
         return RejectionReason.UNKNOWN_MARKET
     key = bid_key(event.market, TREASURY, command.event_id.lower())
-    reason = board.seen.judge(key, time_ns=event.time_ns)
+    reason = listings.dedupe.check(key, time_ns=event.time_ns)
     if reason is not None or isinstance(command, CreditsGranted):
         return reason
     changed = _relist(command, listing, event, window_id=window_id)
     if changed is None:
         return RejectionReason.UNKNOWN_RESOURCE
-    board.listings[event.market] = changed
+    listings.by_market[event.market] = changed
     return None
 
 
@@ -88,24 +88,24 @@ def _opened(command: MarketOpened, listing: Listing | None, event: Event) -> Lis
     )
 
 
-def judge_sender(
-    terms: Terms | None, seen: SeenIds, sent: Event | Bid, key: str
+def check_sender(
+    terms: Terms | None, dedupe: DedupeIndex, sent: Event | Bid, key: str
 ) -> RejectionReason | None:
     """Rules 2 to 4, which every agent's command passes first."""
     if terms is None or (sent.seq, sent.ord) < terms.opened_at:
         return RejectionReason.UNKNOWN_MARKET
-    return seen.judge(key, time_ns=sent.time_ns)
+    return dedupe.check(key, time_ns=sent.time_ns)
 
 
-def admit_bid(terms: Terms, book: MarketBook, key: str, bid: Bid) -> None:
-    """Rules 5 to 11 for a bid that passed `judge_sender`: hold its limit, or say why not."""
-    account, hold = book.accounts.get(bid.agent), bid.limit_micros
+def admit_bid(terms: Terms, accounts: MarketAccounts, key: str, bid: Bid) -> None:
+    """Rules 5 to 11 for a bid that passed `check_sender`: hold its limit, or say why not."""
+    account, hold = accounts.by_agent.get(bid.agent), bid.limit_micros
     bid.reason = _refusal(terms, account, bid, hold)
     if bid.reason is None:
         assert account is not None, "rule 5 lets no bid through without one"
         account.held_micros += hold
         bid.status = BidStatus.LOST
-        book.open_bids[key] = bid
+        accounts.open_bids[key] = bid
 
 
 def _refusal(  # noqa: PLR0911  # one return a rule, in the order of the rules
@@ -134,25 +134,31 @@ def _refusal(  # noqa: PLR0911  # one return a rule, in the order of the rules
     return None
 
 
-def withdraw(book: MarketBook, event: Event, command: BidWithdrawn) -> RejectionReason | None:
+def withdraw(
+    accounts: MarketAccounts, event: Event, command: BidWithdrawn
+) -> RejectionReason | None:
     """Release what an open bid of the sender's own holds."""
     key = bid_key(event.market, event.sender, command.bid_event_id.lower())
-    bid = book.open_bids.pop(key, None)
+    bid = accounts.open_bids.pop(key, None)
     if bid is None:
         return RejectionReason.NOT_OPEN
     bid.status = BidStatus.WITHDRAWN
-    book.accounts[bid.agent].held_micros -= bid.limit_micros
+    accounts.by_agent[bid.agent].held_micros -= bid.limit_micros
     return None
 
 
-def transfer(book: MarketBook, event: Event, command: CreditsTransferred) -> RejectionReason | None:
+def transfer(
+    accounts: MarketAccounts, event: Event, command: CreditsTransferred
+) -> RejectionReason | None:
     """Move credits at once; the recipient becomes known by it."""
-    sender = book.accounts.get(event.sender)
+    sender = accounts.by_agent.get(event.sender)
     if sender is None:
         return RejectionReason.UNKNOWN_AGENT
     if command.to_agent_id == event.sender:
         return RejectionReason.SELF_TRANSFER
     if sender.free_micros < command.amount_micros:
         return RejectionReason.INSUFFICIENT_BALANCE
-    book.move(debit=event.sender, credit=command.to_agent_id, amount_micros=command.amount_micros)
+    accounts.move(
+        debit=event.sender, credit=command.to_agent_id, amount_micros=command.amount_micros
+    )
     return None

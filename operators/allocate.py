@@ -10,16 +10,16 @@ Promise: what comes out of a closed window is complete, and depends on the log a
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from operators.admit import admit_bid, judge_sender, transfer, withdraw
+from operators.admit import admit_bid, check_sender, transfer, withdraw
 from operators.settle import balances_of, digest_of, settle_market
-from state.accounts import Bid, Books, MarketBook, bid_key
+from state.accounts import Bid, MarketAccounts, ShardAccounts, bid_key
 from state.log import (
     Event,
     EventSlice,
-    Judged,
     Malformed,
     OperatorCommand,
     PricedSlice,
+    ReviewedCommand,
 )
 from state.market import Terms
 from state.window import (
@@ -27,7 +27,7 @@ from state.window import (
     ClosedWindow,
     CommandRow,
     DeadLetter,
-    IdleWindow,
+    EmptyWindow,
     PriceRow,
     Settlement,
 )
@@ -50,7 +50,7 @@ class OpenWindow:
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
     @property
-    def is_idle(self) -> bool:
+    def is_empty(self) -> bool:
         """True while nothing but ticks was seen."""
         return not (self.bids or self.commands or self.dead_letters)
 
@@ -59,7 +59,7 @@ class OpenWindow:
 class Allocate:
     """The step: remembers the agents' books and the open window."""
 
-    books: Books
+    accounts: ShardAccounts
     _open: OpenWindow | None = None
 
     def __call__(self, priced: PricedSlice) -> Iterator[ClosedWindow]:
@@ -74,39 +74,39 @@ class Allocate:
                 self._apply(event, window, terms)
         if priced.slice.closes:
             self._open = None
-            yield _idle(window, priced.slice) if window.is_idle else self._close(window, priced)
+            yield _empty(window, priced.slice) if window.is_empty else self._close(window, priced)
 
     def _place(self, bid: Bid, terms: Terms | None) -> None:
-        book = self._book_of_active(bid.market, bid.agent)
+        accounts = self._accounts_of_active(bid.market, bid.agent)
         key = bid_key(bid.market, bid.agent, bid.event_id)
-        bid.reason = judge_sender(terms, self.books.seen, bid, key)
+        bid.reason = check_sender(terms, self.accounts.dedupe, bid, key)
         if bid.reason is None:
             assert terms is not None
-            admit_bid(terms, book, key, bid)
+            admit_bid(terms, accounts, key, bid)
 
     def _apply(self, event: Event, window: OpenWindow, terms: Terms | None) -> None:
         match event.command:
             case BidWithdrawn() as command:
-                book = self._book_of_active(event.market, event.sender)
-                reason = self._judge(event, command, terms) or withdraw(book, event, command)
+                accounts = self._accounts_of_active(event.market, event.sender)
+                reason = self._check(event, command, terms) or withdraw(accounts, event, command)
                 window.commands.append(_row(event, command, reason))
             case CreditsTransferred() as command:
-                book = self._book_of_active(event.market, event.sender)
-                reason = self._judge(event, command, terms) or transfer(book, event, command)
+                accounts = self._accounts_of_active(event.market, event.sender)
+                reason = self._check(event, command, terms) or transfer(accounts, event, command)
                 moved = (command.amount_micros, command.to_agent_id)
                 window.commands.append(_row(event, command, reason, *moved))
-            case Judged(command, reason):
+            case ReviewedCommand(command, reason):
                 window.commands.append(self._record(event, command, reason))
             case Malformed() as letter:
                 window.dead_letters.append(_dead_letter(event, letter))
             case command:
                 raise AssertionError(f"join_prices left {command!r} unjudged")
 
-    def _judge(
+    def _check(
         self, event: Event, command: BidWithdrawn | CreditsTransferred, terms: Terms | None
     ) -> RejectionReason | None:
         key = bid_key(event.market, event.sender, command.event_id.lower())
-        return judge_sender(terms, self.books.seen, event, key)
+        return check_sender(terms, self.accounts.dedupe, event, key)
 
     def _record(
         self, event: Event, command: OperatorCommand, reason: RejectionReason | None
@@ -116,32 +116,34 @@ class Allocate:
             return _row(event, command, reason)
         agent, amount = command.agent_id, command.amount_micros
         if reason is None:
-            self._book(event.market).move(debit=TREASURY, credit=agent, amount_micros=amount)
+            self._accounts(event.market).move(debit=TREASURY, credit=agent, amount_micros=amount)
         return _row(event, command, reason, amount, agent)
 
-    def _book(self, market: str) -> MarketBook:
-        book = self.books.markets.get(market)
-        if book is None:
-            book = self.books.markets[market] = MarketBook()
-        return book
+    def _accounts(self, market: str) -> MarketAccounts:
+        accounts = self.accounts.markets.get(market)
+        if accounts is None:
+            accounts = self.accounts.markets[market] = MarketAccounts()
+        return accounts
 
-    def _book_of_active(self, market: str, agent: str) -> MarketBook:
+    def _accounts_of_active(self, market: str, agent: str) -> MarketAccounts:
         """The book that an agent's command is judged by; a market nobody opened keeps none."""
-        book = self.books.markets.get(market) or MarketBook()
-        if agent in book.accounts:
-            book.active.add(agent)
-        return book
+        accounts = self.accounts.markets.get(market) or MarketAccounts()
+        if agent in accounts.by_agent:
+            accounts.active.add(agent)
+        return accounts
 
     def _close(self, window: OpenWindow, priced: PricedSlice) -> Settlement:
         closing = priced.slice
         prices: list[PriceRow] = []
         balances: list[BalanceRow] = []
         for market in sorted(priced.terms):
-            book = self._book(market)
-            prices += settle_market(market, priced.terms[market], book, window_id=closing.window_id)
-            balances += balances_of(market, book)
-        prev_digest = self.books.digest
-        self.books.digest = digest_of(
+            accounts = self._accounts(market)
+            prices += settle_market(
+                market, priced.terms[market], accounts, window_id=closing.window_id
+            )
+            balances += balances_of(market, accounts)
+        prev_digest = self.accounts.digest
+        self.accounts.digest = digest_of(
             prev_digest,
             window_id=closing.window_id,
             bids=window.bids,
@@ -157,7 +159,7 @@ class Allocate:
             next_seq=closing.next_seq,
             stream_time_ns=closing.stream_time_ns,
             prev_digest=prev_digest,
-            digest=self.books.digest,
+            digest=self.accounts.digest,
             bids=window.bids,
             commands=window.commands,
             dead_letters=window.dead_letters,
@@ -167,8 +169,8 @@ class Allocate:
         )
 
 
-def _idle(window: OpenWindow, closing: EventSlice) -> IdleWindow:
-    return IdleWindow(
+def _empty(window: OpenWindow, closing: EventSlice) -> EmptyWindow:
+    return EmptyWindow(
         shard=closing.shard,
         window_id=closing.window_id,
         first_seq=window.first_seq,

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 import walras_schemas as registry
 from state.accounts import Bid
-from state.log import BidPlaced, Event, EventSlice, Malformed, WindowSlice, storable
+from state.log import BidPlaced, Event, EventSlice, Malformed, WindowSlice, escape_for_storage
 from walras_schemas import (
     BATCH_MAX,
     EVENT_ID_PATTERN,
@@ -32,12 +32,12 @@ from walras_schemas.names import is_name
 from walras_schemas.subjects import Subject
 
 
-class _NoBid(msgspec.Struct, tag_field="type", tag=""):
+class _OtherCommand(msgspec.Struct, tag_field="type", tag=""):
     """Stands beside a bid, as the decoder lets the type of a struct that stands alone be absent."""
 
 
-_one_bid = msgspec.json.Decoder(BidPlaced | _NoBid)
-_many_bids = msgspec.json.Decoder(list[BidPlaced | _NoBid])
+_one_bid = msgspec.json.Decoder(BidPlaced | _OtherCommand)
+_many_bids = msgspec.json.Decoder(list[BidPlaced | _OtherCommand])
 _any_command: TypeAdapter[registry.Command] = TypeAdapter(registry.Command)
 _parse_subject = lru_cache(maxsize=1 << 17)(subjects.parse)
 _is_name = lru_cache(maxsize=1 << 12)(is_name)
@@ -51,7 +51,7 @@ def decode(raw: WindowSlice) -> EventSlice:
     for seq, (time_ns, subject, payload) in enumerate(columns, raw.first_seq):
         parsed = _parse_subject(subject)
         if parsed is None:
-            letter = Malformed(storable(subject), "no such subject", payload)
+            letter = Malformed(escape_for_storage(subject), "no such subject", payload)
             events.append(_dead(seq, 0, time_ns, letter))
         elif parsed.kind == "bid" and (bids := _bids(payload)):
             for ord_, placed in enumerate(bids):
@@ -130,14 +130,14 @@ def _bids(payload: bytes) -> list[BidPlaced] | None:
         return None
     bids, quotation_marks = [], 0
     for bid in found:
-        if type(bid) is not BidPlaced or not _is_sure(bid):
+        if type(bid) is not BidPlaced or not _is_certain(bid):
             return None
         bids.append(bid)
         quotation_marks += _quotation_marks(bid)
     return bids if payload.count(b'"') == quotation_marks else None
 
 
-def _is_sure(bid: BidPlaced) -> bool:
+def _is_certain(bid: BidPlaced) -> bool:
     if _is_event_id(bid.event_id) is None or registry.bid_form_error(bid) is not None:
         return False
     return _is_name(bid.resource or "") if bid.bundle is None else all(map(_is_name, bid.bundle))

@@ -9,23 +9,23 @@ judged here, where their state lives.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from operators.admit import judge_operator
-from state.log import Event, EventSlice, Judged, OperatorCommand, PricedSlice
-from state.market import Board, Terms, terms_of
+from operators.admit import check_operator
+from state.log import Event, EventSlice, OperatorCommand, PricedSlice, ReviewedCommand
+from state.market import Listings, Terms, terms_of
 
 
 @dataclass(slots=True)
 class JoinPrices:
     """The step: remembers the latest listings, and the terms that the open window began with."""
 
-    board: Board
+    listings: Listings
     _open: int | None = None
     _terms: Mapping[str, Terms] = field(default_factory=dict)
     _changed: set[str] = field(init=False)
     """Markets whose listing is newer than their terms in force."""
 
     def __post_init__(self) -> None:
-        self._changed = set(self.board.listings)
+        self._changed = set(self.listings.by_market)
 
     def __call__(self, decoded: EventSlice) -> Iterator[PricedSlice]:
         """Attach the terms in force, and on the closing slice the listings that changed."""
@@ -34,26 +34,26 @@ class JoinPrices:
             self._put_in_force()
         for at, event in enumerate(decoded.events):
             if type(event) is Event and isinstance(event.command, OperatorCommand):
-                decoded.events[at] = self._judge(event, event.command)
+                decoded.events[at] = self._check(event, event.command)
         changed = sorted(self._changed) if decoded.closes else ()
         yield PricedSlice(
             slice=decoded,
             terms=self._terms,
-            listings=tuple(self.board.listings[market] for market in changed),
+            listings=tuple(self.listings.by_market[market] for market in changed),
         )
 
     def _put_in_force(self) -> None:
-        fresh = {market: terms_of(self.board.listings[market]) for market in self._changed}
+        fresh = {market: terms_of(self.listings.by_market[market]) for market in self._changed}
         self._terms = {**self._terms, **fresh}
         self._changed.clear()
 
-    def _judge(self, event: Event, command: OperatorCommand) -> Event:
+    def _check(self, event: Event, command: OperatorCommand) -> Event:
         assert self._open is not None
-        before = self.board.listings.get(event.market)
-        reason = judge_operator(self.board, event, command, window_id=self._open)
-        after = self.board.listings.get(event.market)
+        before = self.listings.by_market.get(event.market)
+        reason = check_operator(self.listings, event, command, window_id=self._open)
+        after = self.listings.by_market.get(event.market)
         if after is not before:
             self._changed.add(event.market)
         if after is not None and event.market not in self._terms:
             self._terms = {**self._terms, event.market: terms_of(after)}
-        return event._replace(command=Judged(command, reason))
+        return event._replace(command=ReviewedCommand(command, reason))

@@ -28,7 +28,7 @@ PriceMicros = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
 Share = Annotated[int, msgspec.Meta(ge=1, le=PPM)]
 
 
-class Seen(NamedTuple):
+class Observation(NamedTuple):
     """One resource in one window that has closed: prices in micros a unit, quantities in units."""
 
     window_id: int
@@ -39,11 +39,11 @@ class Seen(NamedTuple):
     sold: int
 
 
-Follow = Callable[[Seen], int | None]
+PriceTracker = Callable[[Observation], int | None]
 """Takes in the next window; the price to quote after it, or None for no quote."""
 
 
-class Choice(
+class PricingRule(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
@@ -65,26 +65,26 @@ class Choice(
         """From how many of the latest windows with sales the living state is rebuilt."""
         return 0
 
-    def start(self, past: Iterable[Seen]) -> Follow:
+    def start(self, past: Iterable[Observation]) -> PriceTracker:
         """The living state after `past`, which is in order.
 
         It holds the resource's latest window, and of those with sales `remembered_sales`.
         """
-        follow = self._start()
+        track = self._start()
 
-        def bounded(seen: Seen) -> int | None:
-            price = follow(seen)
+        def bounded(window: Observation) -> int | None:
+            price = track(window)
             return None if price is None else min(max(price, self.min_micros), self.max_micros)
 
-        for seen in past:
-            follow(seen)
+        for window in past:
+            track(window)
         return bounded
 
-    def _start(self) -> Follow:
+    def _start(self) -> PriceTracker:
         raise NotImplementedError
 
 
-class Vwap(Choice, frozen=True, kw_only=True):
+class Vwap(PricingRule, frozen=True, kw_only=True):
     """The volume-weighted average price of the last windows that sold something.
 
     A window without sales carries the last price. Source: S. Berkowitz, D. Logue, E. Noser, The
@@ -97,7 +97,7 @@ class Vwap(Choice, frozen=True, kw_only=True):
     def remembered_sales(self) -> int:
         return self.windows
 
-    def _start(self) -> Follow:
+    def _start(self) -> PriceTracker:
         sales: deque[tuple[int, int]] = deque()
         paid = units = 0
 
@@ -112,7 +112,7 @@ class Vwap(Choice, frozen=True, kw_only=True):
         return _after_sales(add)
 
 
-class Ewma(Choice, frozen=True, kw_only=True):
+class Ewma(PricingRule, frozen=True, kw_only=True):
     """The exponentially weighted average of clearing prices: each weighs 2^(-age / half-life).
 
     Ages count windows that sold something: one without sales carries the last price. Weights have
@@ -127,7 +127,7 @@ class Ewma(Choice, frozen=True, kw_only=True):
     def remembered_sales(self) -> int:
         return self.half_life_windows * HALF_LIVES_REMEMBERED
 
-    def _start(self) -> Follow:
+    def _start(self) -> PriceTracker:
         weights, totals = decaying_weights(self.half_life_windows)
         newest_first: deque[int] = deque(maxlen=self.remembered_sales)
 
@@ -138,7 +138,7 @@ class Ewma(Choice, frozen=True, kw_only=True):
         return _after_sales(add)
 
 
-class Eip1559(Choice, frozen=True, kw_only=True):
+class Eip1559(PricingRule, frozen=True, kw_only=True):
     """The base fee of Ethereum: up or down by at most an eighth with utilisation against a target.
 
     It moves from the price in force in the window by the share of the supply that was sold, and
@@ -149,37 +149,37 @@ class Eip1559(Choice, frozen=True, kw_only=True):
 
     target_ppm: Share = 800_000
 
-    def _start(self) -> Follow:
+    def _start(self) -> PriceTracker:
         last_window = -1
 
-        def follow(seen: Seen) -> int | None:
+        def track(window: Observation) -> int | None:
             nonlocal last_window
-            one_after_the_other = seen.window_id == last_window + 1
-            last_window = seen.window_id
-            if one_after_the_other and seen.window_id % 2:
+            one_after_the_other = window.window_id == last_window + 1
+            last_window = window.window_id
+            if one_after_the_other and window.window_id % 2:
                 return None
-            if not seen.supply:
-                return seen.reference_micros
-            target = max(seen.supply * self.target_ppm // PPM, 1)
-            return next_base_fee(seen.reference_micros, used=seen.sold, target=target)
+            if not window.supply:
+                return window.reference_micros
+            target = max(window.supply * self.target_ppm // PPM, 1)
+            return next_base_fee(window.reference_micros, used=window.sold, target=target)
 
-        return follow
+        return track
 
 
-class Fixed(Choice, frozen=True, kw_only=True):
+class Fixed(PricingRule, frozen=True, kw_only=True):
     """Always the same price: the operator's word is its source."""
 
     price_micros: PriceMicros
 
-    def _start(self) -> Follow:
-        return lambda _seen: self.price_micros
+    def _start(self) -> PriceTracker:
+        return lambda _window: self.price_micros
 
 
 Controller = Vwap | Ewma | Eip1559 | Fixed
 """In a file and in the ledger it names itself: `{"controller": "vwap", "windows": 20}`."""
 
 
-def usual_controller(*, reserve_ratio_ppm: int) -> Controller:
+def default_rule(*, reserve_ratio_ppm: int) -> Controller:
     """What prices a resource for which the operator chose nothing (docs/pricing.md says why)."""
     return Eip1559() if reserve_ratio_ppm else Vwap()
 
@@ -192,20 +192,20 @@ def next_base_fee(fee_micros: int, *, used: int, target: int) -> int:
     return fee_micros + max(change, 1) if used > target else fee_micros - change
 
 
-def _after_sales(add: Callable[[int, int], tuple[int, int]]) -> Follow:
-    """Follow the average that `add` gives, as a numerator and a denominator, with each sale.
+def _after_sales(add: Callable[[int, int], tuple[int, int]]) -> PriceTracker:
+    """PriceTracker the average that `add` gives, as a numerator and a denominator, with each sale.
 
     A window without sales carries it; before the first sale the price in force stays.
     """
     average: int | None = None
 
-    def follow(seen: Seen) -> int:
+    def track(window: Observation) -> int:
         nonlocal average
-        if seen.clearing_micros is not None:
-            average = nearest(*add(seen.clearing_micros, seen.sold))
-        return seen.reference_micros if average is None else average
+        if window.clearing_micros is not None:
+            average = nearest(*add(window.clearing_micros, window.sold))
+        return window.reference_micros if average is None else average
 
-    return follow
+    return track
 
 
 def nearest(numerator: int, denominator: int) -> int:

@@ -13,8 +13,8 @@ from hashlib import sha256
 
 import msgspec
 
-from operators.pricing_rules import Controller, Follow, Seen
-from state.window import Announcement
+from operators.pricing_rules import Controller, Observation, PriceTracker
+from state.window import OutboundMessage
 from walras_schemas import MarketWindow, ResourcePrice, subjects
 
 Plan = Mapping[str, Controller]
@@ -23,7 +23,7 @@ Plan = Mapping[str, Controller]
 PlanOf = Callable[[str], Plan]
 """The plan of a market as it stands now."""
 
-PastOf = Callable[[str, Plan, int], Mapping[str, Iterable[Seen]]]
+PastOf = Callable[[str, Plan, int], Mapping[str, Iterable[Observation]]]
 """What the controllers of a market's plan remember of the windows before one."""
 
 QuotedOf = Callable[[MarketWindow], Mapping[str, str]]
@@ -33,52 +33,52 @@ _json = msgspec.json.Encoder()
 
 
 @dataclass(slots=True)
-class Quote:
+class QuotePrices:
     """The step of one market: remembers what its controllers have seen."""
 
     plan_of: PlanOf
     past_of: PastOf
     quoted_of: QuotedOf
     _plan: Plan = field(default_factory=dict)
-    _follow: Mapping[str, Follow] = field(default_factory=dict)
+    _trackers: Mapping[str, PriceTracker] = field(default_factory=dict)
     _last: tuple[int, int] = (-1, 0)
-    """The last window and part that was heeded."""
+    """The last window and part that was quoted."""
     _quoted: dict[str, str] = field(default_factory=dict)
     """The latest quote in the log when a resource was first met; "" for none."""
 
-    def __call__(self, window: MarketWindow) -> Iterator[Announcement]:
-        """Yield the quotes after a window; one that was told before is passed over."""
+    def __call__(self, window: MarketWindow) -> Iterator[OutboundMessage]:
+        """Yield the quotes after a window; one that was quoted before is skipped."""
         if (window.window_id, window.part) <= self._last:
             return
         self._last = (window.window_id, window.part)
-        self._heed_log(window)
-        self._heed_plan(window)
-        in_demand = any(seen.demanded for seen in window.prices)
-        for seen in window.prices:
-            follow = self._follow.get(seen.resource)
-            price = follow(_seen(window, seen)) if follow else None
-            if price and (in_demand or seen.stale or price != seen.reference_micros):
-                told = quote(window, seen.resource, price)
-                if told.msg_id > self._quoted[seen.resource]:
-                    yield told
+        self._load_last_quotes(window)
+        self._reload_plan(window)
+        in_demand = any(row.demanded for row in window.prices)
+        for row in window.prices:
+            track = self._trackers.get(row.resource)
+            price = track(_observation(window, row)) if track else None
+            if price and (in_demand or row.stale or price != row.reference_micros):
+                command = quote(window, row.resource, price)
+                if command.msg_id > self._quoted[row.resource]:
+                    yield command
 
-    def _heed_log(self, window: MarketWindow) -> None:
-        """Learn what was quoted before this start, be it by another choice of controllers."""
-        if any(seen.resource not in self._quoted for seen in window.prices):
-            none = dict.fromkeys((seen.resource for seen in window.prices), "")
+    def _load_last_quotes(self, window: MarketWindow) -> None:
+        """Learn what was quoted before this start, also by other pricing rules."""
+        if any(row.resource not in self._quoted for row in window.prices):
+            none = dict.fromkeys((row.resource for row in window.prices), "")
             self._quoted = none | dict(self.quoted_of(window)) | self._quoted
 
-    def _heed_plan(self, window: MarketWindow) -> None:
+    def _reload_plan(self, window: MarketWindow) -> None:
         """Start the controllers anew when the operator has chosen others."""
         plan = self.plan_of(window.market)
         if plan != self._plan:
             past = self.past_of(window.market, plan, window.window_id)
-            self._follow = {name: plan[name].start(past.get(name, ())) for name in plan}
+            self._trackers = {name: plan[name].start(past.get(name, ())) for name in plan}
             self._plan = plan
 
 
-def _seen(window: MarketWindow, price: ResourcePrice) -> Seen:
-    return Seen(
+def _observation(window: MarketWindow, price: ResourcePrice) -> Observation:
+    return Observation(
         window_id=window.window_id,
         reference_micros=price.reference_micros,
         clearing_micros=price.clearing_micros,
@@ -87,11 +87,11 @@ def _seen(window: MarketWindow, price: ResourcePrice) -> Seen:
     )
 
 
-def quote(window: MarketWindow, resource: str, price_micros: int) -> Announcement:
-    """The command that quotes a price, told from a window."""
+def quote(window: MarketWindow, resource: str, price_micros: int) -> OutboundMessage:
+    """The command that quotes a price, derived from a window."""
     event_id = quote_id(window, resource)
     command = {"type": "price_quoted", "event_id": event_id, "price_micros": price_micros}
-    return Announcement(
+    return OutboundMessage(
         subject=subjects.price(window.market, resource),
         msg_id=event_id,
         payload=_json.encode(command),

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from state.accounts import Bid
-from state.window import Announcement, CommandRow, PriceRow, Settlement
+from state.window import CommandRow, OutboundMessage, PriceRow, Settlement
 from walras_schemas import TREASURY, BidStatus, CommandStatus, RejectionReason, subjects
 
 PART_MAX_BYTES: Final = 1 << 19
@@ -26,7 +26,7 @@ _json = msgspec.json.Encoder()
 _result_subject = lru_cache(maxsize=1 << 17)(subjects.result)
 
 
-def announce(settlement: Settlement, *, window_ms: int) -> list[Announcement]:
+def result_messages(settlement: Settlement, *, window_ms: int) -> list[OutboundMessage]:
     """All results of a window: the agents' first, then the markets' prices and the digest."""
     return [*_agents(settlement), *_markets(settlement, window_ms)]
 
@@ -68,7 +68,7 @@ class _MarketWindow(msgspec.Struct, gc=False, kw_only=True, tag_field="type", ta
     prices: Sequence[object]
 
 
-def _agents(settlement: Settlement) -> Iterator[Announcement]:
+def _agents(settlement: Settlement) -> Iterator[OutboundMessage]:
     shard, window_id = settlement.shard, settlement.window_id
     balances = {(row.market, row.agent): row.balance_micros for row in settlement.balances}
     for (market, agent), listed in _outcomes(settlement).items():
@@ -97,7 +97,7 @@ def _outcomes(settlement: Settlement) -> dict[tuple[str, str], list[_Outcome]]:
     return outcomes
 
 
-def _markets(settlement: Settlement, window_ms: int) -> Iterator[Announcement]:
+def _markets(settlement: Settlement, window_ms: int) -> Iterator[OutboundMessage]:
     by_market: dict[str, list[dict[str, object]]] = {}
     for row in settlement.prices:
         by_market.setdefault(row.market, []).append(_price(row))
@@ -116,16 +116,16 @@ def _markets(settlement: Settlement, window_ms: int) -> Iterator[Announcement]:
 
 def _in_parts(
     subject: str, msg_id: str, told: _AgentResult | _MarketWindow, field: str
-) -> Iterator[Announcement]:
+) -> Iterator[OutboundMessage]:
     """The message, with the list in this field of it in as many parts as its size asks for."""
     whole = _json.encode(told)
     if len(whole) <= PART_MAX_BYTES:
-        yield Announcement(subject, f"{msg_id}:1", whole)
+        yield OutboundMessage(subject, f"{msg_id}:1", whole)
         return
     parts = list(_parts(map(_json.encode, getattr(told, field))))
     for number, part in enumerate(parts, 1):
         of_many = replace(told, part=number, parts=len(parts), **{field: part})
-        yield Announcement(subject, f"{msg_id}:{number}", _json.encode(of_many))
+        yield OutboundMessage(subject, f"{msg_id}:{number}", _json.encode(of_many))
 
 
 def _parts(encoded: Iterable[bytes]) -> Iterator[list[msgspec.Raw]]:

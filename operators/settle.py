@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from operators.clear import Clearing, clear, round_half_up
-from state.accounts import Bid, MarketBook
+from state.accounts import Bid, MarketAccounts
 from state.market import Terms
 from state.window import BalanceRow, CommandRow, DeadLetter, PriceRow
 from walras_schemas import HOUSE, BidStatus
@@ -21,14 +21,16 @@ from walras_schemas import HOUSE, BidStatus
 _json = msgspec.json.Encoder()
 
 
-def settle_market(market: str, terms: Terms, book: MarketBook, *, window_id: int) -> list[PriceRow]:
+def settle_market(
+    market: str, terms: Terms, accounts: MarketAccounts, *, window_id: int
+) -> list[PriceRow]:
     """Clear a market's open bids, move the payments, end the holds; its prices by resource name."""
-    bids = list(book.open_bids.values())
+    bids = list(accounts.open_bids.values())
     clearing = clear(terms, bids)
-    _conclude(bids, book)
+    _conclude(bids, accounts)
     demanded = _demanded(bids)
     clearing_micros = _clearing_prices(terms, clearing, bids)
-    book.open_bids.clear()
+    accounts.open_bids.clear()
     return [
         PriceRow(
             market=market,
@@ -44,10 +46,10 @@ def settle_market(market: str, terms: Terms, book: MarketBook, *, window_id: int
     ]
 
 
-def _conclude(bids: Sequence[Bid], book: MarketBook) -> None:
+def _conclude(bids: Sequence[Bid], accounts: MarketAccounts) -> None:
     """End all holds, give winners their status, and move what each agent pays for all of its."""
     for agent in {bid.agent for bid in bids}:
-        book.accounts[agent].held_micros = 0
+        accounts.by_agent[agent].held_micros = 0
     payments: dict[str, int] = {}
     for bid in bids:
         if bid.won:
@@ -57,7 +59,7 @@ def _conclude(bids: Sequence[Bid], book: MarketBook) -> None:
             payments[bid.agent] = payments.get(bid.agent, 0) + paid
     for agent, micros in payments.items():
         if micros:
-            book.move(debit=agent, credit=HOUSE, amount_micros=micros)
+            accounts.move(debit=agent, credit=HOUSE, amount_micros=micros)
 
 
 def _demanded(bids: Iterable[Bid]) -> dict[str, int]:
@@ -98,13 +100,15 @@ def _paid_for(terms: Terms, bids: Iterable[Bid]) -> Mapping[str, Fraction]:
     return paid
 
 
-def balances_of(market: str, book: MarketBook) -> list[BalanceRow]:
+def balances_of(market: str, accounts: MarketAccounts) -> list[BalanceRow]:
     """The accounts that were active in the window, by name; forgets that they were."""
     rows = [
-        BalanceRow(market=market, agent=agent, balance_micros=book.accounts[agent].balance_micros)
-        for agent in sorted(book.active)
+        BalanceRow(
+            market=market, agent=agent, balance_micros=accounts.by_agent[agent].balance_micros
+        )
+        for agent in sorted(accounts.active)
     ]
-    book.active.clear()
+    accounts.active.clear()
     return rows
 
 

@@ -16,7 +16,7 @@ NS_PER_MS = 1_000_000
 
 
 @dataclass(slots=True)
-class CutWindows:
+class WindowAssigner:
     """The step: remembers the stream's time and which window is open.
 
     `stream_time_ns` is t(m) of the last message that was applied; a restart begins at a window's

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from state.dedupe import SeenIds
+from state.dedupe import DedupeIndex
 from walras_schemas import TREASURY, BidStatus, RejectionReason
 
 
@@ -75,10 +75,10 @@ class Bid(msgspec.Struct, gc=False, array_like=True, tag="bid"):
 
 
 @dataclass(slots=True)
-class MarketBook:
+class MarketAccounts:
     """The accounts of one market and the bids that its open window admitted."""
 
-    accounts: dict[str, Account] = field(default_factory=dict)
+    by_agent: dict[str, Account] = field(default_factory=dict)
     """Agents that have ever received credits, and `treasury` and `house` once they moved any."""
     open_bids: dict[str, Bid] = field(default_factory=dict)
     """Admitted bids that were not withdrawn, in (seq, ord) order, by `bid_key`."""
@@ -96,18 +96,18 @@ class MarketBook:
         self.active.update((debit, credit))
 
     def _account(self, owner: str) -> Account:
-        account = self.accounts.get(owner)
+        account = self.by_agent.get(owner)
         if account is None:
-            account = self.accounts[owner] = Account()
+            account = self.by_agent[owner] = Account()
         return account
 
 
 @dataclass(slots=True)
-class Books:
+class ShardAccounts:
     """All that `allocate` remembers of one shard between two windows."""
 
-    markets: dict[str, MarketBook] = field(default_factory=dict)
-    seen: SeenIds = field(default_factory=SeenIds)
+    markets: dict[str, MarketAccounts] = field(default_factory=dict)
+    dedupe: DedupeIndex = field(default_factory=DedupeIndex)
     digest: bytes = bytes(32)
     """Digest of the last window that left a row; zeros before the first."""
 

@@ -18,7 +18,7 @@ AFTER_TIME = 23
 _carried_ms = lru_cache(maxsize=1 << 12)(uuid7_ms)  # many ids of one millisecond come in a row
 
 
-class SeenIds:
+class DedupeIndex:
     """Which sender used which event id in which market, within the dedupe horizon."""
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class SeenIds:
         self._forget_at_ms = 0
         """When the oldest time reaches it, a bucket has become stale."""
 
-    def judge(self, key: str, *, time_ns: int) -> RejectionReason | None:
+    def check(self, key: str, *, time_ns: int) -> RejectionReason | None:
         """Apply rules 3 and 4 to an id and remember it once it got past rule 3.
 
         `key` is a `bid_key`: market, sender and id; `time_ns` is the stream time of its message.

@@ -91,12 +91,12 @@ class Malformed:
     payload: bytes
 
 
-def storable(text: str) -> str:
+def escape_for_storage(text: str) -> str:
     """The text itself but for NUL and halves of pairs, which no ledger can hold: their escapes."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
-class Judged(msgspec.Struct, frozen=True):
+class ReviewedCommand(msgspec.Struct, frozen=True):
     """An operator's command with its outcome; `reason` is None when it was applied."""
 
     command: "OperatorCommand"
@@ -121,7 +121,7 @@ class Event(NamedTuple):
     """The agent, or `treasury` for an operator's command."""
     resource: str | None
     """The resource that the subject names (price quotes only)."""
-    command: AgentCommand | OperatorCommand | Judged | Malformed
+    command: AgentCommand | OperatorCommand | ReviewedCommand | Malformed
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ holds.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from state.dedupe import SeenIds
+from state.dedupe import DedupeIndex
 
 PPM = 1_000_000
 
@@ -94,8 +94,8 @@ def _resource_terms(
 
 
 @dataclass(slots=True)
-class Board:
+class Listings:
     """All that `join_prices` remembers of one shard between two windows."""
 
-    listings: dict[str, Listing] = field(default_factory=dict)
-    seen: SeenIds = field(default_factory=SeenIds)
+    by_market: dict[str, Listing] = field(default_factory=dict)
+    dedupe: DedupeIndex = field(default_factory=DedupeIndex)

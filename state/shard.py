@@ -7,8 +7,8 @@ it gives the same rows as if nothing had stopped.
 from dataclasses import dataclass, field
 from typing import NewType
 
-from state.accounts import Books
-from state.market import Board
+from state.accounts import ShardAccounts
+from state.market import Listings
 
 Token = NewType("Token", int)
 """The fencing token: a commit with any other than the ledger's own is refused."""
@@ -39,5 +39,5 @@ class ShardState:
     shard: int
     token: Token
     position: Position = field(default_factory=Position)
-    board: Board = field(default_factory=Board)
-    books: Books = field(default_factory=Books)
+    listings: Listings = field(default_factory=Listings)
+    accounts: ShardAccounts = field(default_factory=ShardAccounts)

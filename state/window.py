@@ -94,7 +94,7 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class IdleWindow:
+class EmptyWindow:
     """A window that saw nothing but ticks: no row, only the position moves past it."""
 
     shard: int
@@ -105,10 +105,10 @@ class IdleWindow:
     stream_time_ns: int
 
 
-ClosedWindow = Settlement | IdleWindow
+ClosedWindow = Settlement | EmptyWindow
 
 
-class Announcement(msgspec.Struct, frozen=True, gc=False):
+class OutboundMessage(msgspec.Struct, frozen=True, gc=False):
     """One result on its way out: the same window always gives the same messages and ids."""
 
     subject: str

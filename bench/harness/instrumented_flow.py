@@ -21,7 +21,7 @@ from flows.allocation import build
 from flows.runtime.engine import run_flow
 from flows.runtime.supervisor import Servers, claim_all
 from operators.keyed import BatchSink, BuildStep, Step
-from operators.results import announce
+from operators.results import result_messages
 from state.shard import ShardState, StreamIdentity
 from state.window import ClosedWindow, Settlement
 from walras_schemas import BidStatus
@@ -141,7 +141,7 @@ def run(
                 publisher,
                 identities=claimed.identities,
                 window_ms=window_ms,
-                announce=partial(announce, window_ms=window_ms),
+                announce=partial(result_messages, window_ms=window_ms),
                 mark_published=ledger.mark_published,
             ),
             output=BatchSink(course.add),

@@ -18,9 +18,9 @@ from statistics import NormalDist, fmean, pstdev
 from typing import Final
 
 from operators.admit import admit_bid
-from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Seen, Vwap
+from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Observation, Vwap
 from operators.settle import settle_market
-from state.accounts import Account, Bid, MarketBook
+from state.accounts import Account, Bid, MarketAccounts
 from state.market import PPM, ListedResource, Listing, Quote, Terms, terms_of
 from state.window import PriceRow
 from walras_schemas import BidStatus
@@ -118,14 +118,14 @@ def simulate(scenario: Scenario, setting: Setting) -> Run:
     """Let a controller price the market of a scenario."""
     dice = random.Random(SEED)
     follow = setting.controller.start(())
-    book = MarketBook(accounts={"a": Account(balance_micros=10**30)})
+    accounts = MarketAccounts(by_agent={"a": Account(balance_micros=10**30)})
     in_force: deque[int] = deque([INITIAL_MICROS] * DELAY)
     rows: list[PriceRow] = []
     balanced: list[float] = []
     for window in range(scenario.windows):
         worth = INITIAL_MICROS * scenario.worth(window, dice)
         bids = _bids(worth, scenario.spread, dice)
-        row = _cleared(_terms(in_force.popleft(), setting.ratio_ppm), book, bids)
+        row = _cleared(_terms(in_force.popleft(), setting.ratio_ppm), accounts, bids)
         rows.append(row)
         balanced.append(worth * _balance(scenario.spread))
         in_force.append(follow(_seen(window, row)) or in_force[-1])
@@ -149,15 +149,15 @@ def _bid(seq: int, quantity: int, price_micros: int) -> Bid:
     return Bid(seq, 0, 0, "m", "a", str(seq), "r", quantity, price_micros, 1, None, BidStatus.LOST)
 
 
-def _cleared(terms: Terms, book: MarketBook, bids: Iterable[Bid]) -> PriceRow:
+def _cleared(terms: Terms, accounts: MarketAccounts, bids: Iterable[Bid]) -> PriceRow:
     for bid in bids:
-        admit_bid(terms, book, bid.event_id, bid)
-    (row,) = settle_market("m", terms, book, window_id=0)
+        admit_bid(terms, accounts, bid.event_id, bid)
+    (row,) = settle_market("m", terms, accounts, window_id=0)
     return row
 
 
-def _seen(window: int, row: PriceRow) -> Seen:
-    return Seen(window, row.reference_micros, row.clearing_micros, row.supply, row.sold)
+def _seen(window: int, row: PriceRow) -> Observation:
+    return Observation(window, row.reference_micros, row.clearing_micros, row.supply, row.sold)
 
 
 def _balance(spread: float) -> float:

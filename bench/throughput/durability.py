@@ -26,7 +26,7 @@ from connectors.embedded.nats_server import CONFIG, HOST, STOP_DEADLINE_S, execu
 from connectors.nats.connection import connected
 from connectors.nats.publisher import BATCH_MAX, Outbox
 from connectors.nats.topology import ensure_streams
-from state.window import Announcement
+from state.window import OutboundMessage
 from walras_schemas import subjects
 
 INTERVALS: Final = ("always", "1s", "2m")
@@ -71,7 +71,7 @@ async def in_flight(outbox: Outbox) -> int:
 
 async def atomic_batch(outbox: Outbox) -> int:
     """A thousand bids that enter the log together, with one acknowledgement."""
-    messages = [Announcement(SUBJECT, str(next(_ids)), BID) for _ in range(BATCH_MAX)]
+    messages = [OutboundMessage(SUBJECT, str(next(_ids)), BID) for _ in range(BATCH_MAX)]
     await (await outbox.post_batch(messages))
     return BATCH_MAX
 

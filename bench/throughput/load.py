@@ -16,7 +16,7 @@ from connectors.nats.commands import commands
 from connectors.nats.publisher import BATCH_MAX, Outbox
 from connectors.nats.subjects import shard_of
 from state.errors import WalrasError
-from state.window import Announcement
+from state.window import OutboundMessage
 from walras_schemas import BATCH_MAX as COMMANDS_MAX
 from walras_schemas import subjects
 
@@ -108,9 +108,9 @@ async def next_window(window_ms: int) -> int:
     return begins_ms + window_ms
 
 
-def _batches(messages: Iterator[Message], size: int) -> Iterator[list[Announcement]]:
+def _batches(messages: Iterator[Message], size: int) -> Iterator[list[OutboundMessage]]:
     while chunk := list(islice(messages, size)):
-        yield [Announcement(each.subject, each.msg_id, each.payload) for each in chunk]
+        yield [OutboundMessage(each.subject, each.msg_id, each.payload) for each in chunk]
 
 
 async def _tick(outbox: Outbox, shard: int, occasion: str) -> int:

@@ -25,10 +25,10 @@ from flows.runtime.supervisor import Servers
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
-from operators.results import announce
-from operators.windows import CutWindows
+from operators.results import result_messages
+from operators.windows import WindowAssigner
 from state.log import EventSlice, RawBatch, WindowSlice
-from state.window import Announcement, ClosedWindow, Settlement
+from state.window import ClosedWindow, OutboundMessage, Settlement
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ def work(servers: Servers, *, window_ms: int, last_seq: int) -> Mapping[str, Alo
     closed = stages.time("allocate", lambda: _allocate(claimed, decoded))
     windows = [window for window in closed if isinstance(window, Settlement)]
     stages.time("commit", lambda: _commit(claimed, closed))
-    tell = partial(announce, window_ms=window_ms)
+    tell = partial(result_messages, window_ms=window_ms)
     announced = stages.time("announce", lambda: [tell(window) for window in windows])
     stages.time("publish", lambda: _tell(servers.nats_url, windows, announced))
     return stages.alone(commands=sum(len(each.bids) for each in windows))
@@ -119,13 +119,13 @@ def _read_all(partition: ShardPartition, batches: list[RawBatch]) -> None:
 
 
 def _cut(claimed: Claimed, batches: list[RawBatch]) -> list[WindowSlice]:
-    cut = CutWindows(claimed.window_ms, claimed.shards[SHARD].position.stream_time_ns)
+    cut = WindowAssigner(claimed.window_ms, claimed.shards[SHARD].position.stream_time_ns)
     return [each for batch in batches for each in cut(batch)]
 
 
 def _allocate(claimed: Claimed, slices: list[EventSlice]) -> list[ClosedWindow]:
     shard = claimed.shards[SHARD]
-    join, allocate = JoinPrices(shard.board), Allocate(shard.books)
+    join, allocate = JoinPrices(shard.listings), Allocate(shard.accounts)
     return [closed for each in slices for priced in join(each) for closed in allocate(priced)]
 
 
@@ -137,7 +137,7 @@ def _commit(claimed: Claimed, closed: list[ClosedWindow]) -> None:
     writers.close()
 
 
-def _tell(url: str, windows: list[Settlement], announced: list[list[Announcement]]) -> None:
+def _tell(url: str, windows: list[Settlement], announced: list[list[OutboundMessage]]) -> None:
     with open_publisher(url) as publisher:
         for window, results in zip(windows, announced, strict=True):
             publisher.tell(SHARD, results, of=Mark("ceilings", window.window_id, 0))

@@ -16,7 +16,7 @@ from nats.js.api import Header
 from connectors.nats.jetstream import API_DEADLINE_S
 from connectors.nats.reader import Interrupted
 from connectors.nats.subjects import RESULTS, told_subject
-from state.window import Announcement
+from state.window import OutboundMessage
 
 NOTHING: Final = "404"
 SEQUENCE: Final = "Nats-Sequence"
@@ -37,10 +37,10 @@ class Mark(msgspec.Struct, frozen=True):
             other.part,
         )
 
-    def announced(self, shard: int) -> Announcement:
+    def announced(self, shard: int) -> OutboundMessage:
         """The mark as the last message of its batch."""
         msg_id = f"{shard}:{self.window_id}:told:{self.part}"
-        return Announcement(told_subject(shard), msg_id, msgspec.json.encode(self))
+        return OutboundMessage(told_subject(shard), msg_id, msgspec.json.encode(self))
 
 
 @dataclass(frozen=True, slots=True)

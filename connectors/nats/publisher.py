@@ -20,7 +20,7 @@ from nats.js.api import Header
 from nats.js.errors import APIError
 
 from connectors.nats.connection import Line, connected
-from state.window import Announcement
+from state.window import OutboundMessage
 
 IN_FLIGHT = 1024
 ACK_DEADLINE_S = 5.0
@@ -79,7 +79,7 @@ class Outbox:
         return await self._post(subject, payload, {MSG_ID: msg_id})
 
     async def post_batch(
-        self, messages: Sequence[Announcement], *, after: int | None = None
+        self, messages: Sequence[OutboundMessage], *, after: int | None = None
     ) -> asyncio.Future[Receipt]:
         """Send up to `BATCH_MAX` messages that enter their stream together or not at all.
 
@@ -150,7 +150,7 @@ async def open_outbox(url: str, *, name: str, in_flight: int = IN_FLIGHT) -> Asy
         yield outbox
 
 
-def _frame(message: Announcement, batch_id: str, number: int) -> bytes:
+def _frame(message: OutboundMessage, batch_id: str, number: int) -> bytes:
     """A message of a batch in the words of the NATS protocol; nobody answers it."""
     head = (
         f"NATS/1.0\r\n{BATCH_ID}: {batch_id}\r\n{BATCH_SEQUENCE}: {number}\r\n"

@@ -30,7 +30,7 @@ from connectors.nats.fence import Fence, Mark, read_fence
 from connectors.nats.publisher import BATCH_MAX, Outbox
 from state.errors import ServerUnreachable, WalrasError
 from state.shard import StreamIdentity
-from state.window import Announcement, ClosedWindow, Settlement
+from state.window import ClosedWindow, OutboundMessage, Settlement
 
 KEPT_OUT: Final = {
     10071,  # wrong last sequence: the fence has moved
@@ -38,10 +38,10 @@ KEPT_OUT: Final = {
 }
 """The server's codes for a batch that another sender may have sent already."""
 
-Announce = Callable[[Settlement], Sequence[Announcement]]
+Announce = Callable[[Settlement], Sequence[OutboundMessage]]
 MarkPublished = Callable[[int, int], None]
 PublishStep = Callable[[ClosedWindow], Iterable[ClosedWindow]]
-Unpublished = tuple[Announcement, Exception]
+Unpublished = tuple[OutboundMessage, Exception]
 
 
 class Publisher:
@@ -54,11 +54,11 @@ class Publisher:
         self._sending: set[Future[None]] = set()
         self._closed = False
 
-    def publish(self, messages: Sequence[Announcement]) -> None:
+    def publish(self, messages: Sequence[OutboundMessage]) -> None:
         """Return when the server holds all of them; their ids keep a repetition out for a while."""
         self._wait_for(self._publish(messages))
 
-    def tell(self, shard: int, results: Sequence[Announcement], *, of: Mark) -> None:
+    def tell(self, shard: int, results: Sequence[OutboundMessage], *, of: Mark) -> None:
         """Return when the server holds the results of a window, each once; `of` has no part yet."""
         self._wait_for(self._tell(shard, results, of))
 
@@ -80,11 +80,11 @@ class Publisher:
         finally:
             self._sending.remove(sending)
 
-    async def _tell(self, shard: int, results: Sequence[Announcement], of: Mark) -> None:
+    async def _tell(self, shard: int, results: Sequence[OutboundMessage], of: Mark) -> None:
         for part, batch in enumerate(_batches(results, BATCH_MAX - 1), 1):
             await self._tell_part(shard, batch, Mark(of.ledger, of.window_id, part))
 
-    async def _tell_part(self, shard: int, batch: Sequence[Announcement], mark: Mark) -> None:
+    async def _tell_part(self, shard: int, batch: Sequence[OutboundMessage], mark: Mark) -> None:
         patience = Patience(
             "results cannot be published",
             hint="Check that nats-server runs; they are in the ledger and leave when it is back",
@@ -101,7 +101,7 @@ class Publisher:
                     raise _refused(batch[0], failure) from failure
                 await patience.bear(failure)
 
-    async def _pass_fence(self, shard: int, batch: Sequence[Announcement], mark: Mark) -> None:
+    async def _pass_fence(self, shard: int, batch: Sequence[OutboundMessage], mark: Mark) -> None:
         fence = self._fences.get(shard) or await read_fence(self._line, shard)
         if not fence.lets_nothing_in(mark):
             sending = await self._outbox.post_batch(
@@ -110,7 +110,7 @@ class Publisher:
             fence = Fence((await sending).seq, mark)
         self._fences[shard] = fence
 
-    async def _publish(self, messages: Sequence[Announcement]) -> None:
+    async def _publish(self, messages: Sequence[OutboundMessage]) -> None:
         patience = Patience(
             "messages cannot be published",
             hint="Check that nats-server runs; they leave when it is back",
@@ -124,7 +124,7 @@ class Publisher:
             left = [message for message, _ in failures]
             await patience.bear(failures[0][1])
 
-    async def _attempt(self, messages: Sequence[Announcement]) -> list[Unpublished]:
+    async def _attempt(self, messages: Sequence[OutboundMessage]) -> list[Unpublished]:
         """What was not acknowledged, and why; on a lost line that is all of it."""
         try:
             return await self._line.unless_lost(_send(self._outbox, messages))
@@ -169,16 +169,16 @@ def publish(
     return build
 
 
-def _batches(messages: Sequence[Announcement], size: int) -> Iterator[Sequence[Announcement]]:
+def _batches(messages: Sequence[OutboundMessage], size: int) -> Iterator[Sequence[OutboundMessage]]:
     return (messages[at : at + size] for at in range(0, len(messages), size))
 
 
-async def _send(outbox: Outbox, messages: Sequence[Announcement]) -> list[Unpublished]:
+async def _send(outbox: Outbox, messages: Sequence[OutboundMessage]) -> list[Unpublished]:
     batches = _batches(messages, BATCH_MAX)
     return [failed for batch in batches for failed in await _attempt_batch(outbox, batch)]
 
 
-async def _attempt_batch(outbox: Outbox, batch: Sequence[Announcement]) -> list[Unpublished]:
+async def _attempt_batch(outbox: Outbox, batch: Sequence[OutboundMessage]) -> list[Unpublished]:
     """Publish a batch in one go; one by one when it is refused, as one that is half there is."""
     try:
         await (await outbox.post_batch(batch))
@@ -189,7 +189,7 @@ async def _attempt_batch(outbox: Outbox, batch: Sequence[Announcement]) -> list[
     return []
 
 
-async def _attempt_each(outbox: Outbox, batch: Sequence[Announcement]) -> list[Unpublished]:
+async def _attempt_each(outbox: Outbox, batch: Sequence[OutboundMessage]) -> list[Unpublished]:
     receipts = [await outbox.post(m.subject, m.payload, msg_id=m.msg_id) for m in batch]
     outcomes = await asyncio.gather(*receipts, return_exceptions=True)
     return [
@@ -203,7 +203,7 @@ def _kept_out(failure: Exception) -> bool:
     return isinstance(failure, APIError) and failure.err_code in KEPT_OUT
 
 
-def _refused(message: Announcement, failure: Exception) -> WalrasError:
+def _refused(message: OutboundMessage, failure: Exception) -> WalrasError:
     return WalrasError(
         "NATS refused a result",
         detail=f"{message.subject}: {told(failure)}",

@@ -210,7 +210,7 @@ def _observed(flow: Dataflow, reach: Reach) -> Dataflow:
         reach("close" if closed else "admit")
         return closed
 
-    observers = {"cut_windows": pulled, "join_prices": decoded, "allocate": judged}
+    observers = {"windows": pulled, "join_prices": decoded, "allocate": judged}
     for place, step in enumerate(flow.substeps):
         if observe := observers.get(step.step_name):
             flow.substeps[place] = _with_observer(step, observe)

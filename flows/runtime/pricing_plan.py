@@ -13,7 +13,7 @@ from psycopg import Connection
 
 from connectors.postgres.connection import connect
 from connectors.postgres.reads.pricing import listed_choices, past_windows, replace_choices
-from operators.pricing_rules import Controller, Ewma, Seen, Vwap, usual_controller
+from operators.pricing_rules import Controller, Ewma, Observation, Vwap, default_rule
 from operators.quote import Plan
 from state.errors import SettingsError
 from state.market import PPM
@@ -45,7 +45,7 @@ def save_plan(postgres_dsn: str, market: str, plan: Plan) -> None:
 def read_plan(conn: Connection, market: str) -> Plan:
     """The controller of each resource that the market lists now."""
     return {
-        listed.resource: usual_controller(reserve_ratio_ppm=listed.reserve_ratio_ppm)
+        listed.resource: default_rule(reserve_ratio_ppm=listed.reserve_ratio_ppm)
         if listed.choice is None
         else msgspec.json.decode(listed.choice, type=Controller)
         for listed in listed_choices(conn, market)
@@ -54,11 +54,11 @@ def read_plan(conn: Connection, market: str) -> Plan:
 
 def read_past(
     conn: Connection, market: str, plan: Plan, before_window: int
-) -> dict[str, list[Seen]]:
+) -> dict[str, list[Observation]]:
     """What the controllers of a plan remember of the windows before one."""
     return {
         name: [
-            Seen(*row)
+            Observation(*row)
             for row in past_windows(
                 conn,
                 market,

@@ -26,7 +26,7 @@ from flows.runtime.engine import run_flow
 from flows.runtime.pricing_plan import read_past, read_plan
 from flows.runtime.worker import Servers
 from operators.keyed import BatchSink
-from state.window import Announcement
+from state.window import OutboundMessage
 from walras_schemas import DEDUPE_HORIZON_MS, uuid7_ms
 
 OLDEST_QUOTE_MS: Final = DEDUPE_HORIZON_MS - 10_000
@@ -58,13 +58,13 @@ def run_pricing(servers: Servers, stop: threading.Event) -> None:
         run_flow(flow)
 
 
-def _teller(publisher: Publisher) -> Callable[[Sequence[Announcement]], None]:
+def _teller(publisher: Publisher) -> Callable[[Sequence[OutboundMessage]], None]:
     """Brings quotes into the log, those of a market at once; the ones that are too late stay out.
 
     A price that nobody quoted in time is of no use later: the next window brings another.
     """
 
-    def tell(quotes: Sequence[Announcement]) -> None:
+    def tell(quotes: Sequence[OutboundMessage]) -> None:
         oldest_ms = time.time_ns() // NS_PER_MS - OLDEST_QUOTE_MS
         in_time = [quote for quote in quotes if uuid7_ms(quote.msg_id) >= oldest_ms]
         for _market, of_market in groupby(in_time, key=_market_of):
@@ -73,7 +73,7 @@ def _teller(publisher: Publisher) -> Callable[[Sequence[Announcement]], None]:
     return tell
 
 
-def _market_of(quote: Announcement) -> str:
+def _market_of(quote: OutboundMessage) -> str:
     return quote.subject.split(".")[1]
 
 

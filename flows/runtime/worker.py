@@ -22,7 +22,7 @@ from flows.runtime.failpoints import parts
 from flows.runtime.shutdown import ending
 from flows.runtime.spread import keys_of
 from operators.keyed import BatchSink, BuildStep
-from operators.results import announce
+from operators.results import result_messages
 from state.shard import ShardState, StreamIdentity
 from state.window import ClosedWindow
 
@@ -77,7 +77,7 @@ class Worker:
                 publisher,
                 identities=self.identities,
                 window_ms=self.window_ms,
-                announce=partial(announce, window_ms=self.window_ms),
+                announce=partial(result_messages, window_ms=self.window_ms),
                 mark_published=ledger.mark_published,
             )
             if place.process == 0:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from psycopg import Connection
 
-from state.window import Announcement
+from state.window import OutboundMessage
 
 Key = tuple[int, str, str]
 """Window, market and agent; what a market is told has no agent."""
@@ -54,7 +54,7 @@ class Told:
     _parts: dict[Key, list[Outcome]] = field(default_factory=dict)
     _ids: set[bytes] = field(default_factory=set)
 
-    def add(self, message: Announcement) -> None:
+    def add(self, message: OutboundMessage) -> None:
         """Take one message; the parts of one result come one after the other."""
         self.messages += 1
         short_id = sha256(message.msg_id.encode()).digest()[:16]

@@ -5,7 +5,7 @@ import pytest
 from flows.queries import paging as past_results
 from flows.queries.paging import in_parts
 from operators import results as announcing
-from operators.results import announce
+from operators.results import result_messages
 from state.accounts import Bid
 from state.window import CommandRow, Settlement
 from walras_client import new_event_id
@@ -42,7 +42,7 @@ def withdrawal(seq: int, reason: RejectionReason | None) -> CommandRow:
 
 def published(settlement: Settlement) -> list[AgentResult]:
     """The results of the only agent, as it would hear them."""
-    told = announce(settlement, window_ms=1000)
+    told = result_messages(settlement, window_ms=1000)
     return [AgentResult.model_validate_json(each.payload) for each in told]
 
 

@@ -20,7 +20,7 @@ from connectors.nats.subjects import RESULTS
 from connectors.postgres.migrate import migrate
 from flows.replay import replay
 from flows.runtime.settings import Settings
-from state.window import Announcement
+from state.window import OutboundMessage
 from tests.crash.books import (
     Books,
     books,
@@ -48,7 +48,7 @@ class Stand:
     nc: Line
     folder: Path
     expected: Books
-    results: Mapping[str, Announcement]
+    results: Mapping[str, OutboundMessage]
     hits: Mapping[str, int]
     """How often an undisturbed run passes each point."""
 

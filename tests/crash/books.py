@@ -18,9 +18,9 @@ from connectors.nats.reader import Tail
 from connectors.nats.subjects import RESULTS
 from connectors.nats.wire import Delivery
 from connectors.postgres.ledger.transaction import read_settlement, unpublished
-from operators.results import announce
+from operators.results import result_messages
 from state.shard import StreamIdentity
-from state.window import Announcement
+from state.window import OutboundMessage
 from tests.crash.log import WINDOW_MS
 
 _numbers = count()
@@ -72,40 +72,42 @@ def read_up_to(ledger: Connection) -> int:
     return 1 if row is None else int(row[0])
 
 
-def to_be_told(dsn: str) -> dict[str, Announcement]:
+def to_be_told(dsn: str) -> dict[str, OutboundMessage]:
     """All results of a ledger that nobody has published, by message id."""
     with psycopg.connect(dsn, autocommit=True) as ledger:
         results = [
             result
             for window_id in unpublished(ledger, 0)
-            for result in announce(read_settlement(ledger, 0, window_id), window_ms=WINDOW_MS)
+            for result in result_messages(
+                read_settlement(ledger, 0, window_id), window_ms=WINDOW_MS
+            )
         ]
     return {result.msg_id: result for result in results}
 
 
-def told(nc: Line) -> list[Announcement]:
+def told(nc: Line) -> list[OutboundMessage]:
     """Every result in its stream, in its order."""
-    results: list[Announcement] = []
+    results: list[OutboundMessage] = []
     each_told(nc, results.append)
     return results
 
 
-def each_told(nc: Line, take: Callable[[Announcement], None]) -> None:
+def each_told(nc: Line, take: Callable[[OutboundMessage], None]) -> None:
     """Hand over every result in its stream, in its order."""
     wait_for(_each_told(nc, take))
 
 
-def twice(results: list[Announcement]) -> list[str]:
+def twice(results: list[OutboundMessage]) -> list[str]:
     """The ids that came more than once."""
     return [msg_id for msg_id, times in Counter(r.msg_id for r in results).items() if times > 1]
 
 
-async def _each_told(nc: Line, take: Callable[[Announcement], None]) -> None:
+async def _each_told(nc: Line, take: Callable[[OutboundMessage], None]) -> None:
     info = await ask(nc, f"STREAM.INFO.{RESULTS}")
 
     def take_message(_time_ns: int, msg: Delivery) -> None:
         if not msg.subject.startswith(b"told."):  # how far they are told is nobody's result
-            take(Announcement(msg.subject.decode(), msg.headers["Nats-Msg-Id"], msg.data))
+            take(OutboundMessage(msg.subject.decode(), msg.headers["Nats-Msg-Id"], msg.data))
 
     stream = StreamIdentity(RESULTS, nanos(info["created"]))
     async with Tail(nc, stream, next_seq=1, take=take_message) as tail:

@@ -19,7 +19,7 @@ from connectors.nats.commands import open_commands
 from connectors.nats.connection import connected
 from connectors.nats.jetstream import ask
 from flows.queries import paging as past_results
-from operators import results as announce
+from operators import results as result_messages
 from tests.client.broker import Broker, broker
 from tests.client.deployment import (
     STAKE_MICROS,
@@ -200,7 +200,7 @@ def test_a_rebuild_goes_on_in_the_middle_of_a_window(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A large window comes in parts: the rest of one that was begun must not be left out."""
-    monkeypatch.setattr(announce, "PART_MAX_BYTES", 1000)
+    monkeypatch.setattr(result_messages, "PART_MAX_BYTES", 1000)
     monkeypatch.setattr(past_results, "PART_MAX_BYTES", 1000)
     market = deployment.market("a1")
 

@@ -35,7 +35,7 @@ from flows.runtime.pricing_process import pricing_beside, start_pricing
 from flows.runtime.settings import Settings
 from flows.runtime.worker import Servers
 from operators.pricing_rules import Eip1559, Fixed, Vwap
-from operators.quote import Plan, Quote
+from operators.quote import Plan, QuotePrices
 from tests.support.nats_logs import eventually
 from walras_schemas import MarketWindow, ResourcePrice, subjects
 
@@ -158,7 +158,7 @@ class Market:
         windows: dict[int, list[ResourcePrice]] = {}
         for window_id, row in self.rows(WINDOWS):
             windows.setdefault(window_id, []).append(row)
-        step = Quote(
+        step = QuotePrices(
             lambda _market: PLAN, lambda *asked: read_past(self.ledger, *asked), lambda _window: {}
         )
         return [

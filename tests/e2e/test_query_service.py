@@ -17,7 +17,7 @@ from connectors.nats.connection import connected
 from connectors.postgres.reads import history
 from flows.queries import paging as past_results
 from flows.queries.service import serving_queries
-from operators import results as announce
+from operators import results as result_messages
 from tests.client.broker import broker
 from tests.client.deployment import RESOURCES, STAKE_MICROS, Deployment, deployed
 from tests.client.fake_market import agent, stage
@@ -201,7 +201,7 @@ def test_a_large_window_is_told_in_the_parts_that_were_published(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other parts of the same size would be skipped, or read twice, by who has the first."""
-    monkeypatch.setattr(announce, "PART_MAX_BYTES", 1000)
+    monkeypatch.setattr(result_messages, "PART_MAX_BYTES", 1000)
     monkeypatch.setattr(past_results, "PART_MAX_BYTES", 1000)
     monkeypatch.setattr(past_results, "RESULTS_MAX_BYTES", 3000)
     monkeypatch.setattr(history, "PAGE_OUTCOMES", 10)

@@ -10,10 +10,10 @@ from bytewax.testing import TestingSource, cluster_main
 
 from flows.pricing import build
 from operators.keyed import BatchSink
-from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Seen, Vwap
+from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Observation, Vwap
 from operators.quote import Plan
 from state.market import PPM
-from state.window import Announcement, PriceRow
+from state.window import OutboundMessage, PriceRow
 from tests.support.market_loop import MarketLoop, past_in
 from walras_schemas import MarketWindow
 
@@ -52,11 +52,11 @@ def recorded() -> Sequence[MarketWindow]:
     return market.results
 
 
-def run(windows: Sequence[MarketWindow]) -> Mapping[str, Announcement]:
+def run(windows: Sequence[MarketWindow]) -> Mapping[str, OutboundMessage]:
     """What the flow quotes from these results, by id, where the ledger holds all that preceded."""
-    quotes: list[Announcement] = []
+    quotes: list[OutboundMessage] = []
 
-    def past_of(_market: str, plan: Plan, before: int) -> dict[str, list[Seen]]:
+    def past_of(_market: str, plan: Plan, before: int) -> dict[str, list[Observation]]:
         return {
             name: past_in(recorded(), name, before=before, sales=controller.remembered_sales)
             for name, controller in plan.items()

@@ -144,7 +144,7 @@ CLEARING = [
         "held_micros = 0",
         "held_micros -= 0",
     ),
-    Mutant("bids live on in the next window", SETTLE, "    book.open_bids.clear()\n", ""),
+    Mutant("bids live on in the next window", SETTLE, "    accounts.open_bids.clear()\n", ""),
     Mutant(
         "a partial win is told as a whole one",
         SETTLE,
@@ -175,7 +175,7 @@ CLEARING = [
         "running = sha256(prev_digest)",
         "running = sha256()",
     ),
-    Mutant("activity is never forgotten", SETTLE, "    book.active.clear()\n", ""),
+    Mutant("activity is never forgotten", SETTLE, "    accounts.active.clear()\n", ""),
     Mutant(
         "a payment is taken and reaches nobody",
         BOOK,
@@ -209,8 +209,8 @@ CLEARING = [
     Mutant(
         "a refused grant is paid out",
         ALLOCATE,
-        "        if reason is None:\n            self._book(event.market).move(",
-        "        if event.market:\n            self._book(event.market).move(",
+        "        if reason is None:\n            self._accounts(event.market).move(",
+        "        if event.market:\n            self._accounts(event.market).move(",
     ),
     Mutant(
         "a later window's result has the same id",

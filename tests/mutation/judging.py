@@ -25,8 +25,8 @@ JUDGING = [
     Mutant(
         "a withdrawn bid stays in the auction",
         ADMIT,
-        "bid = book.open_bids.pop(key, None)",
-        "bid = book.open_bids.get(key)",
+        "bid = accounts.open_bids.pop(key, None)",
+        "bid = accounts.open_bids.get(key)",
     ),
     Mutant(
         "a balance must exceed the hold",
@@ -179,7 +179,7 @@ JUDGING = [
     Mutant(
         "a bid without a type passes the fast decoder",
         DECODE,
-        "_one_bid = msgspec.json.Decoder(BidPlaced | _NoBid)",
+        "_one_bid = msgspec.json.Decoder(BidPlaced | _OtherCommand)",
         "_one_bid = msgspec.json.Decoder(BidPlaced)",
     ),
     Mutant(
@@ -246,7 +246,7 @@ JUDGING = [
     Mutant(
         "a restart forgets what is listed",
         JOIN,
-        "self._changed = set(self.board.listings)",
+        "self._changed = set(self.listings.by_market)",
         "self._changed = set()",
     ),
     Mutant(

@@ -12,8 +12,8 @@ from itertools import islice, repeat
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
-from operators.windows import CutWindows
-from state.accounts import Account, Bid, MarketBook, bid_key
+from operators.windows import WindowAssigner
+from state.accounts import Account, Bid, MarketAccounts, bid_key
 from state.log import RawBatch
 from state.shard import Position, ShardState, Token
 from state.window import ClosedWindow, CommandRow, Settlement
@@ -36,14 +36,14 @@ class Shard:
     window_ms: int
     state: ShardState = field(default_factory=fresh_shard)
     closed: list[ClosedWindow] = field(default_factory=list)
-    cut: CutWindows = field(init=False)
+    cut: WindowAssigner = field(init=False)
     join: JoinPrices = field(init=False)
     allocate: Allocate = field(init=False)
 
     def __post_init__(self) -> None:
-        self.cut = CutWindows(self.window_ms, self.state.position.stream_time_ns)
-        self.join = JoinPrices(self.state.board)
-        self.allocate = Allocate(self.state.books)
+        self.cut = WindowAssigner(self.window_ms, self.state.position.stream_time_ns)
+        self.join = JoinPrices(self.state.listings)
+        self.allocate = Allocate(self.state.accounts)
 
     def read(self, records: Sequence[LogRecord]) -> None:
         """Take one batch of contiguous messages through all steps."""
@@ -103,15 +103,15 @@ def restore(windows: Sequence[ClosedWindow]) -> ShardState:
 
 
 def _take_in(state: ShardState, settlement: Settlement) -> None:
-    books = state.books
-    books.digest = settlement.digest
-    state.board.listings |= {listing.market: listing for listing in settlement.listings}
+    accounts = state.accounts
+    accounts.digest = settlement.digest
+    state.listings.by_market |= {listing.market: listing for listing in settlement.listings}
     for balance in settlement.balances:
-        book = books.markets.setdefault(balance.market, MarketBook())
-        book.accounts[balance.agent] = Account(balance_micros=balance.balance_micros)
+        of_market = accounts.markets.setdefault(balance.market, MarketAccounts())
+        of_market.by_agent[balance.agent] = Account(balance_micros=balance.balance_micros)
     for market, sender, row in _used_ids(settlement):
-        seen = state.board.seen if sender == TREASURY else books.seen
-        seen.remember(bid_key(market, sender, row.event_id))
+        index = state.listings.dedupe if sender == TREASURY else accounts.dedupe
+        index.remember(bid_key(market, sender, row.event_id))
 
 
 def _used_ids(settlement: Settlement) -> Iterator[tuple[str, str, Bid | CommandRow]]:

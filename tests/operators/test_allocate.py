@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from state.window import BalanceRow, IdleWindow, Settlement
+from state.window import BalanceRow, EmptyWindow, Settlement
 from tests.operators.steps import Shard, settle, settlements
 from tests.support.log_writer import LogWriter
 from tests.twin.rows import LogRecord
@@ -211,7 +211,7 @@ def test_a_window_of_ticks_leaves_no_row() -> None:
         log.wait(WINDOW_MS)
         log.tick()
     closed = settle(log.records, window_ms=WINDOW_MS)
-    assert [Settlement, IdleWindow, IdleWindow, IdleWindow] == [type(w) for w in closed]
+    assert [Settlement, EmptyWindow, EmptyWindow, EmptyWindow] == [type(w) for w in closed]
     assert [3, 4, 5, 6] == [window.next_seq for window in closed]
     assert [1, 3, 4, 5] == [window.first_seq for window in closed]
 
@@ -272,7 +272,7 @@ def test_an_unknown_market_leaves_nothing_in_memory() -> None:
         bid(log, "a1", 1, 5, market=f"none-{number}")
     shard = Shard(WINDOW_MS)
     shard.read(log.records)
-    assert ["m1"] == list(shard.allocate.books.markets)
+    assert ["m1"] == list(shard.allocate.accounts.markets)
 
 
 def test_a_later_slice_of_a_window_does_not_begin_it_again() -> None:

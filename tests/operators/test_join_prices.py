@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from operators.decode import decode
 from operators.join_prices import JoinPrices
-from operators.windows import CutWindows
-from state.log import Event, Judged, PricedSlice
-from state.market import Board, ResourceTerms
+from operators.windows import WindowAssigner
+from state.log import Event, PricedSlice, ReviewedCommand
+from state.market import Listings, ResourceTerms
 from tests.operators.steps import raw_batch
 from tests.support.log_writer import LogWriter
 from walras_schemas import RejectionReason
@@ -14,9 +14,9 @@ from walras_schemas import RejectionReason
 WINDOW_MS = 1000
 
 
-def priced(log: LogWriter, board: Board | None = None) -> list[PricedSlice]:
+def priced(log: LogWriter, listings: Listings | None = None) -> list[PricedSlice]:
     """The slices of the whole log, read message by message."""
-    step, cut = JoinPrices(board or Board()), CutWindows(WINDOW_MS, 0)
+    step, cut = JoinPrices(listings or Listings()), WindowAssigner(WINDOW_MS, 0)
     log.wait(10 * WINDOW_MS)
     log.tick()
     return [
@@ -149,17 +149,17 @@ def test_the_closing_slice_tells_which_listings_changed() -> None:
     assert [["m1", "m2"], [], ["m1"]] == told
 
 
-def test_a_restored_board_is_in_force_at_once() -> None:
+def test_restored_listings_are_in_force_at_once() -> None:
     """A restart begins with a window's first message: the listings before it count."""
-    board = Board()
+    listings = Listings()
     before = LogWriter()
     before.open(gpu={"supply": 10})
     supply(before, 7)
-    priced(before, board)
+    priced(before, listings)
     after = LogWriter(records=[])
     after.wait(60_000)
     after.tick()
-    assert [7] == [j.terms["m1"].resources["gpu"].supply for j in closing(priced(after, board))]
+    assert [7] == [j.terms["m1"].resources["gpu"].supply for j in closing(priced(after, listings))]
 
 
 def test_operators_are_judged_where_their_state_lives() -> None:
@@ -172,5 +172,5 @@ def test_operators_are_judged_where_their_state_lives() -> None:
     assert [RejectionReason.UNKNOWN_MARKET, None, RejectionReason.UNKNOWN_RESOURCE] == [
         event.command.reason
         for event in events
-        if isinstance(event, Event) and isinstance(event.command, Judged)
+        if isinstance(event, Event) and isinstance(event.command, ReviewedCommand)
     ]

@@ -7,19 +7,19 @@ from threading import Event
 import pytest
 
 from operators.keyed import OrderedAsyncStep
-from state.window import IdleWindow
+from state.window import EmptyWindow
 from tests.support.nats_logs import eventually
 
-Shell = OrderedAsyncStep[IdleWindow, IdleWindow]
+Shell = OrderedAsyncStep[EmptyWindow, EmptyWindow]
 
 
-def window(number: int) -> IdleWindow:
-    return IdleWindow(
+def window(number: int) -> EmptyWindow:
+    return EmptyWindow(
         shard=0, window_id=number, first_seq=number, next_seq=number + 1, stream_time_ns=number
     )
 
 
-def shell_of(step: Callable[[IdleWindow], Iterable[IdleWindow]]) -> Shell:
+def shell_of(step: Callable[[EmptyWindow], Iterable[EmptyWindow]]) -> Shell:
     return OrderedAsyncStep(lambda _first: step)
 
 
@@ -35,7 +35,7 @@ def test_nothing_is_begun_after_a_failure() -> None:
     """Were window 2 published and marked, nobody would ever tell what window 1 gave."""
     waits, begun = Event(), []
 
-    def step(value: IdleWindow) -> Iterable[IdleWindow]:
+    def step(value: EmptyWindow) -> Iterable[EmptyWindow]:
         begun.append(value.window_id)
         waits.wait()
         raise ConnectionError

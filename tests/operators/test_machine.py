@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from operators.results import announce
-from state.accounts import Bid, MarketBook
+from operators.results import result_messages
+from state.accounts import Bid, MarketAccounts
 from state.window import ClosedWindow, CommandRow, DeadLetter, Settlement
 from tests.operators.steps import Shard, final_digest, restore, settle, settlements
 from tests.support.flow import rows_of, with_final_tick
@@ -74,16 +74,16 @@ class Market(RuleBasedStateMachine):
 
     @invariant()
     def no_credit_is_promised_twice(self) -> None:
-        for book in self.books():
-            for name, account in book.accounts.items():
-                held = [b.limit_micros for b in book.open_bids.values() if b.agent == name]
+        for accounts in self.accounts():
+            for name, account in accounts.by_agent.items():
+                held = [b.limit_micros for b in accounts.open_bids.values() if b.agent == name]
                 assert account.held_micros == sum(held)
                 assert name == TREASURY or 0 <= account.held_micros <= account.balance_micros
 
     @invariant()
     def no_credit_is_created_or_lost(self) -> None:
-        for book in self.books():
-            assert 0 == sum(account.balance_micros for account in book.accounts.values())
+        for accounts in self.accounts():
+            assert 0 == sum(account.balance_micros for account in accounts.by_agent.values())
 
     @invariant()
     def every_window_keeps_its_promises(self) -> None:
@@ -102,8 +102,8 @@ class Market(RuleBasedStateMachine):
         assert final_digest(whole) == final_digest(self.shard.closed)
         assert list(announced(whole)) == list(announced(self.shard.closed))
 
-    def books(self) -> Iterator[MarketBook]:
-        yield from self.shard.allocate.books.markets.values()
+    def accounts(self) -> Iterator[MarketAccounts]:
+        yield from self.shard.allocate.accounts.markets.values()
 
 
 def alone(move: Move) -> Move:
@@ -114,7 +114,7 @@ def alone(move: Move) -> Move:
 def announced(windows: list[ClosedWindow]) -> Iterator[object]:
     for window in windows:
         if isinstance(window, Settlement):
-            yield from announce(window, window_ms=WINDOW_MS)
+            yield from result_messages(window, window_ms=WINDOW_MS)
 
 
 def check_settlement(window: Settlement) -> None:

@@ -13,14 +13,14 @@ from operators.pricing_rules import (
     Eip1559,
     Ewma,
     Fixed,
-    Seen,
+    Observation,
     Vwap,
     decaying_weights,
+    default_rule,
     next_base_fee,
-    usual_controller,
 )
 from operators.settle import settle_market
-from state.accounts import Account, Bid, MarketBook
+from state.accounts import Account, Bid, MarketAccounts
 from state.market import Terms
 from tests.operators.books import RULES, bundle, markets, resource, terms, unit
 
@@ -34,11 +34,11 @@ def seen(
     sold: int = 0,
     supply: int = 100,
     reference: int = 1000,
-) -> Seen:
-    return Seen(window_id, reference, price, supply, sold)
+) -> Observation:
+    return Observation(window_id, reference, price, supply, sold)
 
 
-def sales(*prices_and_units: tuple[int, int]) -> list[Seen]:
+def sales(*prices_and_units: tuple[int, int]) -> list[Observation]:
     """Consecutive windows, each with what it sold; (0, 0) is one without sales."""
     return [
         seen(number, price=price if units else None, sold=units)
@@ -46,7 +46,7 @@ def sales(*prices_and_units: tuple[int, int]) -> list[Seen]:
     ]
 
 
-def followed(controller: Controller, windows: Sequence[Seen]) -> list[int | None]:
+def followed(controller: Controller, windows: Sequence[Observation]) -> list[int | None]:
     follow = controller.start(())
     return [follow(window) for window in windows]
 
@@ -202,7 +202,7 @@ def test_a_controller_goes_on_from_what_it_remembers(
     controller: Controller, steps: list[tuple[int, int, int]], cut: int
 ) -> None:
     """A restart in the middle must quote what would have been quoted without it."""
-    windows: list[Seen] = []
+    windows: list[Observation] = []
     for apart, price, sold in steps:
         window_id = (windows[-1].window_id if windows else 0) + apart
         windows.append(seen(window_id, price=price if sold else None, sold=sold, reference=price))
@@ -211,7 +211,7 @@ def test_a_controller_goes_on_from_what_it_remembers(
     assert followed(controller, windows)[cut:] == [follow(window) for window in after]
 
 
-def remembered(controller: Controller, windows: Sequence[Seen]) -> list[Seen]:
+def remembered(controller: Controller, windows: Sequence[Observation]) -> list[Observation]:
     """What the ledger gives back of the windows before a start."""
     sold = [window for window in windows if window.sold]
     kept = sold[len(sold) - min(controller.remembered_sales, len(sold)) :]
@@ -242,8 +242,8 @@ def test_a_price_of_nothing_is_no_price() -> None:
 def test_the_usual_controller_depends_on_the_floor() -> None:
     """An average of sales under a floor that nobody reaches would keep the floor there for ever."""
     assert (Vwap(), Eip1559()) == (
-        usual_controller(reserve_ratio_ppm=0),
-        usual_controller(reserve_ratio_ppm=1),
+        default_rule(reserve_ratio_ppm=0),
+        default_rule(reserve_ratio_ppm=1),
     )
 
 
@@ -276,10 +276,10 @@ def test_a_bundle_is_split_by_weight(rule: str) -> None:
     assert [10, 40] == [row.clearing_micros for row in rows]
 
 
-def book_of(bids: Sequence[Bid]) -> MarketBook:
+def book_of(bids: Sequence[Bid]) -> MarketAccounts:
     """A book in which these bids are open and every agent can pay."""
-    book = MarketBook(accounts={bid.agent: Account(balance_micros=10**18) for bid in bids})
+    accounts = MarketAccounts(by_agent={bid.agent: Account(balance_micros=10**18) for bid in bids})
     for bid in bids:
-        book.accounts[bid.agent].held_micros += bid.limit_micros
-        book.open_bids[str(bid.seq)] = bid
-    return book
+        accounts.by_agent[bid.agent].held_micros += bid.limit_micros
+        accounts.open_bids[str(bid.seq)] = bid
+    return accounts

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from operators.pricing_rules import Fixed, Seen, Vwap
-from operators.quote import Plan, Quote, quote, quote_id
+from operators.pricing_rules import Fixed, Observation, Vwap
+from operators.quote import Plan, QuotePrices, quote, quote_id
 from walras_schemas import MarketWindow, PriceQuoted, ResourcePrice, subjects, uuid7_ms
 
 WINDOW = 1_760_000_000
@@ -35,11 +35,11 @@ def window(window_id: int = WINDOW, *prices: ResourcePrice, market: str = "m1") 
     )
 
 
-def step(plan: Plan, *, quoted: dict[str, str] | None = None) -> Quote:
-    return Quote(lambda _market: plan, lambda *_: {}, lambda _window: quoted or {})
+def step(plan: Plan, *, quoted: dict[str, str] | None = None) -> QuotePrices:
+    return QuotePrices(lambda _market: plan, lambda *_: {}, lambda _window: quoted or {})
 
 
-def quoted(step: Quote, told: MarketWindow) -> dict[str, int]:
+def quoted(step: QuotePrices, told: MarketWindow) -> dict[str, int]:
     return {message.subject: json.loads(message.payload)["price_micros"] for message in step(told)}
 
 
@@ -130,8 +130,8 @@ def test_a_resource_that_is_listed_later_is_quoted_too() -> None:
 def test_a_new_choice_counts_from_the_next_window() -> None:
     """An operator who fixes a price must not have to restart anything, nor lose the past."""
     plan: dict[str, Fixed | Vwap] = {"gpu": Fixed(price_micros=7)}
-    past = [Seen(WINDOW, 10, 30, 100, 50)]
-    market = Quote(lambda _market: dict(plan), lambda *_: {"gpu": past}, lambda _window: {})
+    past = [Observation(WINDOW, 10, 30, 100, 50)]
+    market = QuotePrices(lambda _market: dict(plan), lambda *_: {"gpu": past}, lambda _window: {})
     before = quoted(market, window(WINDOW))
     plan["gpu"] = Vwap()
     assert [{GPU: 7}, {GPU: 21}] == [before, quoted(market, window(WINDOW + 1))]

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from operators.results import announce
-from state.window import Announcement, Settlement
+from operators.results import result_messages
+from state.window import OutboundMessage, Settlement
 from tests.operators.steps import settle, settlements
 from tests.support.log_writer import LogWriter
 from tests.twin.random_logs import random_log
@@ -24,7 +24,7 @@ WINDOW_MS = 1000
 Read = AgentResult | MarketWindow
 
 
-def read(announcement: Announcement) -> Read:
+def read(announcement: OutboundMessage) -> Read:
     """The message as an agent reads it, by the registry's strict model."""
     kind = json.loads(announcement.payload)["type"]
     model: type[Read] = AgentResult if kind == "agent_result" else MarketWindow
@@ -33,7 +33,7 @@ def read(announcement: Announcement) -> Read:
 
 def told(window: Settlement) -> dict[str, Read]:
     """The messages of a window by subject; no subject has two."""
-    announced = announce(window, window_ms=WINDOW_MS)
+    announced = result_messages(window, window_ms=WINDOW_MS)
     assert len(announced) == len({one.subject for one in announced})
     return {one.subject: read(one) for one in announced}
 
@@ -128,8 +128,8 @@ def test_everyone_learns_the_prices() -> None:
 
 def test_the_same_window_is_told_in_the_same_words() -> None:
     """What a crash left unpublished is published again: under another id it would come twice."""
-    first = announce(only_window(small_log()), window_ms=WINDOW_MS)
-    assert first == announce(only_window(small_log()), window_ms=WINDOW_MS)
+    first = result_messages(only_window(small_log()), window_ms=WINDOW_MS)
+    assert first == result_messages(only_window(small_log()), window_ms=WINDOW_MS)
     ids = [one.msg_id for one in first]
     assert len(ids) == len(set(ids))
 
@@ -139,7 +139,9 @@ def test_another_window_has_other_ids() -> None:
     log = small_log()
     log.wait(WINDOW_MS)
     log.bid("a1", resource="gpu", quantity=2, unit_price_micros=9)
-    first, second = (announce(w, window_ms=WINDOW_MS) for w in settlements(settle(log.records)))
+    first, second = (
+        result_messages(w, window_ms=WINDOW_MS) for w in settlements(settle(log.records))
+    )
     assert not {one.msg_id for one in first} & {one.msg_id for one in second}
 
 
@@ -147,7 +149,7 @@ def test_a_shard_s_ids_are_its_own() -> None:
     """Two shards may close the same window of markets with the same names of agents."""
     window = only_window(small_log())
     moved = Settlement(**{**_fields(window), "shard": 1})
-    ids = [{one.msg_id for one in announce(w, window_ms=WINDOW_MS)} for w in (window, moved)]
+    ids = [{one.msg_id for one in result_messages(w, window_ms=WINDOW_MS)} for w in (window, moved)]
     assert not ids[0] & ids[1]
 
 
@@ -163,7 +165,7 @@ def test_no_message_is_too_large_for_nats() -> None:
     for _ in range(9):
         bid = {"resource": "gpu", "quantity": 9, "unit_price_micros": 9}
         log.say("market.m1.bid.a1", [log.command("bid_placed", **bid) for _ in range(1000)])
-    announced = announce(only_window(log), window_ms=WINDOW_MS)
+    announced = result_messages(only_window(log), window_ms=WINDOW_MS)
     results = [result for result in map(read, announced) if isinstance(result, AgentResult)]
     assert max(len(one.payload) for one in announced) < PAYLOAD_MAX_BYTES
     assert len(announced) == len({one.msg_id for one in announced})

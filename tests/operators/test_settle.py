@@ -8,21 +8,21 @@ import msgspec
 import pytest
 
 from operators.settle import digest_of, settle_market
-from state.accounts import Account, Bid, MarketBook, bid_key
+from state.accounts import Account, Bid, MarketAccounts, bid_key
 from state.market import Terms
 from state.window import BalanceRow, CommandRow, DeadLetter, PriceRow
 from tests.operators.books import bundle, resource, terms, unit
 from walras_schemas import HOUSE, BidStatus, RejectionReason
 
 
-def settled(market: Terms, *bids: Bid) -> tuple[MarketBook, list[PriceRow]]:
+def settled(market: Terms, *bids: Bid) -> tuple[MarketAccounts, list[PriceRow]]:
     """The book after these bids, admitted and held, were settled in window 7."""
-    book = MarketBook()
+    accounts = MarketAccounts()
     for bid in bids:
-        account = book.accounts.setdefault(bid.agent, Account(balance_micros=1000))
+        account = accounts.by_agent.setdefault(bid.agent, Account(balance_micros=1000))
         account.held_micros += bid.limit_micros
-        book.open_bids[bid_key("m1", bid.agent, str(bid.seq))] = bid
-    return book, settle_market("m1", market, book, window_id=7)
+        accounts.open_bids[bid_key("m1", bid.agent, str(bid.seq))] = bid
+    return accounts, settle_market("m1", market, accounts, window_id=7)
 
 
 def clearing_prices(market: Terms, *bids: Bid) -> dict[str, int | None]:
@@ -32,19 +32,19 @@ def clearing_prices(market: Terms, *bids: Bid) -> dict[str, int | None]:
 def test_payments_go_from_the_agent_to_the_house() -> None:
     """A payment that reaches nobody, or is taken from nobody, breaks the sum of all balances."""
     bids = unit(1, "a1", "gpu", 2, price=9), unit(2, "a2", "gpu", 2, price=7)
-    book, _ = settled(terms(gpu=resource(3)), *bids)
+    accounts, _ = settled(terms(gpu=resource(3)), *bids)
     assert {"a1": (986, 0), "a2": (993, 0), HOUSE: (21, 0)} == {
         name: (account.balance_micros, account.held_micros)
-        for name, account in book.accounts.items()
+        for name, account in accounts.by_agent.items()
     }
-    assert {} == book.open_bids
-    assert {"a1", "a2", HOUSE} == book.active
+    assert {} == accounts.open_bids
+    assert {"a1", "a2", HOUSE} == accounts.active
 
 
 def test_a_bid_that_pays_nothing_moves_nothing() -> None:
     """A transaction of zero is no transaction."""
-    book, _ = settled(terms(gpu=resource(3)), unit(1, "a1", "gpu", 2, price=9))
-    assert ["a1"] == list(book.accounts)
+    accounts, _ = settled(terms(gpu=resource(3)), unit(1, "a1", "gpu", 2, price=9))
+    assert ["a1"] == list(accounts.by_agent)
 
 
 def test_the_level_is_told_as_a_price_of_each_resource() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.windows import CutWindows
+from operators.windows import WindowAssigner
 from state.log import RawBatch, WindowSlice
 
 WINDOW_NS = 1_000_000
@@ -15,7 +15,7 @@ WINDOW_NS = 1_000_000
 
 def cut(*batches: list[int], first_seq: int = 1, since_ns: int = 0) -> list[WindowSlice]:
     """The slices of messages with these server times, in batches."""
-    step = CutWindows(window_ms=1, stream_time_ns=since_ns)
+    step = WindowAssigner(window_ms=1, stream_time_ns=since_ns)
     slices: list[WindowSlice] = []
     for times in batches:
         seqs = range(first_seq, first_seq + len(times))

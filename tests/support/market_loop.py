@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from operators.pricing_rules import Seen
-from operators.quote import Plan, Quote
-from operators.results import announce
-from state.window import Announcement, PriceRow, Settlement
+from operators.pricing_rules import Observation
+from operators.quote import Plan, QuotePrices
+from operators.results import result_messages
+from state.window import OutboundMessage, PriceRow, Settlement
 from tests.operators.steps import Shard, settlements
 from tests.support.log_writer import LogWriter
 from walras_schemas import MarketWindow, subjects
@@ -25,7 +25,7 @@ Bids = Sequence[Mapping[str, Any]]
 
 def results_of(settlement: Settlement) -> list[MarketWindow]:
     """What a window tells of its markets."""
-    told = announce(settlement, window_ms=WINDOW_MS)
+    told = result_messages(settlement, window_ms=WINDOW_MS)
     return [
         MarketWindow.model_validate_json(message.payload)
         for message in told
@@ -41,12 +41,12 @@ class MarketLoop:
     log: LogWriter = field(default_factory=LogWriter)
     shard: Shard = field(default_factory=lambda: Shard(WINDOW_MS))
     results: list[MarketWindow] = field(default_factory=list)
-    quoted: list[Announcement] = field(default_factory=list)
-    _step: Quote = field(init=False)
+    quoted: list[OutboundMessage] = field(default_factory=list)
+    _step: QuotePrices = field(init=False)
     _read: int = 0
 
     def __post_init__(self) -> None:
-        self._step = Quote(lambda _market: self.plan, self.past_of, lambda _window: {})
+        self._step = QuotePrices(lambda _market: self.plan, self.past_of, lambda _window: {})
 
     def open(self, **resources: Mapping[str, Any]) -> None:
         """Open the market, and give its one agent more than it can spend."""
@@ -72,7 +72,7 @@ class MarketLoop:
             self.quoted.append(quote)
             self.log.say(quote.subject, quote.payload)
 
-    def past_of(self, _market: str, plan: Plan, before_window: int) -> dict[str, list[Seen]]:
+    def past_of(self, _market: str, plan: Plan, before_window: int) -> dict[str, list[Observation]]:
         """What the controllers of a plan remember of the windows before one."""
         return {
             name: past_in(
@@ -84,10 +84,10 @@ class MarketLoop:
 
 def past_in(
     results: Sequence[MarketWindow], resource: str, *, before: int, sales: int
-) -> list[Seen]:
+) -> list[Observation]:
     """The latest window of a resource before one, and the latest of those with sales."""
     windows = [
-        Seen(
+        Observation(
             window.window_id,
             price.reference_micros,
             price.clearing_micros,
@@ -102,7 +102,7 @@ def past_in(
     return sorted({*windows[-1:], *sold[len(sold) - min(sales, len(sold)) :]})
 
 
-def price_in(quote: Announcement) -> tuple[str, int]:
+def price_in(quote: OutboundMessage) -> tuple[str, int]:
     """The resource and the price that a quote names."""
     assert quote.subject in {subjects.price("m1", name) for name in ("cpu", "gpu")}
     return quote.subject.rpartition(".")[2], json.loads(quote.payload)["price_micros"]

@@ -13,7 +13,7 @@ import msgspec
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from state.log import storable
+from state.log import escape_for_storage
 from state.window import Settlement
 
 Row = tuple[object, ...]
@@ -171,8 +171,8 @@ def _dead_letter_rows(settlement: Settlement) -> Iterator[Row]:
             letter.ord,
             settlement.window_id,
             *_time(letter.time_ns),
-            storable(letter.subject),
-            storable(letter.error),
+            escape_for_storage(letter.subject),
+            escape_for_storage(letter.error),
             letter.payload,
         )
 

@@ -13,9 +13,9 @@ from psycopg import Connection
 from psycopg.sql import SQL, Composed
 
 from connectors.postgres.ledger.shard_row import ShardRow
-from state.accounts import Account, Books, MarketBook, bid_key
-from state.dedupe import NS_PER_MS, SeenIds
-from state.market import Board, ListedResource, Listing, Quote
+from state.accounts import Account, MarketAccounts, ShardAccounts, bid_key
+from state.dedupe import NS_PER_MS, DedupeIndex
+from state.market import ListedResource, Listing, Listings, Quote
 from walras_schemas import CLOCK_SKEW_MS, DEDUPE_HORIZON_MS, TREASURY
 
 _FETCH_ROWS: Final = 20_000
@@ -60,7 +60,7 @@ _OPERATORS_IDS: Final = SQL("""
 """).format(remembered=_REMEMBERED)
 
 
-def restore_board(conn: Connection, row: ShardRow) -> Board:
+def restore_listings(conn: Connection, row: ShardRow) -> Listings:
     """The listings of the shard's markets, and the ids that operators used."""
     resources: defaultdict[str, dict[str, ListedResource]] = defaultdict(dict)
     for market, name, *listed in conn.execute(_RESOURCES, [row.shard]):
@@ -79,18 +79,18 @@ def restore_board(conn: Connection, row: ShardRow) -> Board:
         )
         for market, seq, ord_, rule, stale_after in conn.execute(_LISTINGS, [row.shard])
     }
-    return Board(listings=listings, seen=_seen(conn, row, _OPERATORS_IDS))
+    return Listings(by_market=listings, dedupe=_used_ids(conn, row, _OPERATORS_IDS))
 
 
-def restore_books(conn: Connection, row: ShardRow, markets: Iterable[str]) -> Books:
+def restore_accounts(conn: Connection, row: ShardRow, markets: Iterable[str]) -> ShardAccounts:
     """The accounts of the opened markets, the ids that agents used, the digest to go on from."""
-    books = {market: MarketBook() for market in markets}
+    books = {market: MarketAccounts() for market in markets}
     for market, agent, balance in _stream(conn, _ACCOUNTS, [row.shard]):
-        books[market].accounts[agent] = Account(balance_micros=int(balance))
-    return Books(markets=books, seen=_seen(conn, row, _AGENTS_IDS), digest=row.digest)
+        books[market].by_agent[agent] = Account(balance_micros=int(balance))
+    return ShardAccounts(markets=books, dedupe=_used_ids(conn, row, _AGENTS_IDS), digest=row.digest)
 
 
-def _seen(conn: Connection, row: ShardRow, query: str | Composed) -> SeenIds:
+def _used_ids(conn: Connection, row: ShardRow, query: str | Composed) -> DedupeIndex:
     """The ids of all messages that are recent enough for one of their ids not to be stale yet."""
     since_ns = row.stream_time_ns - (DEDUPE_HORIZON_MS + CLOCK_SKEW_MS) * NS_PER_MS
     bounds = {
@@ -99,7 +99,7 @@ def _seen(conn: Connection, row: ShardRow, query: str | Composed) -> SeenIds:
         "since": _EPOCH + timedelta(microseconds=since_ns // 1000),
         "since_window": since_ns // (row.window_ms * NS_PER_MS),
     }
-    seen = SeenIds()
+    seen = DedupeIndex()
     for market, sender, event_id in _stream(conn, query, bounds):
         seen.remember(bid_key(market, sender, event_id))
     return seen

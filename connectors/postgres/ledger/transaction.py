@@ -12,7 +12,7 @@ from psycopg.pq import TransactionStatus
 from connectors.postgres.connection import reaching
 from connectors.postgres.ledger.copy import copy_rows
 from connectors.postgres.ledger.read_window import read_settlement
-from connectors.postgres.ledger.restore import restore_board, restore_books
+from connectors.postgres.ledger.restore import restore_accounts, restore_listings
 from connectors.postgres.ledger.shard_row import (
     ShardRow,
     claim_shard,
@@ -24,7 +24,7 @@ from connectors.postgres.ledger.shard_row import (
 from connectors.postgres.ledger.upserts import replace_balances, replace_listings
 from state.errors import LedgerDiverged, LogGap
 from state.shard import Position, ShardState, StreamIdentity, Token
-from state.window import ClosedWindow, IdleWindow, Settlement
+from state.window import ClosedWindow, EmptyWindow, Settlement
 
 __all__ = ["claim", "commit_window", "mark_published", "read_settlement", "resume", "unpublished"]
 
@@ -84,13 +84,13 @@ def resume(conn: Connection, shard: int, *, token: Token) -> ShardState:
 
 
 def _state(conn: Connection, row: ShardRow) -> ShardState:
-    board = restore_board(conn, row)
+    listings = restore_listings(conn, row)
     return ShardState(
         shard=row.shard,
         token=Token(row.token),
         position=Position(next_seq=row.next_seq, stream_time_ns=row.stream_time_ns),
-        board=board,
-        books=restore_books(conn, row, board.listings),
+        listings=listings,
+        accounts=restore_accounts(conn, row, listings.by_market),
     )
 
 
@@ -183,7 +183,7 @@ def _told(digest: bytes | None) -> str:
 
 
 def _digest(closed: ClosedWindow) -> bytes | None:
-    return None if isinstance(closed, IdleWindow) else closed.digest
+    return None if isinstance(closed, EmptyWindow) else closed.digest
 
 
 def _add_window(conn: Connection, settlement: Settlement) -> None:

@@ -17,7 +17,7 @@ from connectors.nats.results_publisher import Publisher, open_publisher
 from connectors.nats.subjects import RESULTS, told_subject
 from connectors.nats.topology import results_config
 from state.errors import ServerUnreachable
-from state.window import Announcement
+from state.window import OutboundMessage
 from tests.support.nats_logs import eventually, last_seq, make_streams
 
 AT_ONCE_S = 5
@@ -36,8 +36,8 @@ def forgetful(nc: Line) -> Line:
     return nc
 
 
-def results(window_id: int, agents: range) -> list[Announcement]:
-    return [Announcement(f"result.m1.a{a}", f"0:{window_id}:m1:a{a}", b"{}") for a in agents]
+def results(window_id: int, agents: range) -> list[OutboundMessage]:
+    return [OutboundMessage(f"result.m1.a{a}", f"0:{window_id}:m1:a{a}", b"{}") for a in agents]
 
 
 def tell(opened: Publisher, window_id: int, agents: range, *, ledger: str = "1/1000") -> None:

@@ -18,10 +18,10 @@ from connectors.nats.results_publisher import Publisher, open_publisher, publish
 from connectors.nats.ticker import ticking
 from state.errors import ServerUnreachable, WalrasError
 from state.shard import StreamIdentity
-from state.window import Announcement, ClosedWindow, IdleWindow, Settlement
+from state.window import ClosedWindow, EmptyWindow, OutboundMessage, Settlement
 from tests.support.nats_logs import eventually, last_seq, make_streams
 
-IDLE = IdleWindow(shard=0, window_id=8, first_seq=4, next_seq=5, stream_time_ns=9)
+IDLE = EmptyWindow(shard=0, window_id=8, first_seq=4, next_seq=5, stream_time_ns=9)
 
 
 def settlement(window_id: int) -> Settlement:
@@ -42,13 +42,14 @@ def settlement(window_id: int) -> Settlement:
     )
 
 
-def results(window_id: int, count: int) -> list[Announcement]:
+def results(window_id: int, count: int) -> list[OutboundMessage]:
     return [
-        Announcement(f"result.m1.a{agent}", f"{window_id}-{agent}", b"{}") for agent in range(count)
+        OutboundMessage(f"result.m1.a{agent}", f"{window_id}-{agent}", b"{}")
+        for agent in range(count)
     ]
 
 
-def three_results(closed: Settlement) -> Sequence[Announcement]:
+def three_results(closed: Settlement) -> Sequence[OutboundMessage]:
     return results(closed.window_id, 3)
 
 
@@ -132,7 +133,7 @@ def test_results_do_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_result_that_no_server_takes_is_told_at_once(nc: Line, nats_url: str) -> None:
     """To send it again for five minutes would hide the mistake for as long."""
     make_streams(nc)
-    too_large = Announcement("result.m1.a1", "7-1", bytes(2 << 20))
+    too_large = OutboundMessage("result.m1.a1", "7-1", bytes(2 << 20))
     with open_publisher(nats_url) as opened, pytest.raises(WalrasError, match="refused a result"):
         opened.tell(0, [too_large], of=Mark("1/1000", 7, 0))
 

@@ -11,7 +11,7 @@ from connectors.postgres.ledger.transaction import claim
 from state.accounts import Bid
 from state.market import ListedResource, Listing, Quote
 from state.shard import ShardState, StreamIdentity
-from state.window import BalanceRow, CommandRow, DeadLetter, IdleWindow, PriceRow, Settlement
+from state.window import BalanceRow, CommandRow, DeadLetter, EmptyWindow, PriceRow, Settlement
 from walras_schemas import BidStatus
 
 WINDOW_MS = 1_000
@@ -122,7 +122,7 @@ def dead_letter(seq: int, subject: str, payload: bytes, *, error: str = "not JSO
     )
 
 
-def window(*, after: Settlement | IdleWindow | None = None, **rows: Any) -> Settlement:
+def window(*, after: Settlement | EmptyWindow | None = None, **rows: Any) -> Settlement:
     """A window of ten messages that follows `after`, else the first of its log."""
     first_seq = after.next_seq if after else 1
     window_id = after.window_id + 1 if after else START_WINDOW
@@ -147,9 +147,9 @@ def window(*, after: Settlement | IdleWindow | None = None, **rows: Any) -> Sett
     )
 
 
-def idle(after: Settlement | IdleWindow) -> IdleWindow:
+def idle(after: Settlement | EmptyWindow) -> EmptyWindow:
     """A window of one tick that follows `after`."""
-    return IdleWindow(
+    return EmptyWindow(
         shard=0,
         window_id=after.window_id + 1,
         first_seq=after.next_seq,

@@ -9,10 +9,10 @@ import pytest
 from flows.runtime import shutdown as under_test
 from flows.runtime.shutdown import ending
 from state.errors import ServerUnreachable, ShardReplaced
-from state.window import IdleWindow
+from state.window import EmptyWindow
 from tests.support.nats_logs import eventually
 
-WINDOW = IdleWindow(shard=0, window_id=1, first_seq=1, next_seq=2, stream_time_ns=1)
+WINDOW = EmptyWindow(shard=0, window_id=1, first_seq=1, next_seq=2, stream_time_ns=1)
 SILENT = ServerUnreachable("the server is silent", detail="d", hint="h")
 REPLACED = ShardReplaced("replaced", detail="d", hint="h")
 
@@ -24,7 +24,7 @@ class Server:
         self.closed = threading.Event()
         self.asked = threading.Event()
 
-    def ask(self, _window: IdleWindow) -> Iterable[IdleWindow]:
+    def ask(self, _window: EmptyWindow) -> Iterable[EmptyWindow]:
         self.asked.set()
         self.closed.wait()
         raise SILENT
@@ -33,7 +33,7 @@ class Server:
         self.closed.set()
 
 
-def replaced(_window: IdleWindow) -> Iterable[IdleWindow]:
+def replaced(_window: EmptyWindow) -> Iterable[EmptyWindow]:
     raise REPLACED
 
 

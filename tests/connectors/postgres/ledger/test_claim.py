@@ -7,12 +7,12 @@ from msgspec import structs
 from psycopg import Connection
 
 from connectors.postgres.ledger.transaction import claim, commit_window
-from state.accounts import Account, MarketBook, bid_key
-from state.dedupe import SeenIds
+from state.accounts import Account, MarketAccounts, bid_key
+from state.dedupe import DedupeIndex
 from state.errors import LogReplaced, SettingsError
 from state.market import ListedResource, Quote
 from state.shard import Position, StreamIdentity, Token
-from state.window import IdleWindow, Settlement
+from state.window import EmptyWindow, Settlement
 from tests.connectors.postgres.asking import value
 from tests.connectors.postgres.windows import (
     LOG,
@@ -38,8 +38,8 @@ def commit_all(conn: Connection, *windows: Settlement) -> None:
         commit_window(conn, closed, token=token)
 
 
-def judged(seen: SeenIds, sender: str, event: str, *, time_ns: int) -> RejectionReason | None:
-    return seen.judge(bid_key("m1", sender, event), time_ns=time_ns)
+def judged(dedupe: DedupeIndex, sender: str, event: str, *, time_ns: int) -> RejectionReason | None:
+    return dedupe.check(bid_key("m1", sender, event), time_ns=time_ns)
 
 
 def test_a_new_shard_starts_at_the_beginning(conn: Connection) -> None:
@@ -50,7 +50,11 @@ def test_a_new_shard_starts_at_the_beginning(conn: Connection) -> None:
         state.token,
         state.position,
     )
-    assert ({}, {}, bytes(32)) == (state.board.listings, state.books.markets, state.books.digest)
+    assert ({}, {}, bytes(32)) == (
+        state.listings.by_market,
+        state.accounts.markets,
+        state.accounts.digest,
+    )
 
 
 def test_each_claim_has_a_token_of_its_own(conn: Connection) -> None:
@@ -64,11 +68,11 @@ def test_state_comes_back(conn: Connection) -> None:
     commit_all(conn, first)
     state = claim_log(conn)
     assert Position(first.next_seq, first.stream_time_ns) == state.position
-    assert {"m1": listing()} == state.board.listings
-    accounts = {"a1": 70, "a2": 50, "house": 30, "treasury": -150}
-    book = MarketBook(accounts={agent: Account(micros) for agent, micros in accounts.items()})
-    assert {"m1": book} == state.books.markets
-    assert first.digest == state.books.digest
+    assert {"m1": listing()} == state.listings.by_market
+    owned = {"a1": 70, "a2": 50, "house": 30, "treasury": -150}
+    accounts = MarketAccounts(by_agent={agent: Account(micros) for agent, micros in owned.items()})
+    assert {"m1": accounts} == state.accounts.markets
+    assert first.digest == state.accounts.digest
 
 
 def test_the_latest_listing_comes_back(conn: Connection) -> None:
@@ -82,7 +86,7 @@ def test_the_latest_listing_comes_back(conn: Connection) -> None:
         quotes={**listing().quotes, "gpu": Quote(12, START_WINDOW + 1)},
     )
     commit_all(conn, first, window(after=first, listings=[reopened]))
-    assert {"m1": reopened} == claim_log(conn).board.listings
+    assert {"m1": reopened} == claim_log(conn).listings.by_market
 
 
 def test_listings_of_several_markets(conn: Connection) -> None:
@@ -90,8 +94,8 @@ def test_listings_of_several_markets(conn: Connection) -> None:
     bare = replace(listing("m2", opened_at=(7, 999)), quotes={})
     commit_all(conn, window(listings=[listing(), bare]))
     state = claim_log(conn)
-    assert {"m1": listing(), "m2": bare} == state.board.listings
-    assert {"m1": MarketBook(), "m2": MarketBook()} == state.books.markets
+    assert {"m1": listing(), "m2": bare} == state.listings.by_market
+    assert {"m1": MarketAccounts(), "m2": MarketAccounts()} == state.accounts.markets
 
 
 def test_balances_beyond_int64(conn: Connection) -> None:
@@ -103,7 +107,7 @@ def test_balances_beyond_int64(conn: Connection) -> None:
         listings=[listing()],
     )
     commit_all(conn, first)
-    accounts = claim_log(conn).books.markets["m1"].accounts
+    accounts = claim_log(conn).accounts.markets["m1"].by_agent
     assert {"a1": Account(huge), "treasury": Account(-huge)} == accounts
     assert 0 == value(conn, "SELECT sum(balance_micros) FROM walras.accounts")
 
@@ -119,12 +123,12 @@ def test_the_state_of_other_shards_stays_out(conn: Connection) -> None:
     )
     commit_window(conn, replace(neighbour, shard=1), token=other.token)
     zero, one = claim_log(conn), claim_log(conn, shard=1)
-    assert [{"m1"}, {"m2"}] == [set(state.board.listings) for state in (zero, one)]
-    assert [{"m1"}, {"m2"}] == [set(state.books.markets) for state in (zero, one)]
+    assert [{"m1"}, {"m2"}] == [set(state.listings.by_market) for state in (zero, one)]
+    assert [{"m1"}, {"m2"}] == [set(state.accounts.markets) for state in (zero, one)]
     now_ns = neighbour.stream_time_ns
     key = bid_key("m2", "treasury", event_id(5))
     assert [None, RejectionReason.DUPLICATE] == [
-        state.board.seen.judge(key, time_ns=now_ns) for state in (zero, one)
+        state.listings.dedupe.check(key, time_ns=now_ns) for state in (zero, one)
     ]
 
 
@@ -160,10 +164,10 @@ def test_ids_are_still_known_after_a_restart(conn: Connection) -> None:
     state = claim_log(conn)
     time_ns = first.stream_time_ns
     duplicate = RejectionReason.DUPLICATE
-    assert duplicate == judged(state.books.seen, "a1", event_id(4), time_ns=time_ns)
-    assert duplicate == judged(state.board.seen, "treasury", event_id(2), time_ns=time_ns)
-    assert None is judged(state.books.seen, "a1", event_id(2), time_ns=time_ns)
-    assert None is judged(state.books.seen, "a2", event_id(4), time_ns=time_ns)
+    assert duplicate == judged(state.accounts.dedupe, "a1", event_id(4), time_ns=time_ns)
+    assert duplicate == judged(state.listings.dedupe, "treasury", event_id(2), time_ns=time_ns)
+    assert None is judged(state.accounts.dedupe, "a1", event_id(2), time_ns=time_ns)
+    assert None is judged(state.accounts.dedupe, "a2", event_id(4), time_ns=time_ns)
 
 
 @pytest.mark.parametrize("reason", list(RejectionReason)[1:])
@@ -179,8 +183,8 @@ def test_ids_of_refused_bids(conn: Connection, reason: RejectionReason) -> None:
         RejectionReason.DUPLICATE
     )
     expected = RejectionReason.DUPLICATE if known else None
-    assert expected == judged(state.books.seen, "a1", event_id(1), time_ns=time_ns)
-    assert expected == judged(state.board.seen, "treasury", event_id(2), time_ns=time_ns)
+    assert expected == judged(state.accounts.dedupe, "a1", event_id(1), time_ns=time_ns)
+    assert expected == judged(state.listings.dedupe, "treasury", event_id(2), time_ns=time_ns)
 
 
 def test_ids_are_known_for_as_long_as_they_could_come_back(conn: Connection) -> None:
@@ -193,7 +197,7 @@ def test_ids_are_known_for_as_long_as_they_could_come_back(conn: Connection) -> 
     first = window(bids=[bid])
     later = replace(window(after=first), window_id=START_WINDOW + 65, stream_time_ns=last_moment_ns)
     commit_all(conn, first, later)
-    seen = claim_log(conn).books.seen
+    seen = claim_log(conn).accounts.dedupe
     assert RejectionReason.DUPLICATE == judged(seen, "a1", ahead, time_ns=last_moment_ns)
 
 
@@ -206,8 +210,8 @@ def test_older_ids_are_left_where_they_are(conn: Connection, window_ms: int) -> 
         busy_window(), window_id=then_ns // (window_ms * NS_PER_MS), stream_time_ns=then_ns
     )
     later_ns = then_ns + 66_000 * NS_PER_MS
-    later = IdleWindow(0, first.window_id + 70, first.next_seq, first.next_seq + 1, later_ns)
+    later = EmptyWindow(0, first.window_id + 70, first.next_seq, first.next_seq + 1, later_ns)
     for closed in (first, later):
         commit_window(conn, closed, token=token)
-    seen = claim(conn, 0, identity=LOG, window_ms=window_ms).books.seen
+    seen = claim(conn, 0, identity=LOG, window_ms=window_ms).accounts.dedupe
     assert None is judged(seen, "a1", event_id(4), time_ns=then_ns)

@@ -17,7 +17,7 @@ from connectors.postgres.ledger.transaction import (
 )
 from state.errors import LedgerDiverged, LogError, LogGap, ShardReplaced
 from state.shard import Position, ShardState
-from state.window import IdleWindow, Settlement
+from state.window import EmptyWindow, Settlement
 from tests.connectors.postgres.asking import (
     counts,
     rows_of_view,
@@ -153,9 +153,9 @@ def test_an_idle_window_again_is_skipped(conn: Connection) -> None:
     assert [False, False] == [commit_window(conn, each, token=token) for each in (tick, first)]
 
 
-DIVERGED: dict[str, Callable[[Settlement], Settlement | IdleWindow]] = {
+DIVERGED: dict[str, Callable[[Settlement], Settlement | EmptyWindow]] = {
     "another digest": lambda first: replace(first, digest=bytes(32)),
-    "idle, though the ledger has rows": lambda first: IdleWindow(
+    "idle, though the ledger has rows": lambda first: EmptyWindow(
         0, first.window_id, first.first_seq, first.next_seq, first.stream_time_ns
     ),
     "rows, though the ledger has none": lambda first: replace(first, window_id=first.window_id - 1),
@@ -185,7 +185,7 @@ def test_a_window_after_other_rows_is_refused(conn: Connection) -> None:
 
 
 @pytest.mark.parametrize("closed", [window(), idle(window())], ids=["with rows", "idle"])
-def test_a_gap_is_refused(conn: Connection, closed: Settlement | IdleWindow) -> None:
+def test_a_gap_is_refused(conn: Connection, closed: Settlement | EmptyWindow) -> None:
     """Messages that retention dropped were bids of someone: no window after them can be right."""
     token = claim_log(conn).token
     with pytest.raises(LogGap, match=r"has to read 1 next, but window \d+ begins at 7"):
@@ -259,8 +259,8 @@ def test_a_claim_during_a_commit_waits_for_all_of_it(conn: Connection, dsn: str)
     commit_window(conn, first, token=token)
     successor.join()
     assert [first.next_seq] == [state.position.next_seq for state in claimed]
-    assert [first.digest] == [state.books.digest for state in claimed]
-    assert {"m1": listing()} == claimed[0].board.listings
+    assert [first.digest] == [state.accounts.digest for state in claimed]
+    assert {"m1": listing()} == claimed[0].listings.by_market
 
 
 def test_a_market_stays_in_its_shard(conn: Connection) -> None:
