@@ -19,7 +19,8 @@ from connectors.nats.topology import stream_identities
 from connectors.postgres.writer import LedgerWriters
 from flows.allocation import build
 from flows.runtime.engine import run_flow
-from flows.runtime.supervisor import Servers, claim_all
+from flows.runtime.servers import Servers
+from flows.runtime.supervisor import claim_all
 from operators.keyed import BatchSink, BuildStep, Step
 from operators.results import result_messages
 from state.shard import ShardState, StreamIdentity

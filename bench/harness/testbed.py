@@ -22,8 +22,9 @@ from connectors.nats.connection import connected
 from connectors.nats.jetstream import ask
 from connectors.nats.subjects import RESULTS, stream_name
 from connectors.postgres.migrate import migrate
+from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import GIB, Settings, load_settings
-from flows.runtime.supervisor import Servers, open_servers, prepare
+from flows.runtime.supervisor import prepare
 
 LOG_MAX_BYTES: Final = 16 * GIB
 

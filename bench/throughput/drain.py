@@ -18,7 +18,7 @@ from bench.harness.resources import cpu_s, roots, watching
 from bench.harness.testbed import Stand
 from bench.throughput.load import Filled
 from connectors.postgres.connection import connect
-from flows.runtime.supervisor import Servers
+from flows.runtime.servers import Servers
 
 ROWS: Final = ("bid", "command", "price", "dead_letter", "window", "account")
 MICROS: Final = 1_000_000

@@ -26,7 +26,7 @@ from connectors.nats.commands import commands
 from connectors.nats.publisher import Outbox
 from connectors.nats.ticker import ticking
 from connectors.nats.topology import FINEST_TICK_MS
-from flows.runtime.supervisor import Servers
+from flows.runtime.servers import Servers
 from state.errors import WalrasError
 from state.window import Settlement
 from walras_schemas import uuid7_ms

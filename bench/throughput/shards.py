@@ -21,8 +21,8 @@ from bench.throughput.load import Filled
 from bench.workload import Workload
 from connectors.postgres.connection import connect
 from flows.runtime import supervisor as deployment
+from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
-from flows.runtime.supervisor import Servers
 from state.errors import WalrasError
 
 FNV_OFFSET: Final = 0x811C9DC5

@@ -21,7 +21,7 @@ from connectors.nats.fence import Mark
 from connectors.nats.results_publisher import open_publisher
 from connectors.nats.source import NatsSource, ShardPartition
 from connectors.postgres.writer import LedgerWriters
-from flows.runtime.supervisor import Servers
+from flows.runtime.servers import Servers
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices

@@ -16,7 +16,7 @@ from connectors.nats.export import export_log
 from connectors.postgres.connection import connect
 from flows.analytics.questions import Question, answer
 from flows.replay import replay
-from flows.runtime.supervisor import Servers
+from flows.runtime.servers import Servers
 from state.errors import LedgerDiverged
 
 

@@ -19,8 +19,8 @@ from connectors.files.logfile import write_log
 from connectors.nats.export import export_log
 from flows.cli.console import note, say_json
 from flows.replay import replay as run_replay
+from flows.runtime.servers import open_servers
 from flows.runtime.settings import load_settings
-from flows.runtime.supervisor import open_servers
 from state.errors import SettingsError
 
 AT_LEAST_ONE: Final = Number(gte=1)

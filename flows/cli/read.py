@@ -18,8 +18,8 @@ from connectors.duckdb.query import Answer, ask_stranger
 from flows.analytics.questions import Question, answer, first_of_last
 from flows.cli.console import AsJson, say_json
 from flows.cli.tables import print_table, raw_table_of, show
+from flows.runtime.servers import open_servers
 from flows.runtime.settings import load_settings
-from flows.runtime.supervisor import open_servers
 
 SHOWN_WINDOWS: Final = 20
 SHOWN_PRICES: Final = 5

@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 
 from flows.cli.console import say
 from flows.cli.demo.run import demo as run_demo
-from flows.runtime import supervisor as deployment
+from flows.runtime.servers import open_servers
 from flows.runtime.settings import load_settings
 from flows.simulation.session import run_population
 
@@ -37,7 +37,7 @@ def agents(
     seed: Seed = 7,
 ) -> None:
     settings = load_settings()
-    with deployment.open_servers(settings) as servers:
+    with open_servers(settings) as servers:
         trading = run_population(
             settings, servers, market=market, agents=agents, rate=rate, seconds=seconds, seed=seed
         )

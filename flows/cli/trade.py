@@ -20,8 +20,8 @@ from flows.cli.amounts import credits_text, micros_of
 from flows.cli.console import note, say
 from flows.cli.market_file import read_market_file, read_pricing
 from flows.runtime.pricing_plan import save_plan
+from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import Settings, load_settings
-from flows.runtime.supervisor import Servers, open_servers
 from state.errors import SettingsError, WalrasError
 from walras_schemas import BidPlaced, CommandBase, CreditsGranted, subjects
 

@@ -13,6 +13,7 @@ from typing import Final
 from flows.cli.console import note, say
 from flows.runtime import supervisor as deployment
 from flows.runtime.pricing_process import pricing_beside
+from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import Settings, load_settings
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -20,7 +21,7 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 def up() -> None:
     settings = load_settings()
-    with _stopping() as stop, deployment.open_servers(settings) as servers:
+    with _stopping() as stop, open_servers(settings) as servers:
         deployment.prepare(settings, servers)
         _tell_where(settings, servers)
         with deployment.companions(settings, servers), ExitStack() as later:
@@ -57,7 +58,7 @@ def _stopping() -> Iterator[threading.Event]:
         restore()
 
 
-def _tell_where(settings: Settings, servers: deployment.Servers) -> None:
+def _tell_where(settings: Settings, servers: Servers) -> None:
     """Where the log and the ledger are; a server that was named keeps its password to itself."""
     say(f"windows of {settings.window_ms} ms, {settings.shards} shard(s)")
     if settings.nats_url is None:

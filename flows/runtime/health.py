@@ -17,8 +17,8 @@ from connectors.nats.log_checks import LogEnd, log_ends
 from connectors.postgres.connection import connect
 from connectors.postgres.reads.progress import Standing, standings
 from connectors.web.app import Page, serving
+from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
-from flows.runtime.worker import Servers
 from state.errors import WalrasError
 
 BEHIND_LIMIT_S: Final = 10.0

@@ -24,7 +24,7 @@ from flows.pricing import build
 from flows.runtime import child_process as child
 from flows.runtime.engine import run_flow
 from flows.runtime.pricing_plan import read_past, read_plan
-from flows.runtime.worker import Servers
+from flows.runtime.servers import Servers
 from operators.keyed import BatchSink
 from state.window import OutboundMessage
 from walras_schemas import DEDUPE_HORIZON_MS, uuid7_ms

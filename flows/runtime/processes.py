@@ -17,7 +17,8 @@ import msgspec
 from connectors.postgres.connection import connect
 from connectors.postgres.ledger.transaction import resume
 from flows.runtime import child_process as child
-from flows.runtime.worker import Place, Servers, Worker
+from flows.runtime.servers import Servers
+from flows.runtime.worker import Place, Worker
 from state.errors import WalrasError
 from state.shard import ShardState, StreamIdentity, Token
 

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from connectors.embedded.servers import embedded
 from connectors.nats.log_checks import check_applied
 from connectors.nats.ticker import ticking
 from connectors.nats.topology import FINEST_TICK_MS, make_streams, stream_identities
@@ -21,25 +20,11 @@ from flows.runtime.failpoints import known
 from flows.runtime.health import serving_health
 from flows.runtime.outage import Outage
 from flows.runtime.processes import run_cluster
+from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings, failpoint
-from flows.runtime.worker import Servers, Worker
+from flows.runtime.worker import Worker
 from state.errors import ServerUnreachable
 from state.shard import ShardState, StreamIdentity, Token
-
-__all__ = ["Servers", "claim_all", "companions", "open_servers", "prepare", "run"]
-
-
-@contextmanager
-def open_servers(settings: Settings) -> Iterator[Servers]:
-    """The servers that the settings name; what they do not name is embedded for the block."""
-    if settings.nats_url and settings.postgres_dsn:
-        yield Servers(settings.nats_url, settings.postgres_dsn)
-        return
-    with embedded(settings.home, shards=settings.shards) as own:
-        yield Servers(
-            nats_url=settings.nats_url or own.nats_url,
-            postgres_dsn=settings.postgres_dsn or own.postgres_dsn,
-        )
 
 
 def prepare(settings: Settings, servers: Servers) -> None:

@@ -19,6 +19,7 @@ from connectors.postgres.ledger.transaction import read_settlement, unpublished
 from connectors.postgres.writer import LedgerWriters
 from flows.runtime.engine import run_flow
 from flows.runtime.failpoints import parts
+from flows.runtime.servers import Servers
 from flows.runtime.shutdown import ending
 from flows.runtime.spread import keys_of
 from operators.keyed import BatchSink, BuildStep
@@ -27,14 +28,6 @@ from state.shard import ShardState, StreamIdentity
 from state.window import ClosedWindow
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Servers:
-    """Where the log and the ledger are."""
-
-    nats_url: str
-    postgres_dsn: str
 
 
 @dataclass(frozen=True, slots=True)

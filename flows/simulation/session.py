@@ -20,8 +20,8 @@ from connectors.duckdb.ledger import open_ledger
 from connectors.duckdb.query import ask
 from connectors.nats.commands import commands
 from connectors.nats.connection import Patience
+from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
-from flows.runtime.supervisor import Servers
 from flows.simulation.population import Agent, Moment, Prices, seat_agents, stake_micros
 from flows.simulation.sender import Deliveries, Place, Receipt, Tally, deliveries
 from state.errors import ServerUnreachable, SettingsError, WalrasError

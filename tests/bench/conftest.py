@@ -13,7 +13,7 @@ from bench.harness.testbed import Stand, stand
 from bench.throughput.drain import Task
 from bench.throughput.load import Filled, fill
 from bench.workload import Workload
-from flows.runtime.supervisor import Servers
+from flows.runtime.servers import Servers
 from tests.support.servers import open_folder
 
 WORKLOAD = Workload(

@@ -11,7 +11,7 @@ from bench.baselines.contract import Job, Peer
 from bench.baselines.pathway_run import run_pathway
 from bench.baselines.registry import PEERS, line_up
 from bench.workload import GRANT_MICROS
-from flows.runtime.supervisor import Servers
+from flows.runtime.servers import Servers
 from state.errors import WalrasError
 from tests.bench.conftest import WORKLOAD, Bench
 

@@ -18,8 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from connectors.nats.background_loop import held
 from connectors.postgres.connection import connect
+from flows.runtime.servers import Servers
 from flows.runtime.settings import PREFIX, Settings
-from flows.runtime.supervisor import Servers, prepare
+from flows.runtime.supervisor import prepare
 from tests.chaos.faults import Injected, World, ride
 from tests.chaos.publishers import Publishers, Tally
 from tests.chaos.schedule import Storm, schedule

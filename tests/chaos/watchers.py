@@ -14,7 +14,7 @@ from connectors.nats.jetstream import NS_PER_S
 from connectors.nats.log_checks import log_ends
 from connectors.postgres.connection import connect
 from connectors.postgres.reads.progress import standings
-from flows.runtime.worker import Servers
+from flows.runtime.servers import Servers
 from state.errors import ServerUnreachable
 from tests.chaos.faults import Injected, alone
 

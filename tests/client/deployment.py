@@ -15,8 +15,8 @@ from connectors.embedded.servers import Servers
 from connectors.nats.commands import CommandClient, open_commands
 from flows.queries.service import serving_queries
 from flows.runtime import supervisor as deployment
+from flows.runtime.servers import Servers as Places
 from flows.runtime.settings import Settings
-from flows.runtime.worker import Servers as Places
 from tests.support.servers import SHARDS, own_nats
 from walras_client import WalrasClient, new_event_id
 from walras_schemas import CommandBase, CreditsGranted, MarketOpened, ResourceRules, subjects

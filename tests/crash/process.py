@@ -24,6 +24,7 @@ from flows.runtime import shutdown as ending
 from flows.runtime import supervisor as deployment
 from flows.runtime import worker
 from flows.runtime.failpoints import with_points
+from flows.runtime.servers import Servers
 from flows.runtime.settings import FAILPOINT, Settings
 from state.errors import WalrasError
 from tests.support.nats_logs import eventually
@@ -130,11 +131,11 @@ def points_reached(settings: Settings, done: Callable[[], bool]) -> list[str]:
     return passed
 
 
-def servers_of(settings: Settings) -> deployment.Servers:
+def servers_of(settings: Settings) -> Servers:
     """The servers that the settings name."""
     assert settings.nats_url is not None
     assert settings.postgres_dsn is not None
-    return deployment.Servers(settings.nats_url, settings.postgres_dsn)
+    return Servers(settings.nats_url, settings.postgres_dsn)
 
 
 def _run(settings: Settings, failpoint: str | None, limits: Limits, said: Path) -> None:

@@ -32,8 +32,8 @@ from flows.runtime import supervisor as deployment
 from flows.runtime.child_process import Process, end
 from flows.runtime.pricing_plan import read_past, save_plan
 from flows.runtime.pricing_process import pricing_beside, start_pricing
+from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import Settings
-from flows.runtime.worker import Servers
 from operators.pricing_rules import Eip1559, Fixed, Vwap
 from operators.quote import Plan, QuotePrices
 from tests.support.nats_logs import eventually
@@ -201,7 +201,7 @@ def market() -> Iterator[Market]:
 @contextmanager
 def deployed(settings: Settings) -> Iterator[Servers]:
     stop = threading.Event()
-    with deployment.open_servers(settings) as servers:
+    with open_servers(settings) as servers:
         deployment.prepare(settings, servers)
         allocation = threading.Thread(target=deployment.run, args=(settings, servers, stop))
         allocation.start()

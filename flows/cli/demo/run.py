@@ -24,8 +24,9 @@ from flows.cli.demo.audit import check_books
 from flows.cli.demo.progress import progress, stage
 from flows.cli.demo.report import Report, show_next_steps
 from flows.runtime import supervisor as deployment
+from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import Settings
-from flows.runtime.supervisor import Servers, open_servers, prepare
+from flows.runtime.supervisor import prepare
 from flows.simulation.sender import Acknowledged, Tally
 from flows.simulation.session import MS_PER_S, Run, run_population
 from state.errors import WalrasError

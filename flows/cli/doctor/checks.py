@@ -26,8 +26,8 @@ from flows.cli.doctor.servers import (
     standing_servers,
 )
 from flows.runtime.health import measure
+from flows.runtime.servers import Servers
 from flows.runtime.settings import GIB, Settings
-from flows.runtime.worker import Servers
 from state.errors import SettingsError, WalrasError
 
 PYTHONS: Final = ((3, 11), (3, 12))

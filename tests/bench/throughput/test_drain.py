@@ -6,7 +6,7 @@ import pytest
 from bench.harness.resources import cpu_s, roots, watching
 from bench.throughput.drain import percentile, work
 from bench.throughput.verify import check_books, replay_digest, require_same
-from flows.runtime.supervisor import Servers
+from flows.runtime.servers import Servers
 from state.errors import LedgerDiverged
 from tests.bench.conftest import WORKLOAD, Bench
 

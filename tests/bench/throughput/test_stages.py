@@ -4,7 +4,7 @@ from bench.harness.instrumented_flow import SHARD
 from bench.throughput.drain import count_rows
 from bench.throughput.stages import STAGES, work
 from bench.throughput.verify import replay_digest, require_same, shard_digests
-from flows.runtime.supervisor import Servers
+from flows.runtime.servers import Servers
 from tests.bench.conftest import WORKLOAD, Bench
 
 

@@ -19,8 +19,9 @@ from flows.cli.doctor import checks as doctor
 from flows.runtime import health
 from flows.runtime import supervisor as deployment
 from flows.runtime.health import Health, Watch, measure, serving_health
+from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
-from flows.runtime.supervisor import Servers, prepare
+from flows.runtime.supervisor import prepare
 from tests.support.nats_logs import eventually, fill_shard
 from tests.support.servers import SHARDS
 

@@ -14,8 +14,9 @@ from connectors.nats.export import LogLine, export_log
 from connectors.nats.jetstream import ask
 from connectors.nats.topology import shard_config
 from flows.cli.demo.run import RESOURCES, flow_running
+from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
-from flows.runtime.supervisor import Servers, prepare
+from flows.runtime.supervisor import prepare
 from flows.simulation import sender as deliveries_module
 from flows.simulation.population import Prices, seat_agents, stake_micros
 from flows.simulation.sender import Acknowledged, Tally, deliveries

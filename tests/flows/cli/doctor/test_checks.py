@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from flows.cli.doctor.checks import Finding, Health, dependencies, examine
+from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
-from flows.runtime.supervisor import Servers, prepare
+from flows.runtime.supervisor import prepare
 from tests.support.servers import SHARDS
 from tests.support.shell import shell
 
