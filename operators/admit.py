@@ -1,4 +1,4 @@
-"""Judge commands: who may do what, and what a bid holds, in the order of precedence of the rules.
+"""Check commands: who may do what, and what a bid holds, in the order of precedence of the rules.
 
 Promise: the first rule that fails gives the reason (`RejectionReason` is in that order), a refused
 command changes nothing but the memory of its id, and an admitted bid holds its maximum cost, so no
@@ -18,6 +18,7 @@ from walras_schemas import (
     BidWithdrawn,
     CreditsGranted,
     CreditsTransferred,
+    MarketClosed,
     MarketOpened,
     PriceQuoted,
     RejectionReason,
@@ -28,15 +29,23 @@ VICKREY = "vickrey"
 
 
 def check_operator(
-    listings: Listings, event: Event, command: OperatorCommand, *, window_id: int
+    listings: Listings,
+    terms: Terms | None,
+    event: Event,
+    command: OperatorCommand,
+    *,
+    window_id: int,
 ) -> RejectionReason | None:
-    """Judge an operator's command and apply it to the listings; None when it was applied.
+    """Check an operator's command and apply it to the listings; None when it was applied.
 
-    A grant passes here by rules 1 to 4; the credits themselves move in `allocate`.
+    A grant passes here by rules 1 to 6; the credits themselves move in `allocate`.
     """
     listing = listings.by_market.get(event.market)
-    if listing is None and not isinstance(command, MarketOpened):
-        return RejectionReason.UNKNOWN_MARKET
+    if not isinstance(command, MarketOpened):
+        if terms is None:
+            return RejectionReason.UNKNOWN_MARKET
+        if not terms.is_open:
+            return RejectionReason.MARKET_CLOSED
     key = bid_key(event.market, TREASURY, command.event_id.lower())
     reason = listings.dedupe.check(key, time_ns=event.time_ns)
     if reason is not None or isinstance(command, CreditsGranted):
@@ -49,7 +58,7 @@ def check_operator(
 
 
 def _relist(
-    command: MarketOpened | SupplyChanged | PriceQuoted,
+    command: MarketOpened | MarketClosed | SupplyChanged | PriceQuoted,
     listing: Listing | None,
     event: Event,
     *,
@@ -59,6 +68,8 @@ def _relist(
     if isinstance(command, MarketOpened):
         return _opened(command, listing, event)
     assert listing is not None, "rule 2 lets nothing but an opening through"
+    if isinstance(command, MarketClosed):
+        return replace(listing, is_open=False)
     resource = event.resource if isinstance(command, PriceQuoted) else command.resource
     if resource is None or resource not in listing.resources:
         return None
@@ -73,14 +84,20 @@ def _opened(command: MarketOpened, listing: Listing | None, event: Event) -> Lis
     return Listing(
         market=event.market,
         opened_at=listing.opened_at if listing else (event.seq, event.ord),
+        opened_seq=event.seq,
+        is_open=True,
         rule=command.rule,
         stale_after_windows=command.stale_after_windows,
+        max_commands=command.max_commands,
+        lag_windows=listing.lag_windows if listing else command.lag_windows,
+        meters=listing.meters if listing else command.meters,
         resources={
             name: ListedResource(
                 supply=rules.supply,
                 initial_price_micros=rules.initial_price_micros,
                 reserve_micros=rules.reserve_micros,
                 reserve_ratio_ppm=rules.reserve_ratio_ppm,
+                allowance_windows=rules.allowance_windows,
             )
             for name, rules in command.resources.items()
         },
@@ -89,20 +106,26 @@ def _opened(command: MarketOpened, listing: Listing | None, event: Event) -> Lis
 
 
 def check_sender(
-    terms: Terms | None, dedupe: DedupeIndex, sent: Event | Bid, key: str
+    terms: Terms | None, accounts: MarketAccounts, dedupe: DedupeIndex, sent: Event | Bid, key: str
 ) -> RejectionReason | None:
-    """Rules 2 to 4, which every agent's command passes first."""
+    """Rules 2 to 6, which every agent's command passes first; counts it for rule 4."""
     if terms is None or (sent.seq, sent.ord) < terms.opened_at:
         return RejectionReason.UNKNOWN_MARKET
+    if not terms.is_open:
+        return RejectionReason.MARKET_CLOSED
+    agent = sent.agent if isinstance(sent, Bid) else sent.sender
+    accounts.sent[agent] = count = accounts.sent.get(agent, 0) + 1
+    if count > terms.max_commands:
+        return RejectionReason.OVER_QUOTA
     return dedupe.check(key, time_ns=sent.time_ns)
 
 
 def admit_bid(terms: Terms, accounts: MarketAccounts, key: str, bid: Bid) -> None:
-    """Rules 5 to 11 for a bid that passed `check_sender`: hold its limit, or say why not."""
+    """Rules 8 to 15 for a bid that passed `check_sender`: hold its limit, or say why not."""
     account, hold = accounts.by_agent.get(bid.agent), bid.limit_micros
     bid.reason = _refusal(terms, account, bid, hold)
     if bid.reason is None:
-        assert account is not None, "rule 5 lets no bid through without one"
+        assert account is not None, "rule 8 lets no bid through without one"
         account.held_micros += hold
         bid.status = BidStatus.LOST
         accounts.open_bids[key] = bid
@@ -111,7 +134,7 @@ def admit_bid(terms: Terms, accounts: MarketAccounts, key: str, bid: Bid) -> Non
 def _refusal(  # noqa: PLR0911  # one return a rule, in the order of the rules
     terms: Terms, account: Account | None, bid: Bid, hold: int
 ) -> RejectionReason | None:
-    """The first of the rules 5 to 11 that refuses the bid and what it is to hold."""
+    """The first of the rules 8 to 15 that refuses the bid and what it is to hold."""
     if account is None:
         return RejectionReason.UNKNOWN_AGENT
     reserve, exceeds = 0, False

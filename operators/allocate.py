@@ -7,11 +7,12 @@ hold), `clear` (who wins what at which price) and `settle` (payments, prices, di
 Promise: what comes out of a closed window is complete, and depends on the log alone.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from operators.admit import admit_bid, check_sender, transfer, withdraw
-from operators.settle import balances_of, digest_of, settle_market
+from operators.settle import balances_of, digest_of, market_row, settle_market
 from state.accounts import Bid, MarketAccounts, ShardAccounts, bid_key
 from state.log import (
     Event,
@@ -28,6 +29,7 @@ from state.window import (
     CommandRow,
     DeadLetter,
     EmptyWindow,
+    MarketRow,
     PriceRow,
     Settlement,
 )
@@ -39,6 +41,8 @@ from walras_schemas import (
     RejectionReason,
 )
 
+QUOTE = "price_quoted"
+
 
 @dataclass(slots=True)
 class OpenWindow:
@@ -46,8 +50,16 @@ class OpenWindow:
 
     first_seq: int
     bids: list[Bid] = field(default_factory=list)
+    active: set[str] = field(default_factory=set)
+    """Markets in which there was any command but a quote, refused ones too."""
     commands: list[CommandRow] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+
+    def add(self, row: CommandRow) -> None:
+        """Take in a command's row; a quote alone leaves its market at rest."""
+        self.commands.append(row)
+        if row.type != QUOTE:
+            self.active.add(row.market)
 
     @property
     def is_empty(self) -> bool:
@@ -70,6 +82,7 @@ class Allocate:
             if isinstance(event, Bid):
                 self._place(event, terms)
                 window.bids.append(event)
+                window.active.add(event.market)
             else:
                 self._apply(event, window, terms)
         if priced.slice.closes:
@@ -77,9 +90,9 @@ class Allocate:
             yield _empty(window, priced.slice) if window.is_empty else self._close(window, priced)
 
     def _place(self, bid: Bid, terms: Terms | None) -> None:
-        accounts = self._accounts_of_active(bid.market, bid.agent)
+        accounts = self._accounts_of_active(bid.market, bid.agent, terms)
         key = bid_key(bid.market, bid.agent, bid.event_id)
-        bid.reason = check_sender(terms, self.accounts.dedupe, bid, key)
+        bid.reason = check_sender(terms, accounts, self.accounts.dedupe, bid, key)
         if bid.reason is None:
             assert terms is not None
             admit_bid(terms, accounts, key, bid)
@@ -87,37 +100,41 @@ class Allocate:
     def _apply(self, event: Event, window: OpenWindow, terms: Terms | None) -> None:
         match event.command:
             case BidWithdrawn() as command:
-                accounts = self._accounts_of_active(event.market, event.sender)
-                reason = self._check(event, command, terms) or withdraw(accounts, event, command)
-                window.commands.append(_row(event, command, reason))
+                accounts = self._accounts_of_active(event.market, event.sender, terms)
+                reason = self._check(accounts, event, command, terms)
+                reason = reason or withdraw(accounts, event, command)
+                window.add(_row(event, command, reason))
             case CreditsTransferred() as command:
-                accounts = self._accounts_of_active(event.market, event.sender)
-                reason = self._check(event, command, terms) or transfer(accounts, event, command)
-                moved = (command.amount_micros, command.to_agent_id)
-                window.commands.append(_row(event, command, reason, *moved))
+                accounts = self._accounts_of_active(event.market, event.sender, terms)
+                reason = self._check(accounts, event, command, terms)
+                reason = reason or transfer(accounts, event, command)
+                window.add(_row(event, command, reason))
             case ReviewedCommand(command, reason):
-                window.commands.append(self._record(event, command, reason))
+                window.add(self._record(event, command, reason))
             case Malformed() as letter:
                 window.dead_letters.append(_dead_letter(event, letter))
             case command:
                 raise AssertionError(f"join_prices left {command!r} unjudged")
 
     def _check(
-        self, event: Event, command: BidWithdrawn | CreditsTransferred, terms: Terms | None
+        self,
+        accounts: MarketAccounts,
+        event: Event,
+        command: BidWithdrawn | CreditsTransferred,
+        terms: Terms | None,
     ) -> RejectionReason | None:
         key = bid_key(event.market, event.sender, command.event_id.lower())
-        return check_sender(terms, self.accounts.dedupe, event, key)
+        return check_sender(terms, accounts, self.accounts.dedupe, event, key)
 
     def _record(
         self, event: Event, command: OperatorCommand, reason: RejectionReason | None
     ) -> CommandRow:
         """The row of an operator's command; an applied grant moves its credits here."""
-        if not isinstance(command, CreditsGranted):
-            return _row(event, command, reason)
-        agent, amount = command.agent_id, command.amount_micros
-        if reason is None:
-            self._accounts(event.market).move(debit=TREASURY, credit=agent, amount_micros=amount)
-        return _row(event, command, reason, amount, agent)
+        if isinstance(command, CreditsGranted) and reason is None:
+            self._accounts(event.market).move(
+                debit=TREASURY, credit=command.agent_id, amount_micros=command.amount_micros
+            )
+        return _row(event, command, reason)
 
     def _accounts(self, market: str) -> MarketAccounts:
         accounts = self.accounts.markets.get(market)
@@ -125,9 +142,9 @@ class Allocate:
             accounts = self.accounts.markets[market] = MarketAccounts()
         return accounts
 
-    def _accounts_of_active(self, market: str, agent: str) -> MarketAccounts:
-        """The book that an agent's command is judged by; a market nobody opened keeps none."""
-        accounts = self.accounts.markets.get(market) or MarketAccounts()
+    def _accounts_of_active(self, market: str, agent: str, terms: Terms | None) -> MarketAccounts:
+        """The accounts that an agent's command is checked by; an unknown market keeps none."""
+        accounts = self._accounts(market) if terms else MarketAccounts()
         if agent in accounts.by_agent:
             accounts.active.add(agent)
         return accounts
@@ -135,12 +152,16 @@ class Allocate:
     def _close(self, window: OpenWindow, priced: PricedSlice) -> Settlement:
         closing = priced.slice
         prices: list[PriceRow] = []
+        markets: list[MarketRow] = []
         balances: list[BalanceRow] = []
-        for market in sorted(priced.terms):
-            accounts = self._accounts(market)
-            prices += settle_market(
-                market, priced.terms[market], accounts, window_id=closing.window_id
-            )
+        commands = Counter(row.market for row in window.commands)
+        bids: defaultdict[str, list[Bid]] = defaultdict(list)
+        for bid in window.bids:
+            bids[bid.market].append(bid)
+        for market in sorted(window.active.intersection(priced.terms)):
+            terms, accounts = priced.terms[market], self._accounts(market)
+            prices += settle_market(market, terms, accounts, window_id=closing.window_id)
+            markets.append(market_row(market, terms, bids[market], commands[market]))
             balances += balances_of(market, accounts)
         prev_digest = self.accounts.digest
         self.accounts.digest = digest_of(
@@ -150,6 +171,7 @@ class Allocate:
             commands=window.commands,
             dead_letters=window.dead_letters,
             prices=prices,
+            markets=markets,
             balances=balances,
         )
         return Settlement(
@@ -164,6 +186,7 @@ class Allocate:
             commands=window.commands,
             dead_letters=window.dead_letters,
             prices=prices,
+            markets=markets,
             balances=balances,
             listings=priced.listings,
         )
@@ -183,9 +206,12 @@ def _row(
     event: Event,
     command: BidWithdrawn | CreditsTransferred | OperatorCommand,
     reason: RejectionReason | None,
-    amount_micros: int | None = None,
-    recipient: str | None = None,
 ) -> CommandRow:
+    amount_micros = recipient = purpose = None
+    if isinstance(command, CreditsTransferred | CreditsGranted):
+        amount_micros, purpose = command.amount_micros, command.purpose
+        granted = isinstance(command, CreditsGranted)
+        recipient = command.agent_id if granted else command.to_agent_id
     return CommandRow(
         seq=event.seq,
         ord=event.ord,
@@ -197,6 +223,7 @@ def _row(
         reason=reason,
         amount_micros=amount_micros,
         recipient=recipient,
+        purpose=purpose,
     )
 
 
@@ -208,4 +235,5 @@ def _dead_letter(event: Event, letter: Malformed) -> DeadLetter:
         subject=letter.subject,
         error=letter.error,
         payload=letter.payload,
+        payload_bytes=letter.payload_bytes,
     )

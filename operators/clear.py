@@ -5,7 +5,7 @@ densities are compared as integers, prices are integers or fractions of integers
 exceeds the supply, nobody pays above its limit or below the reserve.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import attrgetter
@@ -15,18 +15,21 @@ import msgspec
 from state.accounts import Bid
 from state.market import Terms
 
-Level = Fraction
-"""The price level λ: the price of one unit of weight."""
-NOTHING: Level = Fraction(0)
+LOWEST_ACCEPTED = "uniform_lab"
+
+Levels = Mapping[str, Fraction]
+"""The price level λ of each scarce resource: what a unit of its reference value costs above the
+reserve. A resource without one has level 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clearing:
     """The outcome of one market's window, besides what it wrote on the bids themselves."""
 
-    level: Level | None
-    """λ under the uniform rules, None where winners pay different prices."""
-    sold: dict[str, int]
+    levels: Levels
+    sold: Mapping[str, int]
+    wanted: Mapping[str, int]
+    """Units asked for by bids whose limit is at least the cost of what they asked for."""
 
 
 class Ranked(msgspec.Struct, gc=False):
@@ -34,51 +37,48 @@ class Ranked(msgspec.Struct, gc=False):
 
     bid: Bid
     density: int
-    weight: int
-    """Reference value of what the bid's `unit_price_micros` is offered for, in micros."""
-
-    @property
-    def exact_density(self) -> Fraction:
-        """What the bid offers for one unit of weight."""
-        return Fraction(self.bid.unit_price_micros, self.weight)
-
-    @property
-    def lost_a_unit(self) -> bool:
-        """True when the bid did not get all that it asked for."""
-        return self.bid.won < self.bid.quantity
+    net_micros: int
+    """What the bid offers above the reserve: for a unit, or for a bundle as a whole."""
+    short_of: Sequence[str] = ()
+    """Resources for want of which the bid lost units."""
 
 
-PaymentRule = Callable[[Terms, Sequence[Ranked]], Level | None]
-"""Write `paid_micros` on the winners of a ranked book and give the price level, if there is one."""
+PaymentRule = Callable[[Terms, Sequence[Ranked], Levels], None]
+"""Write `paid_micros` on the winners of a ranked order book."""
 
 
 def clear(terms: Terms, bids: Iterable[Bid]) -> Clearing:
     """Allocate the supply to `bids`, given in (seq, ord) order, and price what was won."""
     ranked = rank(terms, bids)
     sold = allocate_supply(terms, ranked)
-    return Clearing(level=PAYMENT_RULES[terms.rule](terms, ranked), sold=sold)
+    levels = price_levels(terms, ranked)
+    PAYMENT_RULES[terms.rule](terms, ranked, levels)
+    return Clearing(levels=levels, sold=sold, wanted=_wanted(terms, ranked, levels))
 
 
 def rank(terms: Terms, bids: Iterable[Bid]) -> list[Ranked]:
     """Bids by density, highest first, and in the order given where densities are equal.
 
-    A density is a fraction v/W. Two different ones are at least 1/(W·W') apart, so that scaling by
+    A density is a fraction n/W. Two different ones are at least 1/(W·W') apart, so that scaling by
     a power of two above the square of the largest weight and rounding down keeps every order and
-    every tie: fractions are compared exactly, at the price of integers.
+    every tie: fractions are compared exactly, at the price of integers (docs/adr/0010).
     """
     book = list(bids)
     # A unit bid's quantity cancels out of its density: it is left out to keep the integers short.
-    references = {name: rules.reference_micros for name, rules in terms.resources.items()}
-    weights = [
-        references[bid.resource] if bid.resource else weight_of(terms, bid.demand) for bid in book
-    ]
+    weights = [weight_of(terms, _lot(bid)) for bid in book]
+    nets = [bid.unit_price_micros - reserve_of(terms, _lot(bid)) for bid in book]
     scale = 2 * max(weights, default=1).bit_length()
     ranked = [
-        Ranked(bid, (bid.unit_price_micros << scale) // weight, weight)
-        for bid, weight in zip(book, weights, strict=True)
+        Ranked(bid, (net << scale) // weight, net)
+        for bid, net, weight in zip(book, nets, weights, strict=True)
     ]
     ranked.sort(key=attrgetter("density"), reverse=True)
     return ranked
+
+
+def _lot(bid: Bid) -> Mapping[str, int]:
+    """What the bid's `unit_price_micros` is offered for: one unit, or a bundle as a whole."""
+    return {bid.resource: 1} if bid.resource is not None else bid.demand
 
 
 def weight_of(terms: Terms, units: Mapping[str, int]) -> int:
@@ -89,6 +89,16 @@ def weight_of(terms: Terms, units: Mapping[str, int]) -> int:
 def reserve_of(terms: Terms, units: Mapping[str, int]) -> int:
     """The least that these units may be sold for, in micros."""
     return sum(terms.resources[name].reserve_micros * count for name, count in units.items())
+
+
+def cost_of(terms: Terms, levels: Levels, units: Mapping[str, int]) -> int:
+    """What these units cost: each at its reserve and its level's price, rounded up once."""
+    above = sum(
+        (levels[name] * terms.resources[name].reference_micros * count)
+        for name, count in units.items()
+        if name in levels
+    )
+    return reserve_of(terms, units) + ceil(above)
 
 
 def allocate_supply(terms: Terms, ranked: Iterable[Ranked]) -> dict[str, int]:
@@ -105,43 +115,79 @@ def allocate_supply(terms: Terms, ranked: Iterable[Ranked]) -> dict[str, int]:
             if fits >= bid.min_quantity:
                 bid.won = fits
                 left[bid.resource] -= fits
-        elif all(units <= left[name] for name, units in bid.demand.items()):
-            bid.won = 1
-            for name, units in bid.demand.items():
-                left[name] -= units
+            if bid.won < bid.quantity:
+                entry.short_of = (bid.resource,)
+        else:
+            entry.short_of = [name for name, units in bid.demand.items() if units > left[name]]
+            if not entry.short_of:
+                bid.won = 1
+                for name, units in bid.demand.items():
+                    left[name] -= units
     return {name: terms.resources[name].supply - remains for name, remains in left.items()}
 
 
-def pay_uniform(terms: Terms, ranked: Sequence[Ranked]) -> Level:
-    """Every winner pays the level of the highest bid that lost a unit at or below the winners.
+def price_levels(terms: Terms, ranked: Sequence[Ranked]) -> Levels:
+    """The level of each scarce resource (SEMANTICS §6).
 
-    The uniform-price auction at the highest rejected bid, carried over to several resources by
-    density. Source: V. Krishna, Auction Theory, 2nd ed. (2010), ch. 12. Individually rational,
-    budget balanced, never below the reserve. Truthful for bidders who want one unit, as long as all
-    bids are divisible and for one resource: those who want more may gain by asking for less (demand
-    reduction), and where a bid that cannot be divided is left out, so may anyone.
+    A resource is scarce where a bid lost for want of it, and under `uniform_lab` where somebody won
+    of it. Its level is the lowest scarce density among its winners, and under all other rules no
+    more than the highest among those who lost for want of it. So nobody pays above its limit, and a
+    scarce resource is free only if a winner of it, or all who lost for want of it, offered no more
+    than the reserve. What it does not promise: with bundles the levels need not be those at which
+    every loser is content to lose. Such losers are paradoxically rejected, as in the coupled day-
+    ahead auctions of Europe, and reported. Source: NEMO Committee, EUPHEMIA Public Description
+    (2024), § 3.3.
     """
-    lowest = _lowest_winner(ranked)
-    if lowest is None:
-        return NOTHING
-    rejected = (r for r in ranked if r.density <= lowest.density and r.lost_a_unit)
-    marginal = next(rejected, None)
-    return _charge_level(terms, ranked, marginal.exact_density if marginal else NOTHING)
+    accepted = terms.rule == LOWEST_ACCEPTED
+    names = (name for r in ranked for name in (r.bid.allocation if accepted else r.short_of))
+    scarce = set(names)
+    lowest: dict[str, Fraction] = {}
+    highest: dict[str, Fraction] = {}
+    for entry in ranked:
+        won = scarce.intersection(entry.bid.allocation)
+        short_of = () if accepted else entry.short_of
+        if won or short_of:
+            density = _scarce_density(terms, entry, scarce)
+            for name in won:
+                lowest[name] = min(lowest.get(name, density), density)
+            for name in short_of:
+                highest[name] = max(highest.get(name, density), density)
+    return {name: min(lowest[name], highest.get(name, lowest[name])) for name in scarce}
 
 
-def pay_uniform_lab(terms: Terms, ranked: Sequence[Ranked]) -> Level:
-    """Every winner pays the level of the lowest winning bid (lowest accepted bid).
+def _scarce_density(terms: Terms, entry: Ranked, scarce: Container[str]) -> Fraction:
+    """What a bid offers above the reserve for one unit of reference value of what is scarce."""
+    asked = {name: units for name, units in _lot(entry.bid).items() if name in scarce}
+    return Fraction(entry.net_micros, weight_of(terms, asked))
 
-    Source: the allowance auctions of emissions trading, e.g. California Code of Regulations,
-    title 17, § 95911, in force since 2012 (single round, sealed bid, uniform price at the lowest
-    accepted bid). Individually rational, budget balanced, never below the reserve. The marginal
-    winner sets its own price: truthful only for bidders who are sure not to be marginal.
+
+def pay_cost(terms: Terms, ranked: Sequence[Ranked], levels: Levels) -> None:
+    """Every winner pays the cost of what it won, at one price for each resource.
+
+    Under `uniform` this is the uniform-price auction at the highest rejected bid. Source: V.
+    Krishna, Auction Theory, 2nd ed. (2010), ch. 12. Individually rational, budget balanced, never
+    below the reserve. Truthful for bidders who want one unit of one resource, as long as all bids
+    are divisible: those who want more may gain by asking for less (demand reduction), and where a
+    bid that cannot be divided is left out, so may anyone.
+
+    Under `uniform_lab` it is the one at the lowest accepted bid. Source: the allowance auctions of
+    emissions trading, e.g. California Code of Regulations, title 17, § 95911, in force since 2012.
+    The marginal winner sets its own price: truthful only for bidders who are sure not to be
+    marginal.
+
+    A bid that won nothing although it offered more than the cost of what it asked did not fit: by
+    how much it offered more is written on it.
     """
-    lowest = _lowest_winner(ranked)
-    return _charge_level(terms, ranked, lowest.exact_density if lowest else NOTHING)
+    for entry in ranked:
+        bid = entry.bid
+        if bid.won:
+            bid.paid_micros = cost_of(terms, levels, bid.allocation)
+        else:
+            value = bid.limit_micros - cost_of(terms, levels, bid.demand)
+            bid.lost_value_micros = value if value > 0 else None
 
 
-def pay_as_bid(_terms: Terms, ranked: Sequence[Ranked]) -> None:
+def pay_as_bid(_terms: Terms, ranked: Sequence[Ranked], _levels: Levels) -> None:
     """Every winner pays what it offered for what it won (the discriminatory auction).
 
     Source: V. Krishna, Auction Theory, 2nd ed. (2010), ch. 12; the United States sold its treasury
@@ -153,7 +199,7 @@ def pay_as_bid(_terms: Terms, ranked: Sequence[Ranked]) -> None:
         bid.paid_micros = bid.won * bid.unit_price_micros
 
 
-def pay_vickrey(terms: Terms, ranked: Sequence[Ranked]) -> None:
+def pay_vickrey(terms: Terms, ranked: Sequence[Ranked], _levels: Levels) -> None:
     """An agent pays for its k units the k highest values that others lost because of it.
 
     Source: W. Vickrey, Counterspeculation, auctions, and competitive sealed tenders, Journal of
@@ -175,26 +221,21 @@ def pay_vickrey(terms: Terms, ranked: Sequence[Ranked]) -> None:
 
 
 PAYMENT_RULES: dict[str, PaymentRule] = {
-    "uniform": pay_uniform,
-    "uniform_lab": pay_uniform_lab,
+    "uniform": pay_cost,
+    "uniform_lab": pay_cost,
     "pay_as_bid": pay_as_bid,
     "vickrey": pay_vickrey,
 }
 
 
-def _lowest_winner(ranked: Sequence[Ranked]) -> Ranked | None:
-    return next((entry for entry in reversed(ranked) if entry.bid.won), None)
-
-
-def _charge_level(terms: Terms, ranked: Iterable[Ranked], level: Level) -> Level:
-    numerator, denominator = level.numerator, level.denominator
-    floor = any(rules.reserve_micros for rules in terms.resources.values())
+def _wanted(terms: Terms, ranked: Iterable[Ranked], levels: Levels) -> dict[str, int]:
+    wanted: dict[str, int] = {}
     for entry in ranked:
-        bid = entry.bid
-        if bid.won:
-            priced = ceil_div(numerator * entry.weight * bid.won, denominator)
-            bid.paid_micros = max(priced, reserve_of(terms, bid.allocation)) if floor else priced
-    return level
+        demand = entry.bid.demand
+        if entry.bid.limit_micros >= cost_of(terms, levels, demand):
+            for name, units in demand.items():
+                wanted[name] = wanted.get(name, 0) + units
+    return wanted
 
 
 def _displaced_value(losing: Iterable[tuple[int, int]], units: int, *, reserve: int) -> int:
@@ -224,9 +265,9 @@ def _split(won: Sequence[Bid], total: int) -> None:
         bid.paid_micros += 1
 
 
-def ceil_div(numerator: int, denominator: int) -> int:
-    """The quotient rounded up, exactly."""
-    return -(-numerator // denominator)
+def ceil(value: Fraction | int) -> int:
+    """The value rounded up, exactly."""
+    return -(-value.numerator // value.denominator)
 
 
 def round_half_up(value: Fraction) -> int:

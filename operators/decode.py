@@ -51,7 +51,7 @@ def decode(raw: WindowSlice) -> EventSlice:
     for seq, (time_ns, subject, payload) in enumerate(columns, raw.first_seq):
         parsed = _parse_subject(subject)
         if parsed is None:
-            letter = Malformed(escape_for_storage(subject), "no such subject", payload)
+            letter = _malformed(escape_for_storage(subject), "no such subject", payload)
             events.append(_dead(seq, 0, time_ns, letter))
         elif parsed.kind == "bid" and (bids := _bids(payload)):
             for ord_, placed in enumerate(bids):
@@ -150,22 +150,27 @@ def _quotation_marks(bid: BidPlaced) -> int:
     return 16 if bid.min_quantity is None else 18
 
 
+def _malformed(subject: str, error: str, whole: bytes) -> Malformed:
+    """Why a message or an element was not decoded, with the beginning of it."""
+    return Malformed(subject, error, whole[:LETTER_MAX_BYTES], len(whole))
+
+
 def _commands(subject: Subject, text: str, payload: bytes) -> Iterator[Any]:
     """The commands of a payload as the registry reads them, or what is wrong with each."""
     if len(payload) > PAYLOAD_MAX_BYTES:
-        yield Malformed(text, f"payload of {len(payload)} bytes is above the limit", payload)
+        yield _malformed(text, f"payload of {len(payload)} bytes is above the limit", payload)
         return
     if _is_too_deep(payload):
-        yield Malformed(text, f"nested more than {NESTING_MAX} deep", payload)
+        yield _malformed(text, f"nested more than {NESTING_MAX} deep", payload)
         return
     try:
         document = json.loads(payload.decode(), **_STRICT_JSON)
     except ValueError as refused:
-        yield Malformed(text, f"not JSON: {refused}", payload)
+        yield _malformed(text, f"not JSON: {refused}", payload)
         return
     elements = document if isinstance(document, list) else [document]
     if not 0 < len(elements) <= BATCH_MAX:
-        yield Malformed(text, f"a batch of {len(elements)} events", payload)
+        yield _malformed(text, f"a batch of {len(elements)} events", payload)
         return
     raws: list[bytes] | None = None
     for ord_, element in enumerate(elements):
@@ -173,7 +178,7 @@ def _commands(subject: Subject, text: str, payload: bytes) -> Iterator[Any]:
         if isinstance(command, str):
             if raws is None:
                 raws = _element_texts(payload) if isinstance(document, list) else [payload]
-            yield Malformed(text, command, raws[ord_])
+            yield _malformed(text, command, raws[ord_])
         else:
             yield command
 
@@ -249,6 +254,7 @@ def _bounded_int(digits: str) -> int:
 
 
 NESTING_MAX = 100
+LETTER_MAX_BYTES = 1024
 _DIGITS_MAX = 30
 _SHOWN = 256
 # Possessive, and a text may end with the payload: no text, however ill, is read twice.

@@ -50,7 +50,8 @@ class JoinPrices:
     def _check(self, event: Event, command: OperatorCommand) -> Event:
         assert self._open is not None
         before = self.listings.by_market.get(event.market)
-        reason = check_operator(self.listings, event, command, window_id=self._open)
+        terms = self._terms.get(event.market)
+        reason = check_operator(self.listings, terms, event, command, window_id=self._open)
         after = self.listings.by_market.get(event.market)
         if after is not before:
             self._changed.add(event.market)

@@ -41,16 +41,16 @@ class QuotePrices:
     quoted_of: QuotedOf
     _plan: Plan = field(default_factory=dict)
     _trackers: Mapping[str, PriceTracker] = field(default_factory=dict)
-    _last: tuple[int, int] = (-1, 0)
-    """The last window and part that was quoted."""
+    _last: int = -1
+    """The last window that was quoted."""
     _quoted: dict[str, str] = field(default_factory=dict)
     """The latest quote in the log when a resource was first met; "" for none."""
 
     def __call__(self, window: MarketWindow) -> Iterator[OutboundMessage]:
         """Yield the quotes after a window; one that was quoted before is skipped."""
-        if (window.window_id, window.part) <= self._last:
+        if window.window_id <= self._last:
             return
-        self._last = (window.window_id, window.part)
+        self._last = window.window_id
         self._load_last_quotes(window)
         self._reload_plan(window)
         in_demand = any(row.demanded for row in window.prices)

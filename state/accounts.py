@@ -49,6 +49,8 @@ class Bid(msgspec.Struct, gc=False, array_like=True, tag="bid"):
     won: int = 0
     """Units won (of a bundle: 0 or 1)."""
     paid_micros: int = 0
+    lost_value_micros: int | None = None
+    """Of a paradoxically rejected bid: its limit less the cost of what it asked for."""
 
     @property
     def limit_micros(self) -> int:
@@ -84,6 +86,8 @@ class MarketAccounts:
     """Admitted bids that were not withdrawn, in (seq, ord) order, by `bid_key`."""
     active: set[str] = field(default_factory=set)
     """Accounts that moved credits, or whose agent sent a command, in the open window."""
+    sent: dict[str, int] = field(default_factory=dict)
+    """Agent to the commands that it has sent in the open window, refused ones too."""
 
     def move(self, *, debit: str, credit: str, amount_micros: int) -> None:
         """Move credits between two accounts: the only way a balance changes."""

@@ -20,6 +20,7 @@ from walras_schemas import (
     BidWithdrawn,
     CreditsGranted,
     CreditsTransferred,
+    MarketClosed,
     MarketOpened,
     PriceQuoted,
     RejectionReason,
@@ -89,6 +90,9 @@ class Malformed:
     subject: str
     error: str
     payload: bytes
+    """The first bytes of the message, or of an element's own text; see `payload_bytes`."""
+    payload_bytes: int
+    """How long the whole of it is."""
 
 
 def escape_for_storage(text: str) -> str:
@@ -103,7 +107,7 @@ class ReviewedCommand(msgspec.Struct, frozen=True):
     reason: RejectionReason | None
 
 
-OperatorCommand = CreditsGranted | MarketOpened | SupplyChanged | PriceQuoted
+OperatorCommand = CreditsGranted | MarketOpened | MarketClosed | SupplyChanged | PriceQuoted
 AgentCommand = BidWithdrawn | CreditsTransferred
 
 

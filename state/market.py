@@ -23,6 +23,7 @@ class ListedResource:
     initial_price_micros: int
     reserve_micros: int
     reserve_ratio_ppm: int
+    allowance_windows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,14 @@ class Listing:
     market: str
     opened_at: tuple[int, int]
     """(seq, ord) of the market's first applied `MarketOpened`."""
+    opened_seq: int
+    """Of the latest one."""
+    is_open: bool
     rule: str
     stale_after_windows: int
+    max_commands: int
+    lag_windows: int
+    meters: int
     resources: Mapping[str, ListedResource]
     quotes: Mapping[str, Quote]
     """Also of resources that are no longer listed: a quote outlives a reopening."""
@@ -63,7 +70,10 @@ class Terms:
     """What a window clears one market under."""
 
     opened_at: tuple[int, int]
+    is_open: bool
     rule: str
+    max_commands: int
+    """How many commands each agent may send in the window."""
     resources: Mapping[str, ResourceTerms]
 
 
@@ -71,7 +81,9 @@ def terms_of(listing: Listing) -> Terms:
     """The terms that `listing` puts in force from the next window on (SEMANTICS §3 and §6)."""
     return Terms(
         opened_at=listing.opened_at,
+        is_open=listing.is_open,
         rule=listing.rule,
+        max_commands=listing.max_commands,
         resources={
             name: _resource_terms(
                 listed, listing.quotes.get(name), stale_after=listing.stale_after_windows

@@ -28,6 +28,7 @@ class CommandRow(msgspec.Struct, frozen=True, gc=False):
     amount_micros: int | None = None
     """What a grant or transfer moved, or would have."""
     recipient: str | None = None
+    purpose: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class DeadLetter:
     subject: str
     error: str
     payload: bytes
+    payload_bytes: int
+    """Length of the whole, of which `payload` is the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,37 @@ class PriceRow:
     market: str
     resource: str
     reference_micros: int
+    reserve_micros: int
     clearing_micros: int | None
     supply: int
     demanded: int
+    """Units that admitted bids asked for which were not withdrawn."""
+    wanted: int
+    """Those of them whose limit is at least the cost of what they asked for."""
     sold: int
     stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MarketRow:
+    """One market in one window in which it was active: how its bids ended, and what they paid."""
+
+    market: str
+    rule: str
+    agents: int
+    """Distinct agents that bid, those whose bids were refused too."""
+    bids: int
+    won: int
+    partially_won: int
+    lost: int
+    withdrawn: int
+    rejected: int
+    commands: int
+    paid_micros: int
+    offered_micros: int
+    """Limits of admitted bids that were not withdrawn."""
+    served_micros: int
+    """Of these, limits of won bundles, and units won at their bids' own prices."""
 
 
 class BalanceRow(msgspec.Struct, frozen=True, gc=False):
@@ -80,6 +109,7 @@ class Settlement:
     commands: Sequence[CommandRow]
     dead_letters: Sequence[DeadLetter]
     prices: Sequence[PriceRow]
+    markets: Sequence[MarketRow]
     balances: Sequence[BalanceRow]
     listings: Sequence[Listing]
 

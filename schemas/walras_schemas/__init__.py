@@ -13,6 +13,7 @@ from walras_schemas.commands import (
     CommandBase,
     CreditsGranted,
     CreditsTransferred,
+    MarketClosed,
     MarketOpened,
     PriceQuoted,
     ResourceRules,
@@ -57,10 +58,12 @@ from walras_schemas.queries import (
 )
 from walras_schemas.reasons import BidStatus, CommandStatus, RejectionReason
 from walras_schemas.results import (
+    RESULT_MAX_BYTES,
     RESULTS,
     AgentResult,
     BidOutcome,
     CommandOutcome,
+    Credit,
     MarketWindow,
     ResourcePrice,
 )
@@ -83,6 +86,7 @@ __all__ = [
     "QUERIES",
     "RESERVED_ACCOUNTS",
     "RESULTS",
+    "RESULT_MAX_BYTES",
     "TIMESTAMP_PATTERN",
     "TREASURY",
     "TYPES_ON",
@@ -100,11 +104,13 @@ __all__ = [
     "CommandBase",
     "CommandOutcome",
     "CommandStatus",
+    "Credit",
     "CreditsGranted",
     "CreditsTransferred",
     "EventId",
     "HistoryQuery",
     "HistoryReply",
+    "MarketClosed",
     "MarketOpened",
     "MarketWindow",
     "Name",

@@ -18,13 +18,18 @@ from pydantic import (
 
 from walras_schemas.names import (
     BUNDLE_MAX,
-    PURPOSE_MAX,
+    RESOURCES_MAX,
     AgentName,
+    AllowanceWindows,
     Amount,
     Count,
     EventId,
+    LagWindows,
+    MaxCommands,
+    Meters,
     Name,
     Price,
+    Purpose,
     Quantity,
     RatioPpm,
     Reserve,
@@ -34,7 +39,6 @@ from walras_schemas.names import (
 from walras_schemas.wire import ByName, Message, OrAbsent, WireObject, state_wire
 
 Rule = Literal["uniform", "uniform_lab", "pay_as_bid", "vickrey"]
-Purpose = Annotated[str, Field(strict=True, max_length=PURPOSE_MAX)]
 Bundle = Annotated[dict[Name, Quantity], Field(min_length=1, max_length=BUNDLE_MAX), ByName()]
 
 UNIT_BID_FORM: Final = {
@@ -158,6 +162,7 @@ class CreditsGranted(CommandBase):
     type: Literal["credits_granted"] = "credits_granted"
     agent_id: AgentName
     amount_micros: Amount
+    purpose: OrAbsent[Purpose] = None
 
 
 class ResourceRules(WireObject):
@@ -167,6 +172,8 @@ class ResourceRules(WireObject):
     initial_price_micros: Price
     reserve_micros: Reserve = 0
     reserve_ratio_ppm: RatioPpm = 0
+    allowance_windows: AllowanceWindows = 0
+    """How many windows after the one in which they were won units may be spent; 0: not metered."""
 
 
 class MarketOpened(CommandBase):
@@ -175,7 +182,19 @@ class MarketOpened(CommandBase):
     type: Literal["market_opened"] = "market_opened"
     rule: Rule = "uniform"
     stale_after_windows: Count = 60
-    resources: Annotated[dict[Name, ResourceRules], Field(min_length=1), ByName()]
+    max_commands: MaxCommands = 1000
+    """How many commands each agent may send in a window."""
+    lag_windows: LagWindows = 600
+    meters: Meters = 1
+    resources: Annotated[
+        dict[Name, ResourceRules], Field(min_length=1, max_length=RESOURCES_MAX), ByName()
+    ]
+
+
+class MarketClosed(CommandBase):
+    """The operator closes a market from the next window on; an opening opens it again."""
+
+    type: Literal["market_closed"] = "market_closed"
 
 
 class SupplyChanged(CommandBase):
@@ -199,6 +218,7 @@ Command = Annotated[
     | CreditsTransferred
     | CreditsGranted
     | MarketOpened
+    | MarketClosed
     | SupplyChanged
     | PriceQuoted,
     Field(discriminator="type"),
@@ -210,6 +230,7 @@ COMMANDS: Final[dict[str, type[CommandBase]]] = {
     "credits_transferred": CreditsTransferred,
     "credits_granted": CreditsGranted,
     "market_opened": MarketOpened,
+    "market_closed": MarketClosed,
     "supply_changed": SupplyChanged,
     "price_quoted": PriceQuoted,
 }

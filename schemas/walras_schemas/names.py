@@ -32,6 +32,13 @@ BATCH_MAX: Final = 1000
 BUNDLE_MAX: Final = 16
 PAYLOAD_MAX_BYTES: Final = 1_048_576
 PURPOSE_MAX: Final = 200
+RESOURCES_MAX: Final = 256
+COMMANDS_MAX: Final = 10**6
+"""The most that a market may allow each agent to send in a window."""
+WINDOWS_MAX: Final = 10**6
+"""The longest that an allowance may last, and that a meter may lag, in windows."""
+LAG_MIN: Final = 10
+METERS_MAX: Final = 64
 
 DEDUPE_HORIZON_MS: Final = 60_000
 CLOCK_SKEW_MS: Final = 5_000
@@ -73,7 +80,13 @@ Price = Annotated[int, Field(strict=True, ge=1, le=AMOUNT_MAX)]
 Quantity = Annotated[int, Field(strict=True, ge=1, le=QUANTITY_MAX)]
 Supply = Annotated[int, Field(strict=True, ge=0, le=QUANTITY_MAX)]
 Reserve = Annotated[int, Field(strict=True, ge=0, le=AMOUNT_MAX)]
+MaxCommands = Annotated[int, Field(strict=True, ge=1, le=COMMANDS_MAX)]
+AllowanceWindows = Annotated[int, Field(strict=True, ge=0, le=WINDOWS_MAX)]
+LagWindows = Annotated[int, Field(strict=True, ge=LAG_MIN, le=WINDOWS_MAX)]
+Meters = Annotated[int, Field(strict=True, ge=1, le=METERS_MAX)]
 RatioPpm = Annotated[int, Field(strict=True, ge=0, le=RATIO_MAX_PPM)]
+# Postgres holds every text but the one with U+0000 in it.
+Purpose = Annotated[str, Field(strict=True, max_length=PURPOSE_MAX, pattern="^[^\\x00]*$")]
 # Not a Literal: a Literal of 1 is satisfied by `true` and `1.0`, which are not the integer 1.
 Version = Annotated[int, Field(strict=True, ge=1, le=1, json_schema_extra={"const": 1})]
 # What the market counts itself: never negative, and it fits the ledger's columns.

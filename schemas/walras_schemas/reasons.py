@@ -16,6 +16,12 @@ class RejectionReason(StrEnum):
     UNKNOWN_MARKET = "unknown_market"
     """No applied `market_opened` precedes it."""
 
+    MARKET_CLOSED = "market_closed"
+    """The market is closed in this window."""
+
+    OVER_QUOTA = "over_quota"
+    """The agent has sent as many commands in this window as the market allows."""
+
     STALE_EVENT_ID = "stale_event_id"
     """The id's own time lies more than the dedupe horizon before the stream's time."""
 

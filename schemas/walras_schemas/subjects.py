@@ -16,7 +16,7 @@ TYPES_ON: Final[Mapping[Kind, frozenset[str]]] = {
     "bid": frozenset({"bid_placed", "bid_withdrawn"}),
     "transfer": frozenset({"credits_transferred"}),
     "grant": frozenset({"credits_granted"}),
-    "market": frozenset({"market_opened", "supply_changed"}),
+    "market": frozenset({"market_opened", "market_closed", "supply_changed"}),
     "price": frozenset({"price_quoted"}),
     "clock": frozenset(),
 }
@@ -71,7 +71,7 @@ def grant(market: str) -> str:
 
 
 def market(market: str) -> str:
-    """Where the operator opens a market and changes its supply."""
+    """Where the operator opens and closes a market and changes its supply."""
     return f"market.{_name('market', market)}.market"
 
 
