@@ -6,18 +6,16 @@ credit is promised twice. The rules' numbers are those of SEMANTICS §4.
 """
 
 from dataclasses import replace
+from typing import Final, NamedTuple
 
-from state.accounts import Account, Bid, MarketAccounts, bid_key
-from state.dedupe import DedupeIndex
+from state.accounts import ShardAccounts
+from state.bids import Bid, event_id_bytes
+from state.dedupe import agent_key, operator_key
 from state.log import Event, OperatorCommand
 from state.market import ListedResource, Listing, Listings, Quote, Terms
 from walras_schemas import (
     INT64_MAX,
-    TREASURY,
-    BidStatus,
-    BidWithdrawn,
     CreditsGranted,
-    CreditsTransferred,
     MarketClosed,
     MarketOpened,
     PriceQuoted,
@@ -25,7 +23,16 @@ from walras_schemas import (
     SupplyChanged,
 )
 
-VICKREY = "vickrey"
+VICKREY: Final = "vickrey"
+
+
+class Sent(NamedTuple):
+    """What `check_sender` looks at of a command that is not a bid."""
+
+    seq: int
+    ord: int
+    time_ns: int
+    event_id: str
 
 
 def check_operator(
@@ -46,7 +53,7 @@ def check_operator(
             return RejectionReason.UNKNOWN_MARKET
         if not terms.is_open:
             return RejectionReason.MARKET_CLOSED
-    key = bid_key(event.market, TREASURY, command.event_id.lower())
+    key = operator_key(event.market, event_id_bytes(command.event_id))
     reason = listings.dedupe.check(key, time_ns=event.time_ns)
     if reason is not None or isinstance(command, CreditsGranted):
         return reason
@@ -106,37 +113,37 @@ def _opened(command: MarketOpened, listing: Listing | None, event: Event) -> Lis
 
 
 def check_sender(
-    terms: Terms | None, accounts: MarketAccounts, dedupe: DedupeIndex, sent: Event | Bid, key: str
+    terms: Terms | None, accounts: ShardAccounts, account: int, sent: Sent | Bid
 ) -> RejectionReason | None:
     """Rules 2 to 6, which every agent's command passes first; counts it for rule 4."""
     if terms is None or (sent.seq, sent.ord) < terms.opened_at:
         return RejectionReason.UNKNOWN_MARKET
     if not terms.is_open:
         return RejectionReason.MARKET_CLOSED
-    agent = sent.agent if isinstance(sent, Bid) else sent.sender
-    accounts.sent[agent] = count = accounts.sent.get(agent, 0) + 1
-    if count > terms.max_commands:
+    accounts.sent[account] += 1
+    if accounts.sent[account] > terms.max_commands:
         return RejectionReason.OVER_QUOTA
-    return dedupe.check(key, time_ns=sent.time_ns)
+    key = agent_key(account, event_id_bytes(sent.event_id))
+    return accounts.dedupe.check(key, time_ns=sent.time_ns)
 
 
-def admit_bid(terms: Terms, accounts: MarketAccounts, key: str, bid: Bid) -> None:
-    """Rules 8 to 15 for a bid that passed `check_sender`: hold its limit, or say why not."""
-    account, hold = accounts.by_agent.get(bid.agent), bid.limit_micros
-    bid.reason = _refusal(terms, account, bid, hold)
-    if bid.reason is None:
-        assert account is not None, "rule 8 lets no bid through without one"
-        account.held_micros += hold
-        bid.status = BidStatus.LOST
-        accounts.open_bids[key] = bid
-
-
-def _refusal(  # noqa: PLR0911  # one return a rule, in the order of the rules
-    terms: Terms, account: Account | None, bid: Bid, hold: int
+def admit_bid(
+    terms: Terms, accounts: ShardAccounts, account: int, bid: Bid
 ) -> RejectionReason | None:
-    """The first of the rules 8 to 15 that refuses the bid and what it is to hold."""
-    if account is None:
+    """Rules 8 to 15 for a bid that passed `check_sender`: hold its limit, or say why not."""
+    if not accounts.known[account]:
         return RejectionReason.UNKNOWN_AGENT
+    reason = terms_refusal(terms, bid)
+    if reason is not None:
+        return reason
+    if accounts.free_of(account) < bid.limit_micros:
+        return RejectionReason.INSUFFICIENT_BALANCE
+    accounts.hold(account, bid.limit_micros)
+    return None
+
+
+def terms_refusal(terms: Terms, bid: Bid) -> RejectionReason | None:
+    """The first of the rules 10 to 14 that refuses a bid, whoever placed it."""
     reserve, exceeds = 0, False
     for name, units in bid.demand.items():
         resource = terms.resources.get(name)
@@ -148,40 +155,22 @@ def _refusal(  # noqa: PLR0911  # one return a rule, in the order of the rules
         return RejectionReason.UNSUPPORTED_BY_RULE
     if exceeds:
         return RejectionReason.EXCEEDS_SUPPLY
-    if hold < reserve:
+    if bid.limit_micros < reserve:
         return RejectionReason.BELOW_RESERVE
-    if hold > INT64_MAX:
+    if bid.limit_micros > INT64_MAX:
         return RejectionReason.AMOUNT_OVERFLOW
-    if account.free_micros < hold:
-        return RejectionReason.INSUFFICIENT_BALANCE
-    return None
-
-
-def withdraw(
-    accounts: MarketAccounts, event: Event, command: BidWithdrawn
-) -> RejectionReason | None:
-    """Release what an open bid of the sender's own holds."""
-    key = bid_key(event.market, event.sender, command.bid_event_id.lower())
-    bid = accounts.open_bids.pop(key, None)
-    if bid is None:
-        return RejectionReason.NOT_OPEN
-    bid.status = BidStatus.WITHDRAWN
-    accounts.by_agent[bid.agent].held_micros -= bid.limit_micros
     return None
 
 
 def transfer(
-    accounts: MarketAccounts, event: Event, command: CreditsTransferred
+    accounts: ShardAccounts, sender: int, recipient: int, amount_micros: int
 ) -> RejectionReason | None:
     """Move credits at once; the recipient becomes known by it."""
-    sender = accounts.by_agent.get(event.sender)
-    if sender is None:
+    if not accounts.known[sender]:
         return RejectionReason.UNKNOWN_AGENT
-    if command.to_agent_id == event.sender:
+    if sender == recipient:
         return RejectionReason.SELF_TRANSFER
-    if sender.free_micros < command.amount_micros:
+    if accounts.free_of(sender) < amount_micros:
         return RejectionReason.INSUFFICIENT_BALANCE
-    accounts.move(
-        debit=event.sender, credit=command.to_agent_id, amount_micros=command.amount_micros
-    )
+    accounts.move(debit=sender, credit=recipient, amount_micros=amount_micros)
     return None

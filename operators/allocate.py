@@ -1,38 +1,30 @@
 """Run the allocation windows of a shard: validate balances, hold, clear, settle.
 
-This is the stateful heart of the flow. It is three pure modules under one step, because judging a
-bid needs the settlement of the window before it: `admit` (may this bid stand, and what does it
-hold), `clear` (who wins what at which price) and `settle` (payments, prices, digest).
+This is the stateful heart of the flow. It is pure modules under one step, because judging a bid
+needs the settlement of the window before it: `admit` (may this bid stand, and what does it hold),
+`clear` (who wins what at which price) and `settle` (payments, prices, digest). Bids are judged many
+at once (`admit_columns`); where an agent's own order matters, its bids and commands one by one.
 
 Promise: what comes out of a closed window is complete, and depends on the log alone.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from heapq import merge
+from typing import Final
 
-from operators.admit import admit_bid, check_sender, transfer, withdraw
-from operators.settle import balances_of, digest_of, market_row, settle_market
-from state.accounts import Bid, MarketAccounts, ShardAccounts, bid_key
-from state.log import (
-    Event,
-    EventSlice,
-    Malformed,
-    OperatorCommand,
-    PricedSlice,
-    ReviewedCommand,
-)
+import numpy as np
+
+from operators.admit import Sent, admit_bid, check_sender, transfer
+from operators.admit_columns import Rows, admit_many, keys_of
+from operators.settle import settle_window
+from state.accounts import ShardAccounts
+from state.bids import BUNDLE, LOST, REASON_CODES, WITHDRAWN, Bids, event_id_bytes
+from state.dedupe import agent_key
+from state.log import Event, EventSlice, Malformed, OperatorCommand, PricedSlice, ReviewedCommand
 from state.market import Terms
-from state.window import (
-    BalanceRow,
-    ClosedWindow,
-    CommandRow,
-    DeadLetter,
-    EmptyWindow,
-    MarketRow,
-    PriceRow,
-    Settlement,
-)
+from state.names import Names
+from state.window import ClosedWindow, CommandRow, DeadLetter, EmptyWindow
 from walras_schemas import (
     TREASURY,
     BidWithdrawn,
@@ -41,19 +33,33 @@ from walras_schemas import (
     RejectionReason,
 )
 
-QUOTE = "price_quoted"
+QUOTE: Final = "price_quoted"
+
+Mention = tuple[tuple[int, int, int], str, str]
+"""Where the log names an account: (seq, ord, which of the command's), its market and its owner."""
 
 
 @dataclass(slots=True)
 class OpenWindow:
-    """The rows that the open window has gathered so far, in (seq, ord) order."""
+    """What the open window has gathered so far, each kind in (seq, ord) order."""
 
     first_seq: int
-    bids: list[Bid] = field(default_factory=list)
-    active: set[str] = field(default_factory=set)
-    """Markets in which there was any command but a quote, refused ones too."""
+    accounts: int
+    """How many accounts had numbers before it."""
+    resources: int
+    runs: list[Bids] = field(default_factory=list)
     commands: list[CommandRow] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    active: set[str] = field(default_factory=set)
+    """Markets in which there was any command but a quote, refused ones too."""
+    _places: dict[bytes, tuple[Bids, int]] = field(default_factory=dict)
+    """Where each bid of the runs indexed so far stands, by `agent_key`."""
+    _indexed: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """True while nothing but ticks was seen."""
+        return not (self.runs or self.commands or self.dead_letters)
 
     def add(self, row: CommandRow) -> None:
         """Take in a command's row; a quote alone leaves its market at rest."""
@@ -61,145 +67,202 @@ class OpenWindow:
         if row.type != QUOTE:
             self.active.add(row.market)
 
-    @property
-    def is_empty(self) -> bool:
-        """True while nothing but ticks was seen."""
-        return not (self.bids or self.commands or self.dead_letters)
+    def note(self, key: bytes, run: Bids, row: int) -> None:
+        """Remember where an open bid of the run that is being judged stands."""
+        self._places[key] = (run, row)
+
+    def place_of(self, key: bytes) -> tuple[Bids, int] | None:
+        """Where the admitted bid of an agent with an event id stands: its run, and its row."""
+        for run in self.runs[self._indexed :]:
+            rows = np.flatnonzero(run.status == LOST)
+            places = ((run, row) for row in rows.tolist())
+            self._places.update(zip(keys_of(run, rows), places, strict=True))
+        self._indexed = len(self.runs)
+        return self._places.get(key)
 
 
 @dataclass(slots=True)
 class Allocate:
-    """The step: remembers the agents' books and the open window."""
+    """The step: remembers the agents' accounts and the open window."""
 
     accounts: ShardAccounts
     _open: OpenWindow | None = None
 
     def __call__(self, priced: PricedSlice) -> Iterator[ClosedWindow]:
-        """Judge the slice's commands; yield the window when the slice closes it."""
-        window = self._open = self._open or OpenWindow(first_seq=priced.slice.first_seq)
-        for event in priced.slice.events:
-            terms = priced.terms.get(event.market)
-            if isinstance(event, Bid):
-                self._place(event, terms)
-                window.bids.append(event)
-                window.active.add(event.market)
-            else:
-                self._apply(event, window, terms)
+        """Judge the slice's bids and commands; yield the window when the slice closes it."""
+        window = self._open = self._open or self._begin(priced.slice.first_seq)
+        self._number(priced.slice)
+        self._judge(window, priced)
         if priced.slice.closes:
             self._open = None
-            yield _empty(window, priced.slice) if window.is_empty else self._close(window, priced)
+            yield self._close(window, priced)
 
-    def _place(self, bid: Bid, terms: Terms | None) -> None:
-        accounts = self._accounts_of_active(bid.market, bid.agent, terms)
-        key = bid_key(bid.market, bid.agent, bid.event_id)
-        bid.reason = check_sender(terms, accounts, self.accounts.dedupe, bid, key)
-        if bid.reason is None:
-            assert terms is not None
-            admit_bid(terms, accounts, key, bid)
+    def _begin(self, first_seq: int) -> OpenWindow:
+        names = self.accounts.names
+        return OpenWindow(first_seq, accounts=len(names.accounts), resources=len(names.resources))
 
-    def _apply(self, event: Event, window: OpenWindow, terms: Terms | None) -> None:
+    def _number(self, decoded: EventSlice) -> None:
+        """Give the slice's bids the shard's numbers, and new names theirs, in the log's order."""
+        names, bids = self.accounts.names, decoded.bids
+        mentions = [*_event_mentions(decoded.events, names), *_bid_mentions(decoded, names)]
+        for _place, market, owner in sorted(mentions):
+            names.account(market, owner)
+        accounts = [names.account_numbers.get(owner, 0) for owner in decoded.senders]
+        bids.account = np.array([*accounts, 0], dtype=np.int32)[bids.account]
+        new = [name for name in decoded.resources if name not in names.resource_numbers]
+        if new:
+            used, first = np.unique(bids.resource, return_index=True)
+            for number in used[np.argsort(first)].tolist():
+                if number != BUNDLE:
+                    names.resource(decoded.resources[number])
+        resources = [names.resource_numbers.get(name, BUNDLE) for name in decoded.resources]
+        # The last one is what -1, the number of a bundle, stands for.
+        bids.resource = np.array([*resources, BUNDLE], dtype=np.int32)[bids.resource]
+        bids.names = names
+        self.accounts.make_room()
+
+    def _judge(self, window: OpenWindow, priced: PricedSlice) -> None:
+        bids, events = priced.slice.bids, priced.slice.events
+        touched = _touched(events, self.accounts.names)
+        rows = np.arange(len(bids))
+        apart = np.isin(bids.account, touched) if touched else np.zeros(len(bids), dtype=np.bool_)
+        left = admit_many(bids, rows[~apart], priced.terms, self.accounts)
+        self._judge_in_order(window, np.sort(np.concatenate([rows[apart], left])), priced)
+        if len(bids):
+            window.runs.append(bids)
+            markets = np.unique(self.accounts.market[bids.account]).tolist()
+            window.active.update(self.accounts.names.markets[number] for number in markets)
+
+    def _judge_in_order(self, window: OpenWindow, rows: Rows, priced: PricedSlice) -> None:
+        """Judge the events, and the bids of the agents that they touch, one by one."""
+        bids = priced.slice.bids
+        places = zip(bids.seq[rows].tolist(), bids.ord[rows].tolist(), rows.tolist(), strict=True)
+        commands = ((event.seq, event.ord, event) for event in priced.slice.events)
+        for _seq, _ord, item in merge(places, commands, key=lambda each: each[:2]):
+            if isinstance(item, Event):
+                self._apply(item, window, priced.terms)
+            else:
+                self._place(bids, item, window, priced.terms)
+
+    def _place(self, bids: Bids, row: int, window: OpenWindow, terms: Mapping[str, Terms]) -> None:
+        bid, account = bids[row], int(bids.account[row])
+        in_force = terms.get(bid.market)
+        self._note_active(account)
+        reason = check_sender(in_force, self.accounts, account, bid)
+        if reason is None:
+            assert in_force is not None
+            reason = admit_bid(in_force, self.accounts, account, bid)
+        bids.reason[row] = REASON_CODES[reason]
+        if reason is None:
+            bids.status[row] = LOST
+            window.note(agent_key(account, event_id_bytes(bid.event_id)), bids, row)
+
+    def _apply(self, event: Event, window: OpenWindow, terms: Mapping[str, Terms]) -> None:
         match event.command:
-            case BidWithdrawn() as command:
-                accounts = self._accounts_of_active(event.market, event.sender, terms)
-                reason = self._check(accounts, event, command, terms)
-                reason = reason or withdraw(accounts, event, command)
-                window.add(_row(event, command, reason))
-            case CreditsTransferred() as command:
-                accounts = self._accounts_of_active(event.market, event.sender, terms)
-                reason = self._check(accounts, event, command, terms)
-                reason = reason or transfer(accounts, event, command)
+            case BidWithdrawn() | CreditsTransferred() as command:
+                reason = self._act(event, command, window, terms.get(event.market))
                 window.add(_row(event, command, reason))
             case ReviewedCommand(command, reason):
-                window.add(self._record(event, command, reason))
+                if isinstance(command, CreditsGranted) and reason is None:
+                    self._grant(event.market, command)
+                window.add(_row(event, command, reason))
             case Malformed() as letter:
                 window.dead_letters.append(_dead_letter(event, letter))
             case command:
-                raise AssertionError(f"join_prices left {command!r} unjudged")
+                raise AssertionError(f"join_prices left {command!r} unchecked")
 
-    def _check(
+    def _act(
         self,
-        accounts: MarketAccounts,
         event: Event,
         command: BidWithdrawn | CreditsTransferred,
+        window: OpenWindow,
         terms: Terms | None,
     ) -> RejectionReason | None:
-        key = bid_key(event.market, event.sender, command.event_id.lower())
-        return check_sender(terms, accounts, self.accounts.dedupe, event, key)
+        account = self.accounts.names.account(event.market, event.sender)
+        self._note_active(account)
+        sent = Sent(event.seq, event.ord, event.time_ns, command.event_id)
+        reason = check_sender(terms, self.accounts, account, sent)
+        if reason is not None:
+            return reason
+        if isinstance(command, BidWithdrawn):
+            return self._withdraw(account, command, window)
+        recipient = self.accounts.names.account(event.market, command.to_agent_id)
+        return transfer(self.accounts, account, recipient, command.amount_micros)
 
-    def _record(
-        self, event: Event, command: OperatorCommand, reason: RejectionReason | None
-    ) -> CommandRow:
-        """The row of an operator's command; an applied grant moves its credits here."""
-        if isinstance(command, CreditsGranted) and reason is None:
-            self._accounts(event.market).move(
-                debit=TREASURY, credit=command.agent_id, amount_micros=command.amount_micros
-            )
-        return _row(event, command, reason)
+    def _withdraw(
+        self, account: int, command: BidWithdrawn, window: OpenWindow
+    ) -> RejectionReason | None:
+        """Release what an open bid of the sender's own holds."""
+        place = window.place_of(agent_key(account, event_id_bytes(command.bid_event_id)))
+        if place is None or place[0].status[place[1]] != LOST:
+            return RejectionReason.NOT_OPEN
+        run, row = place
+        run.status[row] = WITHDRAWN
+        self.accounts.hold(account, -int(run.quantity[row]) * int(run.unit_price_micros[row]))
+        return None
 
-    def _accounts(self, market: str) -> MarketAccounts:
-        accounts = self.accounts.markets.get(market)
-        if accounts is None:
-            accounts = self.accounts.markets[market] = MarketAccounts()
-        return accounts
+    def _grant(self, market: str, command: CreditsGranted) -> None:
+        names = self.accounts.names
+        self.accounts.move(
+            debit=names.account(market, TREASURY),
+            credit=names.account(market, command.agent_id),
+            amount_micros=command.amount_micros,
+        )
 
-    def _accounts_of_active(self, market: str, agent: str, terms: Terms | None) -> MarketAccounts:
-        """The accounts that an agent's command is checked by; an unknown market keeps none."""
-        accounts = self._accounts(market) if terms else MarketAccounts()
-        if agent in accounts.by_agent:
-            accounts.active.add(agent)
-        return accounts
+    def _note_active(self, account: int) -> None:
+        self.accounts.active[account] |= self.accounts.known[account]
 
-    def _close(self, window: OpenWindow, priced: PricedSlice) -> Settlement:
+    def _close(self, window: OpenWindow, priced: PricedSlice) -> ClosedWindow:
         closing = priced.slice
-        prices: list[PriceRow] = []
-        markets: list[MarketRow] = []
-        balances: list[BalanceRow] = []
-        commands = Counter(row.market for row in window.commands)
-        bids: defaultdict[str, list[Bid]] = defaultdict(list)
-        for bid in window.bids:
-            bids[bid.market].append(bid)
-        for market in sorted(window.active.intersection(priced.terms)):
-            terms, accounts = priced.terms[market], self._accounts(market)
-            prices += settle_market(market, terms, accounts, window_id=closing.window_id)
-            markets.append(market_row(market, terms, bids[market], commands[market]))
-            balances += balances_of(market, accounts)
-        prev_digest = self.accounts.digest
-        self.accounts.digest = digest_of(
-            prev_digest,
-            window_id=closing.window_id,
-            bids=window.bids,
-            commands=window.commands,
-            dead_letters=window.dead_letters,
-            prices=prices,
-            markets=markets,
-            balances=balances,
-        )
-        return Settlement(
-            shard=closing.shard,
-            window_id=closing.window_id,
-            first_seq=window.first_seq,
-            next_seq=closing.next_seq,
-            stream_time_ns=closing.stream_time_ns,
-            prev_digest=prev_digest,
-            digest=self.accounts.digest,
-            bids=window.bids,
-            commands=window.commands,
-            dead_letters=window.dead_letters,
-            prices=prices,
-            markets=markets,
-            balances=balances,
-            listings=priced.listings,
-        )
+        if window.is_empty:
+            return EmptyWindow(
+                shard=closing.shard,
+                window_id=closing.window_id,
+                first_seq=window.first_seq,
+                next_seq=closing.next_seq,
+                stream_time_ns=closing.stream_time_ns,
+            )
+        return settle_window(window, priced, self.accounts)
 
 
-def _empty(window: OpenWindow, closing: EventSlice) -> EmptyWindow:
-    return EmptyWindow(
-        shard=closing.shard,
-        window_id=closing.window_id,
-        first_seq=window.first_seq,
-        next_seq=closing.next_seq,
-        stream_time_ns=closing.stream_time_ns,
-    )
+def _event_mentions(events: Iterable[Event], names: Names) -> Iterator[Mention]:
+    """The accounts that events name and that have no number yet, each with its place."""
+    for event in events:
+        if not isinstance(event.command, Malformed):
+            for at, owner in enumerate(_owners(event)):
+                if (event.market, owner) not in names.account_numbers:
+                    yield (event.seq, event.ord, at), event.market, owner
+
+
+def _bid_mentions(decoded: EventSlice, names: Names) -> Iterator[Mention]:
+    bids, senders = decoded.bids, decoded.senders
+    if all(owner in names.account_numbers for owner in senders):
+        return
+    numbers, first = np.unique(bids.account, return_index=True)
+    for number, row in zip(numbers.tolist(), first.tolist(), strict=True):
+        yield (int(bids.seq[row]), int(bids.ord[row]), 0), *senders[number]
+
+
+def _owners(event: Event) -> Iterator[str]:
+    """The accounts that a command names: its sender, and who receives credits by it."""
+    yield event.sender
+    command = event.command
+    if isinstance(command, ReviewedCommand):
+        command = command.command
+    if isinstance(command, CreditsGranted):
+        yield command.agent_id
+    elif isinstance(command, CreditsTransferred):
+        yield command.to_agent_id
+
+
+def _touched(events: Iterable[Event], names: Names) -> list[int]:
+    """The accounts whose bids may depend on their place among the events."""
+    return [
+        names.account_numbers[event.market, owner]
+        for event in events
+        if not isinstance(event.command, Malformed)
+        for owner in _owners(event)
+    ]
 
 
 def _row(
@@ -208,10 +271,18 @@ def _row(
     reason: RejectionReason | None,
 ) -> CommandRow:
     amount_micros = recipient = purpose = None
-    if isinstance(command, CreditsTransferred | CreditsGranted):
-        amount_micros, purpose = command.amount_micros, command.purpose
-        granted = isinstance(command, CreditsGranted)
-        recipient = command.agent_id if granted else command.to_agent_id
+    if isinstance(command, CreditsTransferred):
+        amount_micros, recipient, purpose = (
+            command.amount_micros,
+            command.to_agent_id,
+            command.purpose,
+        )
+    elif isinstance(command, CreditsGranted):
+        amount_micros, recipient, purpose = (
+            command.amount_micros,
+            command.agent_id,
+            command.purpose,
+        )
     return CommandRow(
         seq=event.seq,
         ord=event.ord,

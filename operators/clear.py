@@ -9,13 +9,15 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from operator import attrgetter
+from typing import Final
 
 import msgspec
 
-from state.accounts import Bid
+from state.bids import Bid
 from state.market import Terms
 
-LOWEST_ACCEPTED = "uniform_lab"
+LOWEST_ACCEPTED: Final = "uniform_lab"
+NO_LEVEL: Final = Fraction(0)
 
 Levels = Mapping[str, Fraction]
 """The price level λ of each scarce resource: what a unit of its reference value costs above the
@@ -24,12 +26,17 @@ reserve. A resource without one has level 0."""
 
 @dataclass(frozen=True, slots=True)
 class Clearing:
-    """The outcome of one market's window, besides what it wrote on the bids themselves."""
+    """The outcome of one market's window, besides what it wrote on the bids themselves.
 
-    levels: Levels
+    Units by resource, of every resource in force.
+    """
+
     sold: Mapping[str, int]
+    demanded: Mapping[str, int]
     wanted: Mapping[str, int]
     """Units asked for by bids whose limit is at least the cost of what they asked for."""
+    clearing_micros: Mapping[str, int]
+    """Micros per unit of each resource that was sold, rounded half up."""
 
 
 class Ranked(msgspec.Struct, gc=False):
@@ -53,7 +60,14 @@ def clear(terms: Terms, bids: Iterable[Bid]) -> Clearing:
     sold = allocate_supply(terms, ranked)
     levels = price_levels(terms, ranked)
     PAYMENT_RULES[terms.rule](terms, ranked, levels)
-    return Clearing(levels=levels, sold=sold, wanted=_wanted(terms, ranked, levels))
+    nothing = dict.fromkeys(terms.resources, 0)
+    wanting = [r for r in ranked if r.bid.limit_micros >= cost_of(terms, levels, r.bid.demand)]
+    return Clearing(
+        sold=sold,
+        demanded=nothing | _asked(ranked),
+        wanted=nothing | _asked(wanting),
+        clearing_micros=_clearing_prices(terms, levels, ranked, sold),
+    )
 
 
 def rank(terms: Terms, bids: Iterable[Bid]) -> list[Ranked]:
@@ -228,14 +242,48 @@ PAYMENT_RULES: dict[str, PaymentRule] = {
 }
 
 
-def _wanted(terms: Terms, ranked: Iterable[Ranked], levels: Levels) -> dict[str, int]:
-    wanted: dict[str, int] = {}
+def _asked(ranked: Iterable[Ranked]) -> dict[str, int]:
+    asked: dict[str, int] = {}
     for entry in ranked:
-        demand = entry.bid.demand
-        if entry.bid.limit_micros >= cost_of(terms, levels, demand):
-            for name, units in demand.items():
-                wanted[name] = wanted.get(name, 0) + units
-    return wanted
+        for name, units in entry.bid.demand.items():
+            asked[name] = asked.get(name, 0) + units
+    return asked
+
+
+def _clearing_prices(
+    terms: Terms, levels: Levels, ranked: Iterable[Ranked], sold: Mapping[str, int]
+) -> dict[str, int]:
+    units_sold = {name: units for name, units in sold.items() if units}
+    if PAYMENT_RULES[terms.rule] is pay_cost:
+        return {name: round_half_up(unit_price(terms, levels, name)) for name in units_sold}
+    paid = _paid_for(terms, (entry.bid for entry in ranked))
+    return {name: round_half_up(paid[name] / units) for name, units in units_sold.items()}
+
+
+def unit_price(terms: Terms, levels: Levels, name: str) -> Fraction:
+    """What a unit costs under the uniform rules, exactly."""
+    rules = terms.resources[name]
+    return rules.reserve_micros + levels.get(name, NO_LEVEL) * rules.reference_micros
+
+
+def _paid_for(terms: Terms, bids: Iterable[Bid]) -> Mapping[str, Fraction]:
+    """What was paid for each resource: the reserve, and by reference value of what is above it."""
+    paid: dict[str, Fraction] = {}
+    for bid in bids:
+        for name, micros in shares_of(terms, bid.paid_micros, bid.allocation).items():
+            paid[name] = paid.get(name, Fraction()) + micros
+    return paid
+
+
+def shares_of(terms: Terms, paid_micros: int, won: Mapping[str, int]) -> dict[str, Fraction]:
+    """A payment, split over the resources that were won by it."""
+    above, weight = paid_micros - reserve_of(terms, won), weight_of(terms, won)
+    shares = {}
+    for name, units in won.items():
+        rules = terms.resources[name]
+        share = Fraction(above * rules.reference_micros * units, weight)
+        shares[name] = rules.reserve_micros * units + share
+    return shares
 
 
 def _displaced_value(losing: Iterable[tuple[int, int]], units: int, *, reserve: int) -> int:

@@ -7,16 +7,17 @@ NATS whatever was sent: above `RESULT_MAX_BYTES` it counts outcomes and leaves t
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import repeat
 from operator import attrgetter
 from typing import Final
 
 import msgspec
+import numpy as np
 from msgspec import UNSET, UnsetType
 
-from state.accounts import Bid
+from state.bids import BUNDLE, REASONS, STATUSES, Bids
 from state.window import CommandRow, MarketRow, OutboundMessage, PriceRow, Settlement
 from walras_schemas import (
     RESULT_MAX_BYTES,
@@ -75,29 +76,23 @@ class _AgentResult(
     counts: Mapping[str, int] | UnsetType = UNSET
 
 
-@dataclass(slots=True)
-class _OfAgent:
-    """What one agent sent and received in the window."""
-
-    outcomes: list[_Outcome] = field(default_factory=list)
-    credits: list[_Credit] = field(default_factory=list)
-
-
 def agent_results(settlement: Settlement) -> Iterator[OutboundMessage]:
-    """The result of each agent that sent a command or received credits, in order of first mention.
+    """The result of each agent that sent a command or received credits, by number of the account.
 
     They are published live, without an id.
     """
-    balances = {(row.market, row.agent): row.balance_micros for row in settlement.balances}
-    for (market, agent), of_agent in _of_agents(settlement).items():
+    names, balances = settlement.bids.names, settlement.balances.of()
+    outcomes, received = _outcomes(settlement), _credits(settlement)
+    for account in sorted(outcomes.keys() | received.keys()):
+        market, agent = names.accounts[account]
         result = _AgentResult(
             market=market,
             agent_id=agent,
             shard=settlement.shard,
             window_id=settlement.window_id,
-            balance_micros=balances.get((market, agent), 0),
-            outcomes=of_agent.outcomes,
-            credits=of_agent.credits,
+            balance_micros=balances.get(account, 0),
+            outcomes=outcomes.get(account, ()),
+            credits=received.get(account, ()),
         )
         yield OutboundMessage(_result_subject(market, agent), "", _encoded(result))
 
@@ -123,32 +118,69 @@ def _encoded(result: _AgentResult) -> bytes:
     return _json.encode(result)
 
 
-def _of_agents(settlement: Settlement) -> Mapping[tuple[str, str], _OfAgent]:
-    """Market and agent to what it sent and received, each in the order of the log."""
-    agents: defaultdict[tuple[str, str], _OfAgent] = defaultdict(_OfAgent)
-    for bid in settlement.bids:
-        agents[bid.market, bid.agent].outcomes.append(_bid_outcome(bid))
+def _outcomes(settlement: Settlement) -> dict[int, list[_Outcome]]:
+    """Account to the outcomes of all that it sent, in the order of the log."""
+    outcomes = _bid_outcomes(settlement.bids)
+    numbers = settlement.bids.names.account_numbers
+    senders = set()
     for row in settlement.commands:
         if row.sender != TREASURY:
-            agents[row.market, row.sender].outcomes.append(_command_outcome(row))
-        if row.recipient is not None and row.reason is None:
-            agents[row.market, row.recipient].credits.append(_credit(row))
-    for of_both in {(row.market, row.sender) for row in settlement.commands} & agents.keys():
-        agents[of_both].outcomes.sort(key=attrgetter("seq", "ord"))
-    return agents
+            account = numbers[row.market, row.sender]
+            senders.add(account)
+            outcomes.setdefault(account, []).append(_command_outcome(row))
+    for account in senders:
+        outcomes[account].sort(key=attrgetter("seq", "ord"))
+    return outcomes
 
 
-def _bid_outcome(bid: Bid) -> _Outcome:
-    won = bid.allocation
-    return _Outcome(
-        event_id=bid.event_id,
-        seq=bid.seq,
-        ord=bid.ord,
-        status=bid.status,
-        won=won if bid.bundle is None else dict(sorted(won.items())),  # the ledger keeps no order
-        paid_micros=bid.paid_micros,
-        reason=bid.reason or UNSET,
+def _bid_outcomes(bids: Bids) -> dict[int, list[_Outcome]]:
+    if not len(bids):
+        return {}
+    order = np.argsort(bids.account, kind="stable")
+    by_agent = bids.taken(order)
+    statuses = [STATUSES[code] for code in by_agent.status.tolist()]
+    reasons = [REASONS[code] or UNSET for code in by_agent.reason.tolist()]
+    made = map(
+        _Outcome,
+        by_agent.event_id_texts(),
+        by_agent.seq.tolist(),
+        by_agent.ord.tolist(),
+        statuses,
+        repeat(UNSET),
+        _won(by_agent),
+        by_agent.paid_micros.tolist(),
+        reasons,
     )
+    outcomes = list(made)
+    accounts, first = np.unique(by_agent.account, return_index=True)
+    ends = [*first[1:].tolist(), len(outcomes)]
+    return {
+        account: outcomes[start:end]
+        for account, start, end in zip(accounts.tolist(), first.tolist(), ends, strict=True)
+    }
+
+
+def _won(bids: Bids) -> Iterator[Mapping[str, int]]:
+    """What each bid won by resource; of a bundle by name, for the ledger keeps no other order."""
+    names, nothing = bids.names.resources, dict[str, int]()
+    numbers, units = bids.resource.tolist(), bids.won.tolist()
+    for row, (number, count) in enumerate(zip(numbers, units, strict=True)):
+        if not count:
+            yield nothing
+        elif number == BUNDLE:
+            yield dict(sorted(bids.bundles[row].items()))
+        else:
+            yield {names[number]: count}
+
+
+def _credits(settlement: Settlement) -> dict[int, list[_Credit]]:
+    """Account to the credits that it received, in the order of the log."""
+    numbers = settlement.bids.names.account_numbers
+    received: dict[int, list[_Credit]] = {}
+    for row in settlement.commands:
+        if row.recipient is not None and row.reason is None:
+            received.setdefault(numbers[row.market, row.recipient], []).append(_credit(row))
+    return received
 
 
 def _command_outcome(row: CommandRow) -> _Outcome:

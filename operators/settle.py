@@ -1,223 +1,153 @@
 """Settle a closed window: statuses, payments, prices, and the digest over all of it.
 
 Promise: credits only move from an agent to the house, as much as the bids say was paid; every hold
-ends with the window; equal logs give equal digests. The digest is over JSON lines of the window's
-rows, so that anyone can compute it again from the ledger (docs/ledger.md).
+ends with the window; equal logs give equal digests (`operators/digest.py`).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
-from fractions import Fraction
-from hashlib import sha256
+from collections.abc import Iterator
 
-import msgspec
-from msgspec.structs import astuple as fields_of
+import numpy as np
 
-from operators.clear import Clearing, Levels, clear, reserve_of, round_half_up, weight_of
-from state.accounts import Bid, MarketAccounts
+from operators.clear import Clearing, clear
+from operators.clear_columns import Rows, clear_many, exact_sum
+from operators.digest import digest_of
+from state.accounts import ShardAccounts
+from state.bids import (
+    LOST,
+    NOT_REPORTED,
+    PARTIALLY_WON,
+    REJECTED,
+    WITHDRAWN,
+    WON,
+    Bids,
+)
+from state.log import PricedSlice
 from state.market import Terms
-from state.window import BalanceRow, CommandRow, DeadLetter, MarketRow, PriceRow
-from walras_schemas import HOUSE, BidStatus
-
-_json = msgspec.json.Encoder()
-
-UNIFORM_RULES = frozenset({"uniform", "uniform_lab"})
-CLEARED = frozenset({BidStatus.LOST, BidStatus.PARTIALLY_WON, BidStatus.WON})
+from state.window import Balances, ClosingWindow, MarketRow, PriceRow, Settlement
+from walras_schemas import HOUSE
 
 
-def settle_market(
-    market: str, terms: Terms, accounts: MarketAccounts, *, window_id: int
-) -> list[PriceRow]:
-    """Clear a market's open bids, move the payments, end the holds; its prices by resource name."""
-    bids = list(accounts.open_bids.values())
-    clearing = clear(terms, bids)
-    _conclude(bids, accounts)
-    demanded = _demanded(bids)
-    clearing_micros = _clearing_prices(terms, clearing, bids)
-    accounts.open_bids.clear()
-    accounts.sent.clear()
-    return [
-        PriceRow(
+def settle_window(
+    window: ClosingWindow, priced: PricedSlice, accounts: ShardAccounts
+) -> Settlement:
+    """Clear every active market, move the payments, end the holds."""
+    closing, names = priced.slice, accounts.names
+    bids = Bids.joined(window.runs, names)
+    prices: list[PriceRow] = []
+    markets: list[MarketRow] = []
+    commands = Counter(row.market for row in window.commands)
+    accounts.end_holds()
+    for market, rows in _rows_of(window, priced, bids, accounts):
+        terms = priced.terms[market]
+        clearing = _clear(terms, bids, rows[bids.status[rows] == LOST])
+        _pay(market, bids, rows, accounts)
+        prices += _prices(market, terms, clearing, closing.window_id)
+        markets.append(_market(market, terms, bids, rows, commands[market]))
+    settlement = Settlement(
+        shard=closing.shard,
+        window_id=closing.window_id,
+        first_seq=window.first_seq,
+        next_seq=closing.next_seq,
+        stream_time_ns=closing.stream_time_ns,
+        prev_digest=accounts.digest,
+        bids=bids,
+        commands=window.commands,
+        dead_letters=window.dead_letters,
+        prices=prices,
+        markets=markets,
+        balances=_balances(accounts),
+        listings=priced.listings,
+        new_names=names.since(window.accounts, window.resources),
+    )
+    settlement.digest = accounts.digest = digest_of(settlement)
+    accounts.begin_window()
+    return settlement
+
+
+def _rows_of(
+    window: ClosingWindow, priced: PricedSlice, bids: Bids, accounts: ShardAccounts
+) -> Iterator[tuple[str, Rows]]:
+    """Each active market that was ever opened, by name, with the rows of its bids."""
+    market_of = accounts.market[bids.account]
+    order = np.argsort(market_of, kind="stable")
+    ordered = market_of[order]
+    for market in sorted(window.active.intersection(priced.terms)):
+        number = accounts.names.market_numbers[market]
+        first, behind = np.searchsorted(ordered, [number, number + 1])
+        yield market, order[first:behind]
+
+
+def _clear(terms: Terms, bids: Bids, rows: Rows) -> Clearing:
+    """Clear the open bids in `rows`, and write how they ended."""
+    clearing = clear_many(terms, bids, rows) or _clear_in_order(terms, bids, rows)
+    won, asked = bids.won[rows], bids.quantity[rows]
+    bids.status[rows] = np.select([won == asked, won > 0], [WON, PARTIALLY_WON], LOST)
+    return clearing
+
+
+def _clear_in_order(terms: Terms, bids: Bids, rows: Rows) -> Clearing:
+    records = [bids[row] for row in rows.tolist()]
+    clearing = clear(terms, records)
+    for row, bid in zip(rows.tolist(), records, strict=True):
+        bids.won[row], bids.paid_micros[row] = bid.won, bid.paid_micros
+        lost_value = bid.lost_value_micros
+        bids.lost_value_micros[row] = NOT_REPORTED if lost_value is None else lost_value
+    return clearing
+
+
+def _pay(market: str, bids: Bids, rows: Rows, accounts: ShardAccounts) -> None:
+    payers = rows[bids.paid_micros[rows] > 0]
+    if len(payers):
+        house = accounts.names.account(market, HOUSE)
+        accounts.pay(bids.account[payers], bids.paid_micros[payers], house=house)
+
+
+def _prices(market: str, terms: Terms, clearing: Clearing, window_id: int) -> Iterator[PriceRow]:
+    for name, resource in sorted(terms.resources.items()):
+        yield PriceRow(
             market=market,
             resource=name,
             reference_micros=resource.reference_micros,
             reserve_micros=resource.reserve_micros,
-            clearing_micros=clearing_micros.get(name),
+            clearing_micros=clearing.clearing_micros.get(name),
             supply=resource.supply,
-            demanded=demanded.get(name, 0),
-            wanted=clearing.wanted.get(name, 0),
+            demanded=clearing.demanded[name],
+            wanted=clearing.wanted[name],
             sold=clearing.sold[name],
             stale=window_id >= resource.stale_from,
         )
-        for name, resource in sorted(terms.resources.items())
-    ]
 
 
-def _conclude(bids: Sequence[Bid], accounts: MarketAccounts) -> None:
-    """End all holds, give winners their status, and move what each agent pays for all of its."""
-    for agent in {bid.agent for bid in bids}:
-        accounts.by_agent[agent].held_micros = 0
-    payments: dict[str, int] = {}
-    for bid in bids:
-        if bid.won:
-            paid = bid.paid_micros
-            assert paid <= bid.limit_micros, "a payment above the limit was never held"
-            bid.status = BidStatus.WON if bid.won == bid.quantity else BidStatus.PARTIALLY_WON
-            payments[bid.agent] = payments.get(bid.agent, 0) + paid
-    for agent, micros in payments.items():
-        if micros:
-            accounts.move(debit=agent, credit=HOUSE, amount_micros=micros)
-
-
-def _demanded(bids: Iterable[Bid]) -> dict[str, int]:
-    totals: dict[str, int] = {}
-    for bid in bids:
-        if bid.resource is not None:
-            totals[bid.resource] = totals.get(bid.resource, 0) + bid.quantity
-        else:
-            for resource, units in bid.demand.items():
-                totals[resource] = totals.get(resource, 0) + units
-    return totals
-
-
-def _clearing_prices(terms: Terms, clearing: Clearing, bids: Sequence[Bid]) -> dict[str, int]:
-    """Micros per unit of each resource that was sold, rounded half up."""
-    sold = {name: units for name, units in clearing.sold.items() if units}
-    if terms.rule in UNIFORM_RULES:
-        return {name: round_half_up(_unit_price(terms, clearing.levels, name)) for name in sold}
-    paid = _paid_for(terms, bids)
-    return {name: round_half_up(paid[name] / units) for name, units in sold.items()}
-
-
-def _unit_price(terms: Terms, levels: Levels, name: str) -> Fraction:
-    rules = terms.resources[name]
-    return rules.reserve_micros + levels.get(name, Fraction()) * rules.reference_micros
-
-
-def _paid_for(terms: Terms, bids: Iterable[Bid]) -> Mapping[str, Fraction]:
-    """What was paid for each resource: the reserve, and by reference value of what is above it."""
-    paid: dict[str, Fraction] = {}
-    for bid in bids:
-        won = bid.allocation
-        above, weight = bid.paid_micros - reserve_of(terms, won), weight_of(terms, won)
-        for name, units in won.items():
-            rules = terms.resources[name]
-            share = Fraction(above * rules.reference_micros * units, weight)
-            paid[name] = paid.get(name, Fraction()) + rules.reserve_micros * units + share
-    return paid
-
-
-def market_row(market: str, terms: Terms, bids: Sequence[Bid], commands: int) -> MarketRow:
-    """A market's window in numbers, from all its bids, refused ones too."""
-    counts = Counter(bid.status for bid in bids)
-    admitted = [bid for bid in bids if bid.status in CLEARED]
+def _market(market: str, terms: Terms, bids: Bids, rows: Rows, commands: int) -> MarketRow:
+    """The market's window in numbers, from all its bids, refused ones too."""
+    status = bids.status[rows]
+    counts = np.bincount(status, minlength=WON + 1).tolist()
+    admitted = rows[(status != REJECTED) & (status != WITHDRAWN)]
+    price = bids.unit_price_micros[admitted]
     return MarketRow(
         market=market,
         rule=terms.rule,
-        agents=len({bid.agent for bid in bids}),
-        bids=len(bids),
-        won=counts[BidStatus.WON],
-        partially_won=counts[BidStatus.PARTIALLY_WON],
-        lost=counts[BidStatus.LOST],
-        withdrawn=counts[BidStatus.WITHDRAWN],
-        rejected=counts[BidStatus.REJECTED],
+        agents=len(np.unique(bids.account[rows])),
+        bids=len(rows),
+        won=counts[WON],
+        partially_won=counts[PARTIALLY_WON],
+        lost=counts[LOST],
+        withdrawn=counts[WITHDRAWN],
+        rejected=counts[REJECTED],
         commands=commands,
-        paid_micros=sum(bid.paid_micros for bid in admitted),
-        offered_micros=sum(bid.limit_micros for bid in admitted),
-        served_micros=sum(bid.won * bid.unit_price_micros for bid in admitted),
+        paid_micros=exact_sum(bids.paid_micros[admitted]),
+        offered_micros=exact_sum(bids.quantity[admitted] * price),
+        served_micros=exact_sum(bids.won[admitted] * price),
     )
 
 
-def balances_of(market: str, accounts: MarketAccounts) -> list[BalanceRow]:
-    """The accounts that were active in the window, by name; forgets that they were."""
-    rows = [
-        BalanceRow(
-            market=market, agent=agent, balance_micros=accounts.by_agent[agent].balance_micros
-        )
-        for agent in sorted(accounts.active)
-    ]
-    accounts.active.clear()
-    return rows
-
-
-def digest_of(  # noqa: PLR0913  # one argument for each kind of row that the digest covers
-    prev_digest: bytes,
-    *,
-    window_id: int,
-    bids: Iterable[Bid],
-    commands: Iterable[CommandRow],
-    dead_letters: Iterable[DeadLetter],
-    prices: Iterable[PriceRow],
-    markets: Iterable[MarketRow],
-    balances: Iterable[BalanceRow],
-) -> bytes:
-    """sha256 over the digest before and the window's rows, one JSON array a line.
-
-    The text of a dead letter's error is left out: it may change with the decoder, its place and
-    payload may not.
-    """
-    running = sha256(prev_digest)
-    running.update(_json.encode_lines([("window", window_id)]))
-    running.update(_json.encode_lines(map(_bid_line, bids)))
-    running.update(_json.encode_lines(map(_command_line, commands)))
-    running.update(_json.encode_lines(map(_dead_letter_line, dead_letters)))
-    running.update(_json.encode_lines(map(_price_line, prices)))
-    running.update(_json.encode_lines(map(_market_line, markets)))
-    running.update(_json.encode_lines(map(_balance_line, balances)))
-    return running.digest()
-
-
-def _bid_line(bid: Bid) -> Bid | list[object]:
-    """A bid is written as the array of its fields; a bundle's resources stand in their order."""
-    if bid.bundle is None:
-        return bid
-    fields = [sorted(value.items()) if value is bid.bundle else value for value in fields_of(bid)]
-    return ["bid", *fields]
-
-
-def _command_line(row: CommandRow) -> tuple[object, ...]:
-    return (
-        "command",
-        row.seq,
-        row.ord,
-        row.time_ns,
-        row.market,
-        row.sender,
-        row.event_id,
-        row.type,
-        row.reason,
-        row.amount_micros,
-        row.recipient,
-        row.purpose,
+def _balances(accounts: ShardAccounts) -> Balances:
+    active = np.flatnonzero(accounts.active)
+    wide = {number: accounts.balance_of(number) for number in accounts.wide}
+    return Balances(
+        accounts=active.astype(np.int32),
+        micros=accounts.balance[active],
+        moved=accounts.moved[active],
+        wide={number: micros for number, micros in wide.items() if accounts.active[number]},
     )
-
-
-def _dead_letter_line(letter: DeadLetter) -> tuple[object, ...]:
-    payload = sha256(letter.payload).hexdigest()
-    place = (letter.seq, letter.ord, letter.time_ns)
-    return ("dead_letter", *place, letter.subject, letter.payload_bytes, payload)
-
-
-def _price_line(row: PriceRow) -> tuple[object, ...]:
-    return (
-        "price",
-        row.market,
-        row.resource,
-        row.reference_micros,
-        row.reserve_micros,
-        row.clearing_micros,
-        row.supply,
-        row.demanded,
-        row.wanted,
-        row.sold,
-        row.stale,
-    )
-
-
-def _market_line(row: MarketRow) -> tuple[object, ...]:
-    return ("market", row.market, row.rule, *map(str, astuple(row)[2:]))
-
-
-def _balance_line(row: BalanceRow) -> tuple[object, ...]:
-    return ("balance", row.market, row.agent, str(row.balance_micros))

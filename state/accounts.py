@@ -1,121 +1,162 @@
-"""The agents' side of a shard: accounts, what their open bids hold, the bids of the open window.
+"""The agents' side of a shard: balances, what open bids hold, who is active in the open window.
 
-Promise: `0 <= held_micros <= balance_micros` for every agent at every moment, so no credit is ever
-promised twice. The operator's side is in `state/market.py`.
+Promise: `0 <= held <= balance` for every agent at every moment, so no credit is ever promised
+twice; credits only move between two accounts of a market, so its balances sum to zero. Amounts are
+micro-credits, by number of the account (`state/names.py`). The operator's side is in
+`state/market.py`.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
-import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from state.dedupe import DedupeIndex
-from walras_schemas import TREASURY, BidStatus, RejectionReason
+from state.names import Names
+from walras_schemas import TREASURY
 
+NARROW_MAX: Final = 1 << 62
+"""Balances up to this stand in the columns, where a sum of two of them cannot wrap. Thousands of
+the largest grants go beyond it: such an account is wide, and is counted in Python's integers."""
+CAPACITY_MIN: Final = 1024
 
-class Account(msgspec.Struct, gc=False):
-    """Credits of one agent in one market, in micros; `held_micros` is promised to open bids."""
+Flags = NDArray[np.bool_]
 
-    balance_micros: int = 0
-    held_micros: int = 0
-
-    @property
-    def free_micros(self) -> int:
-        """What a new bid or transfer may still spend."""
-        return self.balance_micros - self.held_micros
-
-
-class Bid(msgspec.Struct, gc=False, array_like=True, tag="bid"):
-    """One bid from its message to its outcome; a unit bid names a resource, a bundle does not.
-
-    The order of the fields is that of its line in the digest (`operators/settle.py`).
-    """
-
-    seq: int
-    ord: int
-    time_ns: int
-    market: str
-    agent: str
-    event_id: str
-    resource: str | None
-    quantity: int
-    """Units asked for; 1 for a bundle, which is won whole or not at all."""
-    unit_price_micros: int
-    """Price of a unit; for a bundle its limit."""
-    min_quantity: int
-    bundle: Mapping[str, int] | None
-    status: BidStatus
-    reason: RejectionReason | None = None
-    won: int = 0
-    """Units won (of a bundle: 0 or 1)."""
-    paid_micros: int = 0
-    lost_value_micros: int | None = None
-    """Of a paradoxically rejected bid: its limit less the cost of what it asked for."""
-
-    @property
-    def limit_micros(self) -> int:
-        """The most this bid can cost, which is what it holds while its window is open."""
-        return self.quantity * self.unit_price_micros
-
-    @property
-    def demand(self) -> Mapping[str, int]:
-        """Resource to the units asked for."""
-        if self.bundle is not None:
-            return self.bundle
-        assert self.resource is not None
-        return {self.resource: self.quantity}
-
-    @property
-    def allocation(self) -> Mapping[str, int]:
-        """Resource to the units won; empty for a bid that won nothing."""
-        if not self.won:
-            return {}
-        if self.bundle is not None:
-            return self.bundle
-        assert self.resource is not None
-        return {self.resource: self.won}
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(slots=True)
-class MarketAccounts:
-    """The accounts of one market and the bids that its open window admitted."""
+class WideAccount:
+    """Balance and holds of an account that no column can hold."""
 
-    by_agent: dict[str, Account] = field(default_factory=dict)
-    """Agents that have ever received credits, and `treasury` and `house` once they moved any."""
-    open_bids: dict[str, Bid] = field(default_factory=dict)
-    """Admitted bids that were not withdrawn, in (seq, ord) order, by `bid_key`."""
-    active: set[str] = field(default_factory=set)
-    """Accounts that moved credits, or whose agent sent a command, in the open window."""
-    sent: dict[str, int] = field(default_factory=dict)
-    """Agent to the commands that it has sent in the open window, refused ones too."""
-
-    def move(self, *, debit: str, credit: str, amount_micros: int) -> None:
-        """Move credits between two accounts: the only way a balance changes."""
-        assert amount_micros > 0, "a movement of nothing or less would mint credits"
-        payer = self._account(debit)
-        payee = self._account(credit)
-        payer.balance_micros -= amount_micros
-        payee.balance_micros += amount_micros
-        assert debit == TREASURY or payer.balance_micros >= payer.held_micros
-        self.active.update((debit, credit))
-
-    def _account(self, owner: str) -> Account:
-        account = self.by_agent.get(owner)
-        if account is None:
-            account = self.by_agent[owner] = Account()
-        return account
+    balance_micros: int
+    held_micros: int
 
 
 @dataclass(slots=True)
 class ShardAccounts:
-    """All that `allocate` remembers of one shard between two windows."""
+    """All that `allocate` remembers of one shard between two windows, and of the open window."""
 
-    markets: dict[str, MarketAccounts] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
     dedupe: DedupeIndex = field(default_factory=DedupeIndex)
     digest: bytes = bytes(32)
     """Digest of the last window that left a row; zeros before the first."""
+    balance: NDArray[np.int64] = field(default_factory=lambda: np.zeros(CAPACITY_MIN, np.int64))
+    held: NDArray[np.int64] = field(default_factory=lambda: np.zeros(CAPACITY_MIN, np.int64))
+    market: NDArray[np.int32] = field(default_factory=lambda: np.zeros(CAPACITY_MIN, np.int32))
+    """Number of the account's market."""
+    sent: NDArray[np.int32] = field(default_factory=lambda: np.zeros(CAPACITY_MIN, np.int32))
+    """Commands of the open window that count for the quota."""
+    known: Flags = field(default_factory=lambda: np.zeros(CAPACITY_MIN, np.bool_))
+    """Accounts that ever moved credits."""
+    active: Flags = field(default_factory=lambda: np.zeros(CAPACITY_MIN, np.bool_))
+    """Accounts that moved credits, or whose agent sent a command, in the open window."""
+    moved: Flags = field(default_factory=lambda: np.zeros(CAPACITY_MIN, np.bool_))
+    """Accounts that moved credits in the open window."""
+    wide: dict[int, WideAccount] = field(default_factory=dict)
+
+    ready: int = 0
+    """Accounts that have their place in the columns."""
+
+    def make_room(self) -> None:
+        """Give every account that has a number its place in the columns."""
+        if len(self.names.accounts) > len(self.balance):
+            more = max(len(self.balance), len(self.names.accounts) - len(self.balance))
+            self.balance = _longer(self.balance, more)
+            self.held = _longer(self.held, more)
+            self.market = _longer(self.market, more)
+            self.sent = _longer(self.sent, more)
+            self.known = _longer(self.known, more)
+            self.active = _longer(self.active, more)
+            self.moved = _longer(self.moved, more)
+        if self.ready < len(self.names.accounts):
+            self.market[self.ready : len(self.names.accounts)] = self.names.market_of[self.ready :]
+            self.ready = len(self.names.accounts)
+
+    def set_balance(self, account: int, micros: int) -> None:
+        """Take back a balance that the ledger recorded before a restart."""
+        self.known[account] = True
+        if abs(micros) > NARROW_MAX:
+            self.wide[account] = WideAccount(micros, 0)
+        else:
+            self.balance[account] = micros
+
+    def balance_of(self, account: int) -> int:
+        """What the account owns."""
+        wide = self.wide.get(account)
+        return wide.balance_micros if wide else int(self.balance[account])
+
+    def free_of(self, account: int) -> int:
+        """What a new bid or transfer may still spend."""
+        wide = self.wide.get(account)
+        if wide:
+            return wide.balance_micros - wide.held_micros
+        return int(self.balance[account]) - int(self.held[account])
+
+    def hold(self, account: int, micros: int) -> None:
+        """Promise so much of what is free to an open bid; a negative amount releases it."""
+        wide = self.wide.get(account)
+        if wide:
+            wide.held_micros += micros
+        else:
+            self.held[account] += micros
+
+    def move(self, *, debit: int, credit: int, amount_micros: int) -> None:
+        """Move credits between two accounts: the only way a balance changes."""
+        assert amount_micros > 0, "a movement of nothing or less would mint credits"
+        assert self.names.accounts[debit][1] == TREASURY or self.free_of(debit) >= amount_micros
+        self._add(debit, -amount_micros)
+        self._add(credit, amount_micros)
+
+    def _add(self, account: int, micros: int) -> None:
+        self.known[account] = self.active[account] = self.moved[account] = True
+        wide = self.wide.get(account)
+        if wide:
+            wide.balance_micros += micros
+            return
+        balance = int(self.balance[account]) + micros
+        if abs(balance) > NARROW_MAX:
+            self.wide[account] = WideAccount(balance, int(self.held[account]))
+            self.balance[account] = self.held[account] = 0
+        else:
+            self.balance[account] = balance
+
+    def pay(self, accounts: NDArray[np.int32], micros: NDArray[np.int64], *, house: int) -> None:
+        """Move to the house what these accounts pay; one may stand there several times.
+
+        Each has as much, since its bids held it.
+        """
+        payers, of_entry = np.unique(accounts, return_inverse=True)
+        sums = np.zeros(len(payers), dtype=np.int64)
+        narrow = ~np.isin(payers, list(self.wide))
+        counted = narrow[of_entry]
+        np.add.at(sums, of_entry[counted], micros[counted])
+        assert (self.balance[payers[narrow]] >= sums[narrow]).all(), "what is paid was held"
+        self.balance[payers[narrow]] -= sums[narrow]
+        self.active[payers] = self.moved[payers] = True
+        for account, amount in zip(
+            accounts[~counted].tolist(), micros[~counted].tolist(), strict=True
+        ):
+            self._add(account, -amount)
+        self._add(house, sum(micros.tolist()))
+
+    def end_holds(self) -> None:
+        """The window closes: nothing is promised any more."""
+        self.held.fill(0)
+        for account in self.wide.values():
+            account.held_micros = 0
+
+    def begin_window(self) -> None:
+        """Forget who was active, and whose balance has come back into the columns."""
+        self.sent.fill(0)
+        self.active.fill(0)
+        self.moved.fill(0)
+        for number, account in list(self.wide.items()):
+            if abs(account.balance_micros) <= NARROW_MAX:
+                self.balance[number] = account.balance_micros
+                del self.wide[number]
 
 
-def bid_key(market: str, agent: str, event_id: str) -> str:
-    """What tells two commands of a shard apart: an id is unique to its sender and market."""
-    return f"{market}/{agent}/{event_id}"
+def _longer(column: NDArray[T], more: int) -> NDArray[T]:
+    return np.concatenate([column, np.zeros(more, column.dtype)])

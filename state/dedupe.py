@@ -1,67 +1,101 @@
 """The event ids a shard has seen, kept for as long as they could come back.
 
 An id older than the dedupe horizon is refused as stale before anyone asks whether it is a
-duplicate (SEMANTICS §4, rules 3 and 4), so it may be forgotten. Ids are kept in buckets of the time
+duplicate (SEMANTICS §4, rules 5 and 6), so it may be forgotten. Ids are kept in buckets of the time
 they carry themselves: an id has one bucket for ever, and whole buckets are dropped.
 """
 
-from functools import lru_cache
+from collections import Counter
+from typing import Final
 
-from walras_schemas import CLOCK_SKEW_MS, DEDUPE_HORIZON_MS, RejectionReason, uuid7_ms
+from walras_schemas import CLOCK_SKEW_MS, DEDUPE_HORIZON_MS, RejectionReason
 
-NS_PER_MS = 1_000_000
-BUCKET_MS = 10_000
-UUID_LENGTH = 36
-AFTER_TIME = 23
-"""How much of an id comes after the time that it carries."""
-
-_carried_ms = lru_cache(maxsize=1 << 12)(uuid7_ms)  # many ids of one millisecond come in a row
+NS_PER_MS: Final = 1_000_000
+BUCKET_MS: Final = 10_000
+TIME_BYTES: Final = 6
+"""So many bytes of an event id are its time, in milliseconds."""
+ID_BYTES: Final = 16
 
 
 class DedupeIndex:
-    """Which sender used which event id in which market, within the dedupe horizon."""
+    """Which sender used which event id in which market, within the dedupe horizon.
+
+    A key is what names the sender, followed by the 16 bytes of the id.
+    """
 
     def __init__(self) -> None:
-        self._buckets: dict[int, set[str]] = {}
-        self._time_ns = -1
-        self._oldest_ms = 0
-        """The oldest time an id may carry now; an older one is stale."""
-        self._newest_ms = 0
-        """The newest time an id may carry now; a newer one is from the future."""
+        self._buckets: dict[int, set[bytes]] = {}
         self._forget_at_ms = 0
         """When the oldest time reaches it, a bucket has become stale."""
 
-    def check(self, key: str, *, time_ns: int) -> RejectionReason | None:
-        """Apply rules 3 and 4 to an id and remember it once it got past rule 3.
+    def check(self, key: bytes, *, time_ns: int) -> RejectionReason | None:
+        """Apply rules 5 and 6 to an id and remember it once it got past rule 5.
 
-        `key` is a `bid_key`: market, sender and id; `time_ns` is the stream time of its message.
+        `time_ns` is the stream time of its message.
         """
-        if time_ns != self._time_ns:
-            self._advance(time_ns)
-        id_ms = _carried_ms(key[-UUID_LENGTH:-AFTER_TIME])
-        if id_ms < self._oldest_ms:
+        self.forget(time_ns)
+        id_ms = carried_ms(key)
+        if id_ms < oldest_ms(time_ns):
             return RejectionReason.STALE_EVENT_ID
-        if id_ms > self._newest_ms:
+        if id_ms > newest_ms(time_ns):
             return RejectionReason.FUTURE_EVENT_ID
-        bucket = self._buckets.get(id_ms // BUCKET_MS)
-        if bucket is None:
-            bucket = self._buckets[id_ms // BUCKET_MS] = set()
+        bucket = self._bucket(id_ms)
         known = len(bucket)
         bucket.add(key)
         return RejectionReason.DUPLICATE if len(bucket) == known else None
 
-    def remember(self, key: str) -> None:
-        """Take back an id that the ledger recorded before a restart."""
-        id_ms = _carried_ms(key[-UUID_LENGTH:-AFTER_TIME])
-        self._buckets.setdefault(id_ms // BUCKET_MS, set()).add(key)
+    def repeated(self, keys: list[bytes], *, at_ms: int) -> set[bytes]:
+        """Of keys whose ids all carry a time of the bucket of `at_ms`, those that are not new.
 
-    def _advance(self, time_ns: int) -> None:
-        """Move the limits to the stream's time, and forget what has become stale."""
-        self._time_ns = time_ns
-        self._oldest_ms = -((DEDUPE_HORIZON_MS * NS_PER_MS - time_ns) // NS_PER_MS)
-        self._newest_ms = (time_ns + CLOCK_SKEW_MS * NS_PER_MS) // NS_PER_MS
-        if self._oldest_ms >= self._forget_at_ms:
-            oldest_bucket = self._oldest_ms // BUCKET_MS
+        They repeat an earlier one or one another; nothing is remembered by this.
+        """
+        bucket, new = self._bucket(at_ms), set(keys)
+        if len(new) == len(keys) and bucket.isdisjoint(new):
+            return set()
+        counts = Counter(keys)
+        return {key for key in new if key in bucket or counts[key] > 1}
+
+    def remember_all(self, keys: list[bytes], *, at_ms: int) -> None:
+        """Remember keys whose ids all carry a time of the bucket of `at_ms`."""
+        self._bucket(at_ms).update(keys)
+
+    def remember(self, key: bytes) -> None:
+        """Take back an id that the ledger recorded before a restart."""
+        self._bucket(carried_ms(key)).add(key)
+
+    def forget(self, time_ns: int) -> None:
+        """Drop what is stale at this stream time, and at every later one."""
+        oldest = oldest_ms(time_ns)
+        if oldest >= self._forget_at_ms:
+            oldest_bucket = oldest // BUCKET_MS
             for stale in [bucket for bucket in self._buckets if bucket < oldest_bucket]:
                 del self._buckets[stale]
             self._forget_at_ms = (oldest_bucket + 1) * BUCKET_MS
+
+    def _bucket(self, id_ms: int) -> set[bytes]:
+        return self._buckets.setdefault(id_ms // BUCKET_MS, set())
+
+
+def oldest_ms(time_ns: int) -> int:
+    """The oldest time an id may carry at this stream time; an older one is stale."""
+    return -((DEDUPE_HORIZON_MS * NS_PER_MS - time_ns) // NS_PER_MS)
+
+
+def newest_ms(time_ns: int) -> int:
+    """The newest time an id may carry at this stream time; a newer one is from the future."""
+    return (time_ns + CLOCK_SKEW_MS * NS_PER_MS) // NS_PER_MS
+
+
+def carried_ms(key: bytes) -> int:
+    """The time that the id at the end of a key carries, in milliseconds since the epoch."""
+    return int.from_bytes(key[-ID_BYTES : TIME_BYTES - ID_BYTES], "big")
+
+
+def agent_key(account: int, event_id: bytes) -> bytes:
+    """What tells two commands of agents apart: an id is unique to its sender and market."""
+    return account.to_bytes(4, "little") + event_id
+
+
+def operator_key(market: str, event_id: bytes) -> bytes:
+    """What tells two commands of operators apart; all of a market count as one sender."""
+    return market.encode() + event_id

@@ -5,14 +5,15 @@ is a value: no step changes what another step may still read. Sequences are the 
 is stored, "next to read" or "last read" stands beside it. Times are nanoseconds since the epoch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 import msgspec
 
-from state.accounts import Bid
+from state.bids import Bids
 from state.market import Listing, Terms
+from state.names import Owner
 from walras_schemas import (
     AMOUNT_MAX,
     BUNDLE_MAX,
@@ -62,25 +63,29 @@ class WindowSlice:
 
 Amount = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MAX)]
 Quantity = Annotated[int, msgspec.Meta(ge=1, le=QUANTITY_MAX)]
+Version = Annotated[int, msgspec.Meta(ge=1, le=1)]
 Bundle = Annotated[dict[str, Quantity], msgspec.Meta(min_length=1, max_length=BUNDLE_MAX)]
 
 
 class BidPlaced(
     msgspec.Struct, gc=False, tag_field="type", tag="bid_placed", forbid_unknown_fields=True
 ):
-    """A bid as the wire gives it; `None` where the sender gave no such field.
+    """A bid as the wire gives it; zero or an empty text where the sender gave no such field.
 
     The registry's `walras_schemas.BidPlaced` is the authority on what is valid; this is the same
-    message in the shape that decodes fastest. `operators/decode.py` keeps the two in step.
+    message in the shape that decodes fastest. `operators/columns.py` keeps the two in step.
     """
 
     event_id: str
-    resource: str | None = None
-    quantity: Quantity | None = None
-    unit_price_micros: Amount | None = None
-    min_quantity: Quantity | None = None
+    resource: str = ""
+    quantity: Quantity = 0
+    unit_price_micros: Amount = 0
+    min_quantity: Quantity = 0
     bundle: Bundle | None = None
-    limit_micros: Amount | None = None
+    limit_micros: Amount = 0
+    version: Version = 0
+    timestamp: str = ""
+    scenario_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,7 @@ AgentCommand = BidWithdrawn | CreditsTransferred
 class Event(NamedTuple):
     """One command in its place: `(seq, ord)` orders everything in a shard.
 
-    A bid, the bulk of the traffic, travels as the `Bid` that ends in the ledger instead.
+    A bid, the bulk of the traffic, travels as a row of `Bids` instead.
     """
 
     seq: int
@@ -138,13 +143,19 @@ class EventSlice:
     next_seq: int
     stream_time_ns: int
     closes: bool
-    events: list[Event | Bid]
-    """In (seq, ord) order."""
+    bids: Bids
+    """All bids of the slice, with the slice's own numbers of accounts and resources."""
+    senders: Sequence[Owner]
+    """By the number that stands in `bids.account`: market and agent, by first mention."""
+    resources: Sequence[str]
+    """By the number that stands in `bids.resource`: names, by first mention."""
+    events: list[Event]
+    """All but bids, in (seq, ord) order."""
 
 
 @dataclass(frozen=True, slots=True)
 class PricedSlice:
-    """A window's slice with the market terms in force and the operators' commands judged."""
+    """A window's slice with the market terms in force and the operators' commands reviewed."""
 
     slice: EventSlice
     terms: Mapping[str, Terms]

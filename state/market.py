@@ -3,8 +3,8 @@
 A `Listing` is the latest word of the operator and of the pricing flow; `Terms` are what a window
 clears under. A change inside window k counts from window k+1 (SEMANTICS §3), so the two differ
 until the window ends. Both are values: a change makes a new one. What agents own is in
-`state/accounts.py`; the two are judged apart because no operator's command depends on what an agent
-holds.
+`state/accounts.py`; the two are checked apart because no operator's command depends on what an
+agent holds.
 """
 
 from collections.abc import Mapping

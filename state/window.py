@@ -4,14 +4,18 @@ Promise: a settlement is complete (each message of the window has its outcome he
 deterministic; `digest` covers all of it but the position, so equal digests mean equal ledgers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from state.accounts import Bid
+from state.bids import Bids, Int32s, Int64s
 from state.market import Listing
-from walras_schemas import HOUSE, RejectionReason
+from state.names import NewNames
+from walras_schemas import RejectionReason
 
 
 class CommandRow(msgspec.Struct, frozen=True, gc=False):
@@ -85,15 +89,39 @@ class MarketRow:
     """Of these, limits of won bundles, and units won at their bids' own prices."""
 
 
-class BalanceRow(msgspec.Struct, frozen=True, gc=False):
-    """The balance of an account that moved credits or whose agent sent a command in the window."""
-
-    market: str
-    agent: str
-    balance_micros: int
-
-
 @dataclass(frozen=True, slots=True)
+class Balances:
+    """Balances after the window of the accounts that were active in it and ever moved credits."""
+
+    accounts: Int32s
+    """Their numbers, ascending."""
+    micros: Int64s
+    moved: NDArray[np.bool_]
+    """Which of them moved credits in the window."""
+    wide: Mapping[int, int]
+    """Account to its balance where the column cannot hold it."""
+
+    def of(self) -> dict[int, int]:
+        """Account to balance, exact."""
+        exact = dict(zip(self.accounts.tolist(), self.micros.tolist(), strict=True))
+        return exact | dict(self.wide)
+
+
+class ClosingWindow(Protocol):
+    """What a window has gathered until it closes, each kind in (seq, ord) order."""
+
+    first_seq: int
+    accounts: int
+    """How many accounts had numbers before it."""
+    resources: int
+    runs: list[Bids]
+    commands: list[CommandRow]
+    dead_letters: list[DeadLetter]
+    active: set[str]
+    """Markets in which there was any command but a quote, refused ones too."""
+
+
+@dataclass(slots=True)
 class Settlement:
     """One closed window of one shard: the content of one ledger transaction."""
 
@@ -104,23 +132,16 @@ class Settlement:
     """Sequence of the first message after the window: the next to read."""
     stream_time_ns: int
     prev_digest: bytes
-    digest: bytes
-    bids: Sequence[Bid]
+    bids: Bids
     commands: Sequence[CommandRow]
     dead_letters: Sequence[DeadLetter]
     prices: Sequence[PriceRow]
     markets: Sequence[MarketRow]
-    balances: Sequence[BalanceRow]
+    balances: Balances
     listings: Sequence[Listing]
-
-    @property
-    def moved(self) -> set[tuple[str, str]]:
-        """Accounts, by market and owner, between which grants, transfers and payments went."""
-        payers = {(bid.market, bid.agent) for bid in self.bids if bid.paid_micros}
-        applied = [row for row in self.commands if row.recipient and row.reason is None]
-        senders = {(row.market, row.sender) for row in applied}
-        recipients = {(row.market, row.recipient) for row in applied if row.recipient}
-        return payers | {(market, HOUSE) for market, _ in payers} | senders | recipients
+    new_names: NewNames
+    """What the window mentioned first."""
+    digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,328 @@
+"""Decode the bids of many messages at once, into columns.
+
+Promise: what is decoded here is what the registry would have accepted, and means the same; every
+message of which that is not certain is left to the registry, alone. However many of those a sender
+mixes in, no other message is read more than a few times.
+
+Joining is exact. Each message that is joined, inside its brackets, begins with `{` and ends with
+`}`. So the seam reads `},{`, which outside a text is valid between two elements alone; inside a
+text it fails the patterns of ids and names. Each element has at least one `"bid_placed"`, and as
+many quotation marks as its fields account for, or more where a key is repeated or a null stands for
+an absent field: where the counts add up at the end of each message, each is right by itself.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from state.bids import BUNDLE, Bids, Bytes, Int32s, Int64s
+from state.log import BidPlaced
+from walras_schemas import BATCH_MAX, PAYLOAD_MAX_BYTES
+from walras_schemas.names import TIMESTAMP_PATTERN, is_name
+
+CHUNK: Final = 4096
+"""Messages that are decoded jointly: so many are read again when one of them is odd."""
+JOINT_TRIES: Final = 3
+ID_TEXT_BYTES: Final = 36
+HYPHEN: Final = ord("-")
+NO_ID: Final = "-" * ID_TEXT_BYTES
+UUID_VERSION, UUID_VARIANT = 7, 2
+HYPHENS_AT: Final = [8, 13, 18, 23]
+DIGITS_AT: Final = [at for at in range(ID_TEXT_BYTES) if at not in HYPHENS_AT]
+VERSION_AT, VARIANT_AT = 6, 8
+"""Bytes of an id: the upper half of one is its version, the upper two bits of the other are 10."""
+NO_DIGIT: Final = 255
+NO_NAME: Final = -2
+"""Stands for the resource of a bid whose resource is not a name."""
+UNIT_MARKS: Final = 16
+"""Quotation marks of a unit bid: four for each of type, event_id and resource, two for each of
+quantity and unit_price_micros."""
+BUNDLE_MARKS: Final = 12
+"""Of a bundle: four for each of type and event_id, two for each of bundle and limit_micros; and two
+for each of its resources."""
+
+_is_timestamp = re.compile(TIMESTAMP_PATTERN).fullmatch
+_element_of = re.compile(r"at `\$\[(\d+)\]").search
+_byte_of = re.compile(r"\(byte (\d+)\)").search
+
+_digit_values = np.full(256, NO_DIGIT, dtype=np.uint8)
+_digit_values[np.frombuffer(b"0123456789abcdef", np.uint8)] = range(16)
+_digit_values[np.frombuffer(b"ABCDEF", np.uint8)] = range(10, 16)
+
+
+NO_BID: Final = BidPlaced(event_id="")
+
+
+class _OtherCommand(msgspec.Struct, tag_field="type", tag=""):
+    """Stands beside a bid, as the decoder lets the type of a struct that stands alone be absent."""
+
+
+_many_bids = msgspec.json.Decoder(list[BidPlaced | _OtherCommand])
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """The messages on subjects of agents' bids in a slice, one entry per message."""
+
+    seq: Int64s
+    time_ns: Int64s
+    sender: Int32s
+    """Number of its market and agent within the slice."""
+    payloads: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """Messages that may hold bids and nothing else."""
+
+    place: Int64s
+    """Of each among the messages."""
+    sender: Int32s
+    bodies: Sequence[bytes]
+    """Its elements, without the brackets of a batch."""
+    elements: Int64s
+    marks: Int64s
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+    def taken(self, rows: Int64s) -> Self:
+        """These of them."""
+        bodies = [self.bodies[row] for row in rows.tolist()]
+        return type(self)(
+            place=self.place[rows],
+            sender=self.sender[rows],
+            bodies=bodies,
+            elements=self.elements[rows],
+            marks=self.marks[rows],
+        )
+
+
+@dataclass(slots=True)
+class _Found:
+    """The bids of some messages, in columns as they stand on the wire."""
+
+    bids: Sequence[BidPlaced]
+    event_id: Bytes
+    resource: Int32s
+    quantity: Int64s
+    unit_price_micros: Int64s
+    min_quantity: Int64s
+    limit_micros: Int64s
+    bundles: Mapping[int, Mapping[str, int]]
+    certain: NDArray[np.bool_]
+    """Whether a row is surely what the registry would accept, repeated keys and nulls aside."""
+
+
+class ResourceNumbers(dict[str, int]):
+    """Numbers of a slice's resources, in order of their first mention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __missing__(self, name: str) -> int:
+        if not is_name(name):
+            return NO_NAME
+        number = self[name] = len(self.names)
+        self.names.append(name)
+        return number
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """What was decoded so far, and of each message its place and how many bids it holds."""
+
+    found: list[_Found] = field(default_factory=list)
+    places: list[Int64s] = field(default_factory=list)
+    elements: list[Int64s] = field(default_factory=list)
+    alone: list[int] = field(default_factory=list)
+    """Places of the messages that are left to the registry."""
+
+    def add(self, some: _Candidates, found: _Found) -> None:
+        """Take in the bids of some messages."""
+        self.found.append(found)
+        self.places.append(some.place)
+        self.elements.append(some.elements)
+
+
+def decode_bids(messages: Messages, resources: ResourceNumbers) -> tuple[Bids, list[int]]:
+    """The bids of the messages that surely hold nothing else, and the places of all others."""
+    decoded = _Decoded()
+    candidates = _candidates(messages, decoded.alone)
+    odd: set[int] = set()
+    for start in range(0, len(candidates), CHUNK):
+        rows = np.arange(start, min(start + CHUNK, len(candidates)))
+        _decode(candidates.taken(rows), odd, resources, decoded)
+    return _bids(messages, decoded), decoded.alone
+
+
+def _candidates(messages: Messages, alone: list[int]) -> _Candidates:
+    payloads = messages.payloads
+    elements = np.array([payload.count(b'"bid_placed"') for payload in payloads], dtype=np.int64)
+    marks = np.array([payload.count(b'"') for payload in payloads], dtype=np.int64)
+    batch = np.array(
+        [payload[:1] == b"[" and payload[-1:] == b"]" for payload in payloads], dtype=np.bool_
+    )
+    bodies = payloads
+    if batch.any():
+        bodies = [
+            payload[1:-1] if inside else payload
+            for payload, inside in zip(payloads, batch.tolist(), strict=True)
+        ]
+    whole = np.array([body[:1] == b"{" and body[-1:] == b"}" for body in bodies], dtype=np.bool_)
+    whole &= (elements == 1) | (batch & (elements > 0) & (elements <= BATCH_MAX))
+    whole &= np.array([len(payload) <= PAYLOAD_MAX_BYTES for payload in payloads], dtype=np.bool_)
+    alone += np.flatnonzero(~whole).tolist()
+    every = _Candidates(np.arange(len(payloads)), messages.sender, bodies, elements, marks)
+    return every if whole.all() else every.taken(np.flatnonzero(whole))
+
+
+def _decode(
+    chunk: _Candidates, odd: set[int], resources: ResourceNumbers, decoded: _Decoded
+) -> None:
+    """Decode a chunk jointly, but for the messages of senders that spoiled it before: alone."""
+    for _ in range(JOINT_TRIES):
+        apart = np.isin(chunk.sender, list(odd))
+        joined = chunk.taken(np.flatnonzero(~apart)) if odd else chunk
+        if not len(joined):
+            break
+        found, bad = _jointly(joined, resources)
+        if found is not None:
+            decoded.add(joined, found)
+            chunk = chunk.taken(np.flatnonzero(apart))
+            break
+        odd.add(int(joined.sender[bad]))
+    for row in range(len(chunk)):
+        single = chunk.taken(np.array([row]))
+        found, _ = _jointly(single, resources)
+        if found is None:
+            decoded.alone.append(int(single.place[0]))
+        else:
+            decoded.add(single, found)
+
+
+def _jointly(some: _Candidates, resources: ResourceNumbers) -> tuple[_Found | None, int]:
+    """The bids of the messages, or none and the place in `some` of one that may be the reason."""
+    joint = b"[%b]" % b",".join(some.bodies)
+    if not joint.isascii() or b"\\" in joint:
+        return None, [body.isascii() and b"\\" not in body for body in some.bodies].index(False)
+    try:
+        elements = _many_bids.decode(joint)
+    except (msgspec.MsgspecError, RecursionError) as refused:
+        return None, _culprit(some, str(refused))
+    found = _columns(elements, resources)
+    bad = _first_uncertain(some, found)
+    return (found, 0) if bad is None else (None, bad)
+
+
+def _culprit(some: _Candidates, refusal: str) -> int:
+    """The message that the reader stopped at, as far as its words tell; else the first one."""
+    element, byte = _element_of(refusal), _byte_of(refusal)
+    if element is not None:
+        ends, at = np.cumsum(some.elements), int(element[1])
+    else:
+        ends, at = np.cumsum([len(body) + 1 for body in some.bodies]), int(byte[1]) if byte else 0
+    return min(int(np.searchsorted(ends, at, side="right")), len(some) - 1)
+
+
+def _columns(elements: Sequence[BidPlaced | _OtherCommand], resources: ResourceNumbers) -> _Found:
+    """The elements as columns; one that is not a bid stands as a bid that is not certain."""
+    bids = [each if type(each) is BidPlaced else NO_BID for each in elements]
+    quantity = np.array([bid.quantity for bid in bids], dtype=np.int64)
+    price = np.array([bid.unit_price_micros for bid in bids], dtype=np.int64)
+    least = np.array([bid.min_quantity for bid in bids], dtype=np.int64)
+    limit = np.array([bid.limit_micros for bid in bids], dtype=np.int64)
+    resource = np.array([resources[bid.resource] for bid in bids], dtype=np.int32)
+    event_id, certain = read_event_ids([bid.event_id for bid in bids])
+    bundles = {row: bid.bundle for row, bid in enumerate(bids) if bid.bundle is not None}
+    unit = (resource >= 0) & (quantity > 0) & (price > 0) & (least <= quantity) & (limit == 0)
+    for row, bundle in bundles.items():
+        # An absent resource is an empty text, which is no name either.
+        unit[row] = (
+            not bids[row].resource
+            and not (quantity[row] or price[row] or least[row])
+            and limit[row] > 0
+            and all(map(is_name, bundle))
+        )
+        resource[row], quantity[row], price[row] = BUNDLE, 1, limit[row]
+    return _Found(bids, event_id, resource, quantity, price, least, limit, bundles, certain & unit)
+
+
+def read_event_ids(texts: Sequence[str]) -> tuple[Bytes, NDArray[np.bool_]]:
+    """The 16 bytes of each event id, and whether it is one (a UUIDv7 with hyphens)."""
+    fitting = np.array([len(text) == ID_TEXT_BYTES for text in texts], dtype=np.bool_)
+    if not fitting.all():
+        texts = [text if len(text) == ID_TEXT_BYTES else NO_ID for text in texts]
+    letters = np.frombuffer("".join(texts).encode(), dtype=np.uint8).reshape(-1, ID_TEXT_BYTES)
+    digits = _digit_values[letters[:, DIGITS_AT]]
+    ids = ((digits[:, 0::2] << 4) | digits[:, 1::2]).astype(np.uint8, copy=False)
+    hyphens = (letters[:, HYPHENS_AT] == HYPHEN).all(axis=1)
+    version, variant = ids[:, VERSION_AT] >> 4, ids[:, VARIANT_AT] >> 6
+    version_7 = (version == UUID_VERSION) & (variant == UUID_VARIANT)
+    certain = fitting & hyphens & (digits != NO_DIGIT).all(axis=1) & version_7
+    return ids, certain
+
+
+def _first_uncertain(some: _Candidates, found: _Found) -> int | None:
+    """The first message whose elements are not surely what the registry would accept."""
+    ends, expected = np.cumsum(some.elements), np.cumsum(some.marks)
+    marks = np.where(found.min_quantity > 0, UNIT_MARKS + 2, UNIT_MARKS)
+    for row, bundle in found.bundles.items():
+        marks[row] = BUNDLE_MARKS + 2 * len(bundle)
+    if len(marks) == ends[-1] and found.certain.all():
+        if np.array_equal(np.cumsum(marks)[ends - 1], expected):
+            return None
+        _add_optional_marks(found, marks)
+        if found.certain.all() and np.array_equal(np.cumsum(marks)[ends - 1], expected):
+            return None
+    reached = np.minimum(ends, len(marks)) - 1
+    uncertain = np.cumsum(~found.certain)[reached] > 0
+    wrong = (np.cumsum(marks)[reached] != expected) | (ends > len(marks)) | uncertain
+    return int(np.argmax(wrong)) if wrong.any() else len(some) - 1
+
+
+def _add_optional_marks(found: _Found, marks: Int64s) -> None:
+    """Count what the fields that say nothing of the bid itself bring, and look whether they may."""
+    for row, bid in enumerate(found.bids):
+        if bid.version or bid.timestamp or bid.scenario_id:
+            marks[row] += (
+                2 * bool(bid.version) + 4 * bool(bid.timestamp) + 4 * bool(bid.scenario_id)
+            )
+            found.certain[row] &= not bid.timestamp or _is_timestamp(bid.timestamp) is not None
+            found.certain[row] &= not bid.scenario_id or is_name(bid.scenario_id)
+
+
+def _bids(messages: Messages, decoded: _Decoded) -> Bids:
+    """The columns of all that was decoded, in the order of the log."""
+    if not decoded.found:
+        return Bids.none()
+    elements, places = np.concatenate(decoded.elements), np.concatenate(decoded.places)
+    row_place = np.repeat(places, elements)
+    starts = np.cumsum(elements) - elements
+    ords = np.arange(len(row_place)) - np.repeat(starts, elements)
+    columns = {
+        "seq": messages.seq[row_place],
+        "ord": ords.astype(np.int16),
+        "time_ns": messages.time_ns[row_place],
+        "account": messages.sender[row_place],
+    }
+    columns |= {
+        name: np.concatenate([getattr(found, name) for found in decoded.found])
+        for name in ("event_id", "resource", "quantity", "unit_price_micros")
+    }
+    least = np.concatenate([found.min_quantity for found in decoded.found])
+    columns["min_quantity"] = np.maximum(least, 1)
+    bundles: dict[int, Mapping[str, int]] = {}
+    start = 0
+    for found in decoded.found:
+        bundles |= {start + row: bundle for row, bundle in found.bundles.items()}
+        start += len(found.bids)
+    bids = Bids.of(columns, bundles)
+    in_order = (places[1:] > places[:-1]).all()
+    return bids if in_order else bids.taken(np.argsort(row_place, kind="stable"))
