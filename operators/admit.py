@@ -5,6 +5,7 @@ command changes nothing but the memory of its id, and an admitted bid holds its 
 credit is promised twice. The rules' numbers are those of SEMANTICS §4.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -133,7 +134,8 @@ def admit_bid(
     """Rules 8 to 15 for a bid that passed `check_sender`: hold its limit, or say why not."""
     if not accounts.known[account]:
         return RejectionReason.UNKNOWN_AGENT
-    reason = terms_refusal(terms, bid)
+    divisible = bid.bundle is None and bid.min_quantity == 1
+    reason = terms_refusal(terms, bid.demand, bid.limit_micros, divisible=divisible)
     if reason is not None:
         return reason
     if accounts.free_of(account) < bid.limit_micros:
@@ -142,22 +144,24 @@ def admit_bid(
     return None
 
 
-def terms_refusal(terms: Terms, bid: Bid) -> RejectionReason | None:
+def terms_refusal(
+    terms: Terms, demand: Mapping[str, int], limit_micros: int, *, divisible: bool
+) -> RejectionReason | None:
     """The first of the rules 10 to 14 that refuses a bid, whoever placed it."""
     reserve, exceeds = 0, False
-    for name, units in bid.demand.items():
+    for name, units in demand.items():
         resource = terms.resources.get(name)
         if resource is None:
             return RejectionReason.UNKNOWN_RESOURCE
         reserve += resource.reserve_micros * units
         exceeds |= units > resource.supply
-    if terms.rule == VICKREY and (bid.bundle is not None or bid.min_quantity != 1):
+    if terms.rule == VICKREY and not divisible:
         return RejectionReason.UNSUPPORTED_BY_RULE
     if exceeds:
         return RejectionReason.EXCEEDS_SUPPLY
-    if bid.limit_micros < reserve:
+    if limit_micros < reserve:
         return RejectionReason.BELOW_RESERVE
-    if bid.limit_micros > INT64_MAX:
+    if limit_micros > INT64_MAX:
         return RejectionReason.AMOUNT_OVERFLOW
     return None
 

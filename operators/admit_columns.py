@@ -206,10 +206,18 @@ def _refuse_by_terms(
     _refuse(reason, unit & (run.unit_price_micros < reserve), RejectionReason.BELOW_RESERVE)
     overflows = run.unit_price_micros > INT64_MAX // run.quantity
     _refuse(reason, overflows, RejectionReason.AMOUNT_OVERFLOW)
-    for row in np.flatnonzero(bundle & (reason == 0)).tolist():
-        bid = run[row]
-        reason[row] = REASON_CODES[terms_refusal(terms[bid.market], bid)]
+    if bundle.any():
+        _refuse_bundles(reason, run, np.flatnonzero(bundle & (reason == 0)), terms)
     return np.where(overflows, 0, run.quantity) * run.unit_price_micros
+
+
+def _refuse_bundles(reason: Bytes, run: Bids, rows: Rows, terms: Mapping[str, Terms]) -> None:
+    limits = run.unit_price_micros[rows].tolist()
+    owners = [run.names.accounts[number] for number in run.account[rows].tolist()]
+    reason[rows] = [
+        REASON_CODES[terms_refusal(terms[market], run.bundles[row], limit, divisible=False)]
+        for row, (market, _), limit in zip(rows.tolist(), owners, limits, strict=True)
+    ]
 
 
 def _too_poor(

@@ -19,11 +19,11 @@ from operators.admit import Sent, admit_bid, check_sender, transfer
 from operators.admit_columns import Rows, admit_many, keys_of
 from operators.settle import settle_window
 from state.accounts import ShardAccounts
-from state.bids import BUNDLE, LOST, REASON_CODES, WITHDRAWN, Bids, event_id_bytes
+from state.bids import BUNDLE, LOST, REASON_CODES, WITHDRAWN, Bids, Int32s, event_id_bytes
 from state.dedupe import agent_key
 from state.log import Event, EventSlice, Malformed, OperatorCommand, PricedSlice, ReviewedCommand
 from state.market import Terms
-from state.names import Names
+from state.names import Names, Senders
 from state.window import ClosedWindow, CommandRow, DeadLetter, EmptyWindow
 from walras_schemas import (
     TREASURY,
@@ -34,6 +34,7 @@ from walras_schemas import (
 )
 
 QUOTE: Final = "price_quoted"
+UNMAPPED: Final = -1
 
 Mention = tuple[tuple[int, int, int], str, str]
 """Where the log names an account: (seq, ord, which of the command's), its market and its owner."""
@@ -81,12 +82,38 @@ class OpenWindow:
         return self._places.get(key)
 
 
+class AccountNumbers:
+    """From the decoder's number of a sender to the shard's number of its account."""
+
+    def __init__(self) -> None:
+        self._senders = Senders()
+        self._accounts = np.empty(0, dtype=np.int32)
+
+    def unmapped(self, senders: Senders, numbers: Int32s) -> list[int]:
+        """Which of the decoder's numbers are new here."""
+        if senders is not self._senders:
+            self._senders, self._accounts = senders, np.empty(0, dtype=np.int32)
+        more = len(senders.owners) - len(self._accounts)
+        if more:
+            room = np.full(more, UNMAPPED, dtype=np.int32)
+            self._accounts = np.concatenate([self._accounts, room])
+        new: list[int] = np.unique(numbers[self._accounts[numbers] == UNMAPPED]).tolist()
+        return new
+
+    def mapped(self, numbers: Int32s, new: list[int], names: Names) -> Int32s:
+        """The shard's numbers; the owners of `new` have theirs by now."""
+        owners = self._senders.owners
+        self._accounts[new] = [names.account_numbers[owners[number]] for number in new]
+        return self._accounts[numbers]
+
+
 @dataclass(slots=True)
 class Allocate:
     """The step: remembers the agents' accounts and the open window."""
 
     accounts: ShardAccounts
     _open: OpenWindow | None = None
+    _numbers: AccountNumbers = field(default_factory=AccountNumbers)
 
     def __call__(self, priced: PricedSlice) -> Iterator[ClosedWindow]:
         """Judge the slice's bids and commands; yield the window when the slice closes it."""
@@ -104,20 +131,12 @@ class Allocate:
     def _number(self, decoded: EventSlice) -> None:
         """Give the slice's bids the shard's numbers, and new names theirs, in the log's order."""
         names, bids = self.accounts.names, decoded.bids
-        mentions = [*_event_mentions(decoded.events, names), *_bid_mentions(decoded, names)]
+        new = self._numbers.unmapped(decoded.senders, bids.account)
+        mentions = [*_event_mentions(decoded.events, names), *_bid_mentions(decoded, new)]
         for _place, market, owner in sorted(mentions):
             names.account(market, owner)
-        accounts = [names.account_numbers.get(owner, 0) for owner in decoded.senders]
-        bids.account = np.array([*accounts, 0], dtype=np.int32)[bids.account]
-        new = [name for name in decoded.resources if name not in names.resource_numbers]
-        if new:
-            used, first = np.unique(bids.resource, return_index=True)
-            for number in used[np.argsort(first)].tolist():
-                if number != BUNDLE:
-                    names.resource(decoded.resources[number])
-        resources = [names.resource_numbers.get(name, BUNDLE) for name in decoded.resources]
-        # The last one is what -1, the number of a bundle, stands for.
-        bids.resource = np.array([*resources, BUNDLE], dtype=np.int32)[bids.resource]
+        bids.account = self._numbers.mapped(bids.account, new, names)
+        _number_resources(decoded, names)
         bids.names = names
         self.accounts.make_room()
 
@@ -234,13 +253,28 @@ def _event_mentions(events: Iterable[Event], names: Names) -> Iterator[Mention]:
                     yield (event.seq, event.ord, at), event.market, owner
 
 
-def _bid_mentions(decoded: EventSlice, names: Names) -> Iterator[Mention]:
-    bids, senders = decoded.bids, decoded.senders
-    if all(owner in names.account_numbers for owner in senders):
+def _bid_mentions(decoded: EventSlice, new: list[int]) -> Iterator[Mention]:
+    """The first bid of each sender that has no number yet."""
+    if not new:
         return
+    bids, owners = decoded.bids, decoded.senders.owners
     numbers, first = np.unique(bids.account, return_index=True)
-    for number, row in zip(numbers.tolist(), first.tolist(), strict=True):
-        yield (int(bids.seq[row]), int(bids.ord[row]), 0), *senders[number]
+    for number in new:
+        row = int(first[np.searchsorted(numbers, number)])
+        yield (int(bids.seq[row]), int(bids.ord[row]), 0), *owners[number]
+
+
+def _number_resources(decoded: EventSlice, names: Names) -> None:
+    """Give new resources their numbers, in the order of the bids, and write all on the bids."""
+    bids = decoded.bids
+    if any(name not in names.resource_numbers for name in decoded.resources):
+        used, first = np.unique(bids.resource, return_index=True)
+        for number in used[np.argsort(first)].tolist():
+            if number != BUNDLE:
+                names.resource(decoded.resources[number])
+    numbers = [names.resource_numbers.get(name, BUNDLE) for name in decoded.resources]
+    # The last entry is the one that -1, the number of a bundle, stands for.
+    bids.resource = np.array([*numbers, BUNDLE], dtype=np.int32)[bids.resource]
 
 
 def _owners(event: Event) -> Iterator[str]:

@@ -6,7 +6,6 @@ sender writes can stop the flow. Bids, the bulk of the traffic, are decoded many
 """
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,34 +15,46 @@ from operators.columns import Messages, ResourceNumbers, decode_bids
 from operators.strict import malformed, read_message
 from state.bids import BUNDLE, UUID_BYTES, Bids, Int32s, empty_columns, event_id_bytes
 from state.log import Event, EventSlice, Malformed, WindowSlice, escape_for_storage
-from state.names import Owner
+from state.names import Senders
 from walras_schemas import TREASURY, BidPlaced, subjects
-
-_parse_subject = lru_cache(maxsize=1 << 17)(subjects.parse)
 
 TICK: Final = -1
 OTHER: Final = -2
+SUBJECTS_MAX: Final = 1 << 20
+"""So many subjects are known by their numbers before all are forgotten."""
 
 
-class Senders(dict[str, int]):
-    """Subject to the number of who may bid on it, by first mention; or `TICK`, or `OTHER`."""
+class _Subjects(dict[str, int]):
+    """Subject to the number of who may bid on it, by first mention; or `TICK`, or `OTHER`.
+
+    A cache of this process: numbers mean something together with `senders` alone.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.owners: list[Owner] = []
+        self.senders = Senders()
 
     def __missing__(self, subject: str) -> int:
-        parsed = _parse_subject(subject)
+        parsed = subjects.parse(subject)
         number = OTHER
         if parsed is not None and parsed.kind == "clock":
             number = TICK
         elif parsed is not None and parsed.kind == "bid":
             assert parsed.market is not None
             assert parsed.agent is not None
-            number = len(self.owners)
-            self.owners.append((parsed.market, parsed.agent))
+            number = self.senders.add(parsed.market, parsed.agent)
         self[subject] = number
         return number
+
+
+_known_subjects = [_Subjects()]
+
+
+def _subjects() -> _Subjects:
+    """The cache, a new one when the old one has grown too large."""
+    if len(_known_subjects[0]) > SUBJECTS_MAX:
+        _known_subjects[0] = _Subjects()
+    return _known_subjects[0]
 
 
 class _Row(NamedTuple):
@@ -71,8 +82,8 @@ class _Alone:
 
 def decode(raw: WindowSlice) -> EventSlice:
     """Give the slice's bids and events in order; ticks leave none, whatever they carry."""
-    senders, resources = Senders(), ResourceNumbers()
-    numbers = np.array([senders[subject] for subject in raw.subjects], dtype=np.int32)
+    known, resources = _subjects(), ResourceNumbers()
+    numbers = np.array([known[subject] for subject in raw.subjects], dtype=np.int32)
     on_bids = np.flatnonzero(numbers >= 0)
     bids, odd = _decode_jointly(raw, numbers, on_bids, resources)
     alone = _Alone()
@@ -86,7 +97,7 @@ def decode(raw: WindowSlice) -> EventSlice:
         stream_time_ns=raw.stream_time_ns,
         closes=raw.closes,
         bids=_merged(bids, alone),
-        senders=senders.owners,
+        senders=known.senders,
         resources=resources.names,
         events=alone.events,
     )
@@ -111,7 +122,7 @@ def _read_alone(
 ) -> None:
     """Read one message by the registry: each of its commands in its place."""
     seq, time_ns, subject = raw.first_seq + at, raw.times_ns[at], raw.subjects[at]
-    parsed = _parse_subject(subject)
+    parsed = subjects.parse(subject)
     if parsed is None or parsed.market is None:
         letter = malformed(escape_for_storage(subject), "no such subject", raw.payloads[at])
         alone.events.append(_dead(seq, 0, time_ns, letter))

@@ -13,7 +13,7 @@ import msgspec
 
 from state.bids import Bids
 from state.market import Listing, Terms
-from state.names import Owner
+from state.names import Senders
 from walras_schemas import (
     AMOUNT_MAX,
     BUNDLE_MAX,
@@ -144,11 +144,11 @@ class EventSlice:
     stream_time_ns: int
     closes: bool
     bids: Bids
-    """All bids of the slice, with the slice's own numbers of accounts and resources."""
-    senders: Sequence[Owner]
-    """By the number that stands in `bids.account`: market and agent, by first mention."""
+    """All bids of the slice, with the decoder's numbers of accounts and resources."""
+    senders: Senders
+    """Whose numbers stand in `bids.account`."""
     resources: Sequence[str]
-    """By the number that stands in `bids.resource`: names, by first mention."""
+    """By the number that stands in `bids.resource`: names."""
     events: list[Event]
     """All but bids, in (seq, ord) order."""
 

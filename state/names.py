@@ -24,6 +24,18 @@ class NewNames(NamedTuple):
     resources: Sequence[str]
 
 
+class Senders:
+    """Who sent the bids of a slice, by the numbers that `decode` gave: they only ever grow."""
+
+    def __init__(self) -> None:
+        self.owners: list[Owner] = []
+
+    def add(self, market: str, agent: str) -> int:
+        """The number of a sender that had none."""
+        self.owners.append((market, agent))
+        return len(self.owners) - 1
+
+
 @dataclass(slots=True)
 class Names:
     """All names of one shard that were mentioned so far."""
