@@ -25,7 +25,6 @@ from operators.clear import (
     Clearing,
     Levels,
     ceil,
-    reserve_of,
     round_half_up,
     shares_of,
     unit_price,
@@ -187,6 +186,8 @@ class Bundle:
     weight: int
     won: bool = False
     short_of: Sequence[str] = ()
+    cost_micros: int = 0
+    """What its units cost at the window's prices."""
 
 
 class Ratio(NamedTuple):
@@ -248,16 +249,22 @@ class _Market:
 
     def allocate(self) -> None:
         """Give each bid what fits at its turn, best density first."""
+        busy = {name: book for name, book in self.books.items() if len(book.rows)}
+        left = {name: book.rules.supply for name, book in self.books.items()}
         for bundle in self.bundles:
-            for name in bundle.units:
-                book = self.books[name]
-                book.fill(book.before(bundle.net_micros, bundle.weight, bundle.row))
-            bundle.short_of = [
-                name for name, units in bundle.units.items() if units > self.books[name].left
-            ]
-            bundle.won = not bundle.short_of
-            for name, units in bundle.units.items() if bundle.won else ():
-                self.books[name].left -= units
+            units = bundle.units
+            for name in units:
+                if book := busy.get(name):
+                    book.left = left[name]
+                    book.fill(book.before(bundle.net_micros, bundle.weight, bundle.row))
+                    left[name] = book.left
+            bundle.short_of = [name for name, count in units.items() if count > left[name]]
+            if not bundle.short_of:
+                bundle.won = True
+                for name, count in units.items():
+                    left[name] -= count
+        for name, remains in left.items():
+            self.books[name].left = remains
         for book in self.books.values():
             book.fill(len(book.rows))
 
@@ -284,9 +291,13 @@ class _Market:
         lowest: dict[str, Ratio] = {}
         highest: dict[str, Ratio] = {}
         for bundle in self.bundles:
-            asked = {name: units for name, units in bundle.units.items() if name in scarce}
-            if asked:
+            units = bundle.units
+            if scarce.issuperset(units):
+                asked, density = units, Ratio(bundle.net_micros, bundle.weight)
+            else:
+                asked = {name: count for name, count in units.items() if name in scarce}
                 density = Ratio(bundle.net_micros, weight_of(self.terms, asked))
+            if asked:
                 for name in asked if bundle.won else ():
                     lowest[name] = min(lowest.get(name, density), density)
                 for name in bundle.short_of:
@@ -308,6 +319,10 @@ def clear_many(terms: Terms, bids: Bids, rows: Rows) -> Clearing | None:
         bids.won[book.rows] = book.won
     for bundle in market.bundles:
         bids.won[bundle.row] = bundle.won
+    if market.bundles:
+        tariff = Tariff.of(terms, levels)
+        for bundle in market.bundles:
+            bundle.cost_micros = tariff.cost_of(bundle.units)
     if terms.rule in UNIFORM:
         _charge_cost(market, levels, bids)
     else:
@@ -326,9 +341,11 @@ def _books(terms: Terms, bids: Bids, rows: Rows) -> dict[str, OrderBook]:
 
 def _bundles(terms: Terms, bids: Bids, rows: Rows) -> list[Bundle]:
     """The bundles by density, highest first, and by place where densities are equal."""
+    asking = rows[bids.resource[rows] == BUNDLE]
+    limits = bids.unit_price_micros[asking].tolist()
     bundles = [
-        _bundle(terms, row, bids.bundles[row], int(bids.unit_price_micros[row]))
-        for row in rows[bids.resource[rows] == BUNDLE].tolist()
+        _bundle(terms, row, bids.bundles[row], limit)
+        for row, limit in zip(asking.tolist(), limits, strict=True)
     ]
     scale = 2 * max((bundle.weight for bundle in bundles), default=1).bit_length()
     bundles.sort(key=lambda each: (each.net_micros << scale) // each.weight, reverse=True)
@@ -336,8 +353,12 @@ def _bundles(terms: Terms, bids: Bids, rows: Rows) -> list[Bundle]:
 
 
 def _bundle(terms: Terms, row: int, units: Mapping[str, int], limit_micros: int) -> Bundle:
-    net_micros = limit_micros - reserve_of(terms, units)
-    return Bundle(row, units, limit_micros, net_micros, weight_of(terms, units))
+    reserve = weight = 0
+    for name, count in units.items():
+        rules = terms.resources[name]
+        reserve += rules.reserve_micros * count
+        weight += rules.reference_micros * count
+    return Bundle(row, units, limit_micros, limit_micros - reserve, weight)
 
 
 def _charge_cost(market: _Market, levels: Levels, bids: Bids) -> None:
@@ -352,13 +373,11 @@ def _charge_cost(market: _Market, levels: Levels, bids: Bids) -> None:
         cost = _cost(book.rules.reserve_micros, above, book.quantity[losers])
         value = book.quantity[losers] * book.price[losers] - cost
         bids.lost_value_micros[book.rows[losers[value > 0]]] = value[value > 0]
-    tariff = Tariff.of(market.terms, levels)
     for bundle in market.bundles:
-        cost_micros = tariff.cost_of(bundle.units)
         if bundle.won:
-            bids.paid_micros[bundle.row] = cost_micros
-        elif bundle.limit_micros > cost_micros:
-            bids.lost_value_micros[bundle.row] = bundle.limit_micros - cost_micros
+            bids.paid_micros[bundle.row] = bundle.cost_micros
+        elif bundle.limit_micros > bundle.cost_micros:
+            bids.lost_value_micros[bundle.row] = bundle.limit_micros - bundle.cost_micros
 
 
 def _cost(reserve_micros: int, above: Fraction, units: Int64s) -> Int64s:
@@ -380,9 +399,8 @@ def _clearing(market: _Market, levels: Levels) -> Clearing:
         sold[name] = book.rules.supply - book.left
         demanded[name] = int(book.total[-1]) if len(book.total) else 0
         wanted[name] = book.wanted(unit_price(terms, levels, name))
-    tariff = Tariff.of(terms, levels)
     for bundle in market.bundles:
-        wants = bundle.limit_micros >= tariff.cost_of(bundle.units)
+        wants = bundle.limit_micros >= bundle.cost_micros
         for name, units in bundle.units.items():
             demanded[name] += units
             wanted[name] += units if wants else 0

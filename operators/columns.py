@@ -14,6 +14,7 @@ an absent field: where the counts add up at the end of each message, each is rig
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Self
 
 import msgspec
@@ -46,6 +47,7 @@ BUNDLE_MARKS: Final = 12
 """Of a bundle: four for each of type and event_id, two for each of bundle and limit_micros; and two
 for each of its resources."""
 
+_is_name = lru_cache(maxsize=1 << 12)(is_name)
 _is_timestamp = re.compile(TIMESTAMP_PATTERN).fullmatch
 _element_of = re.compile(r"at `\$\[(\d+)\]").search
 _byte_of = re.compile(r"\(byte (\d+)\)").search
@@ -242,15 +244,13 @@ def _columns(elements: Sequence[BidPlaced | _OtherCommand], resources: ResourceN
     event_id, certain = read_event_ids([bid.event_id for bid in bids])
     bundles = {row: bid.bundle for row, bid in enumerate(bids) if bid.bundle is not None}
     unit = (resource >= 0) & (quantity > 0) & (price > 0) & (least <= quantity) & (limit == 0)
-    for row, bundle in bundles.items():
+    if bundles:
+        rows = np.array(list(bundles))
         # An absent resource is an empty text, which is no name either.
-        unit[row] = (
-            not bids[row].resource
-            and not (quantity[row] or price[row] or least[row])
-            and limit[row] > 0
-            and all(map(is_name, bundle))
-        )
-        resource[row], quantity[row], price[row] = BUNDLE, 1, limit[row]
+        whole = [not bids[row].resource and all(map(_is_name, bundles[row])) for row in bundles]
+        blank = (quantity[rows] == 0) & (price[rows] == 0) & (least[rows] == 0)
+        unit[rows] = blank & (limit[rows] > 0) & np.array(whole, dtype=np.bool_)
+        resource[rows], quantity[rows], price[rows] = BUNDLE, 1, limit[rows]
     return _Found(bids, event_id, resource, quantity, price, least, limit, bundles, certain & unit)
 
 
@@ -273,8 +273,9 @@ def _first_uncertain(some: _Candidates, found: _Found) -> int | None:
     """The first message whose elements are not surely what the registry would accept."""
     ends, expected = np.cumsum(some.elements), np.cumsum(some.marks)
     marks = np.where(found.min_quantity > 0, UNIT_MARKS + 2, UNIT_MARKS)
-    for row, bundle in found.bundles.items():
-        marks[row] = BUNDLE_MARKS + 2 * len(bundle)
+    if found.bundles:
+        asked = np.array([len(bundle) for bundle in found.bundles.values()])
+        marks[list(found.bundles)] = BUNDLE_MARKS + 2 * asked
     if len(marks) == ends[-1] and found.certain.all():
         if np.array_equal(np.cumsum(marks)[ends - 1], expected):
             return None
