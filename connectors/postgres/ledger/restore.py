@@ -7,12 +7,12 @@ in the order of their names, event ids as far back as a command could still repe
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from psycopg import Connection
-from psycopg.sql import SQL, Composed
 
 from connectors.postgres.ledger.shard_row import ShardRow
+from connectors.postgres.statements import read_statement
 from state.accounts import Account, MarketAccounts, ShardAccounts, bid_key
 from state.dedupe import NS_PER_MS, DedupeIndex
 from state.market import ListedResource, Listing, Listings, Quote
@@ -41,23 +41,8 @@ _ACCOUNTS: Final = """
     FROM ledger.account JOIN ledger.listing USING (market)
     WHERE shard = %s
 """
-# An id is remembered once it got past the rules that stand before `duplicate` in the precedence.
-_REMEMBERED: Final = SQL("""
-    WHERE shard = %(shard)s AND "timestamp" >= %(since)s
-    AND seq >= (
-        SELECT min(first_seq) FROM ledger."window"
-        WHERE shard = %(shard)s AND window_id >= %(since_window)s
-    )
-    AND (reason IS NULL OR reason >= 'duplicate')
-""")
-_AGENTS_IDS: Final = SQL("""
-    SELECT market, agent_id, event_id FROM ledger.bid {remembered}
-    UNION ALL
-    SELECT market, agent_id, event_id FROM ledger.command {remembered} AND agent_id <> %(treasury)s
-""").format(remembered=_REMEMBERED)
-_OPERATORS_IDS: Final = SQL("""
-    SELECT market, agent_id, event_id FROM ledger.command {remembered} AND agent_id = %(treasury)s
-""").format(remembered=_REMEMBERED)
+_AGENTS_IDS: Final = read_statement("recent_agent_ids")
+_OPERATORS_IDS: Final = read_statement("recent_operator_ids")
 
 
 def restore_listings(conn: Connection, row: ShardRow) -> Listings:
@@ -90,7 +75,7 @@ def restore_accounts(conn: Connection, row: ShardRow, markets: Iterable[str]) ->
     return ShardAccounts(markets=books, dedupe=_used_ids(conn, row, _AGENTS_IDS), digest=row.digest)
 
 
-def _used_ids(conn: Connection, row: ShardRow, query: str | Composed) -> DedupeIndex:
+def _used_ids(conn: Connection, row: ShardRow, query: LiteralString) -> DedupeIndex:
     """The ids of all messages that are recent enough for one of their ids not to be stale yet."""
     since_ns = row.stream_time_ns - (DEDUPE_HORIZON_MS + CLOCK_SKEW_MS) * NS_PER_MS
     bounds = {
@@ -105,7 +90,7 @@ def _used_ids(conn: Connection, row: ShardRow, query: str | Composed) -> DedupeI
     return seen
 
 
-def _stream(conn: Connection, query: str | Composed, parameters: Any) -> Iterator[tuple[Any, ...]]:
+def _stream(conn: Connection, query: LiteralString, parameters: Any) -> Iterator[tuple[Any, ...]]:
     """The rows of a large answer, which is never in memory as a whole."""
     with conn.cursor(name="restore") as cursor:
         cursor.itersize = _FETCH_ROWS

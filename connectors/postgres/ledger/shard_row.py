@@ -15,6 +15,7 @@ from psycopg.errors import LockNotAvailable
 from psycopg.rows import class_row
 
 from connectors.postgres.connection import reaching
+from connectors.postgres.statements import read_statement
 from state.errors import LedgerDiverged, LogReplaced, SettingsError, ShardReplaced
 from state.shard import StreamIdentity, Token
 
@@ -117,14 +118,7 @@ def _require_same_window(row: ShardRow, window_ms: int) -> None:
 
 
 _LET_FINISH: Final = "SET LOCAL lock_timeout = '3s'"
-# Who locks or has changed a row stands in the row itself; every transaction locks its own number.
-_END_SILENT_HOLDER: Final = """
-    SELECT pg_terminate_backend(pid)
-    FROM ledger.shard
-    JOIN pg_locks AS held ON held.transactionid = shard.xmax AND held.granted
-    JOIN pg_stat_activity AS holder USING (pid)
-    WHERE shard = %s AND wait_event = 'ClientRead' AND state_change < now() - interval '3 s'
-"""
+_END_SILENT_HOLDER: Final = read_statement("end_silent_holder")
 
 T = TypeVar("T")
 

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from psycopg import Connection
 
+from connectors.postgres.statements import read_statement
 from state.errors import LogError
 from state.market import Listing
 from state.window import Settlement
@@ -18,31 +19,10 @@ _BALANCES: Final = """
     SELECT * FROM unnest(%s::text[], %s::text[], %s::numeric[])
     ON CONFLICT (market, agent_id) DO UPDATE SET balance_micros = excluded.balance_micros
 """
-_LISTINGS: Final = """
-    INSERT INTO ledger.listing AS known
-        (shard, market, opened_seq, opened_ord, rule, stale_after_windows)
-    SELECT %s, *
-    FROM unnest(%s::text[], %s::bigint[], %s::smallint[], %s::text[], %s::bigint[])
-    ON CONFLICT (market) DO UPDATE SET
-        rule = excluded.rule,
-        stale_after_windows = excluded.stale_after_windows
-    WHERE known.shard = excluded.shard
-"""
+_LISTINGS: Final = read_statement("upsert_listings")
 _FORGET_RESOURCES: Final = "DELETE FROM ledger.listed_resource WHERE market = ANY(%s)"
-_RESOURCES: Final = """
-    INSERT INTO ledger.listed_resource
-        (market, resource, supply, initial_price_micros, reserve_micros, reserve_ratio_ppm)
-    SELECT * FROM unnest(
-        %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]
-    )
-"""
-_QUOTES: Final = """
-    INSERT INTO ledger.quote (market, resource, price_micros, window_id)
-    SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[])
-    ON CONFLICT (market, resource) DO UPDATE SET
-        price_micros = excluded.price_micros,
-        window_id = excluded.window_id
-"""
+_RESOURCES: Final = read_statement("insert_listed_resources")
+_QUOTES: Final = read_statement("upsert_quotes")
 
 
 def replace_balances(conn: Connection, settlement: Settlement) -> None:

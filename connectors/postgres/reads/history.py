@@ -16,6 +16,7 @@ from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.sql import SQL
 
+from connectors.postgres.statements import read_statement
 from walras_schemas import (
     AgentResult,
     BidOutcome,
@@ -43,8 +44,6 @@ _SHARD: Final = """
 _WINDOW_LENGTH: Final = """
     SELECT closed_at - opened_at FROM walras.windows WHERE shard = %s LIMIT 1
 """
-_OWN: Final = SQL("market = %(market)s AND agent_id = %(agent)s")
-_BETWEEN: Final = SQL('"timestamp" >= %(from_at)s AND "timestamp" < %(until_at)s')
 _FORWARD: Final[Way] = {
     "order": SQL("ASC"),
     "beyond": SQL(""""timestamp" >= timestamptz 'epoch' + (here.window_id + 1) * %(length)s"""),
@@ -53,47 +52,20 @@ _BACKWARD: Final[Way] = {
     "order": SQL("DESC"),
     "beyond": SQL(""""timestamp" < timestamptz 'epoch' + here.window_id * %(length)s"""),
 }
-# Each step asks the index for the next bid that is not in the window of the last one.
-_WINDOWS: Final = SQL("""
-    WITH RECURSIVE bid_window AS (
-        (
-            SELECT window_id FROM walras.bids WHERE {own} AND {between}
-            ORDER BY "timestamp" {order} LIMIT 1
-        )
-        UNION ALL
-        SELECT there.window_id
-        FROM bid_window AS here CROSS JOIN LATERAL (
-            SELECT window_id FROM walras.bids WHERE {own} AND {between} AND {beyond}
-            ORDER BY "timestamp" {order} LIMIT 1
-        ) AS there
-    )
-    SELECT window_id FROM (
-        (SELECT window_id FROM bid_window LIMIT %(limit)s)
-        UNION
-        SELECT window_id FROM walras.commands
-        WHERE {own} AND window_id >= %(first_window)s AND window_id < %(end_window)s
-    ) AS own_window
-    ORDER BY window_id {order} LIMIT %(limit)s
-""")
-_BIDS: Final = SQL("""
-    SELECT window_id, seq, ord, event_id, status, reason, paid_micros
-    FROM walras.bids WHERE {own} AND {between}
-    ORDER BY "timestamp" {order} LIMIT %(rows)s
-""")
-_COMMANDS: Final = SQL("""
-    SELECT window_id, seq, ord, event_id, type, status, reason
-    FROM walras.commands
-    WHERE {own} AND window_id >= %(first_window)s AND window_id < %(end_window)s
-    ORDER BY window_id {order} LIMIT %(rows)s
-""")
-_ALLOCATIONS: Final = SQL("""
-    SELECT seq, ord, resource, quantity FROM walras.allocations WHERE {own} AND {between}
-""").format(own=_OWN, between=_BETWEEN)
-_MOVED: Final = SQL("""
+_WINDOWS: Final = SQL(read_statement("history_windows"))
+_BIDS: Final = SQL(read_statement("history_bids"))
+_COMMANDS: Final = SQL(read_statement("history_commands"))
+_ALLOCATIONS: Final = """
+    SELECT seq, ord, resource, quantity FROM walras.allocations
+    WHERE market = %(market)s AND agent_id = %(agent)s
+    AND "timestamp" >= %(from_at)s AND "timestamp" < %(until_at)s
+"""
+_MOVED: Final = """
     SELECT least(window_id, %(end_window)s), sum(amount_micros)::numeric
-    FROM walras.transactions WHERE {own} AND "timestamp" >= %(from_at)s
+    FROM walras.transactions
+    WHERE market = %(market)s AND agent_id = %(agent)s AND "timestamp" >= %(from_at)s
     GROUP BY 1
-""").format(own=_OWN)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,13 +164,13 @@ class _Pages:
 
     def _windows(self, span: _Span, way: Way, limit: int) -> list[int]:
         parameters = self._parameters(span) | {"length": self.length, "limit": limit}
-        query = _WINDOWS.format(own=_OWN, between=_BETWEEN, **way)
+        query = _WINDOWS.format(**way)
         return [window for (window,) in self.conn.execute(query, parameters)]
 
     def _rows(self, kind: type[R], query: SQL, page: _Span, way: Way, *, most: int) -> list[R]:
         """At most one row more than asked for, which shows that there are more."""
         parameters = self._parameters(page) | {"rows": most + 1}
-        asked = query.format(own=_OWN, between=_BETWEEN, order=way["order"])
+        asked = query.format(order=way["order"])
         with self.conn.cursor(row_factory=class_row(kind)) as cursor:
             return cursor.execute(asked, parameters).fetchall()
 

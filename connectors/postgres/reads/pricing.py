@@ -12,6 +12,7 @@ from psycopg.errors import UndefinedTable
 from psycopg.rows import class_row
 
 from connectors.postgres.connection import reaching
+from connectors.postgres.statements import read_statement
 from state.errors import SettingsError
 
 _FORGET: Final = "DELETE FROM ledger.controller WHERE market = %s"
@@ -24,20 +25,7 @@ _LISTED: Final = """
     FROM ledger.listed_resource LEFT JOIN ledger.controller USING (market, resource)
     WHERE market = %s ORDER BY resource
 """
-_PAST: Final = """
-    WITH latest AS (
-        SELECT * FROM ledger.price
-        WHERE market = %(market)s AND resource = %(resource)s AND window_id < %(before)s
-        ORDER BY window_id DESC LIMIT 1
-    ), sales AS (
-        SELECT * FROM ledger.price
-        WHERE market = %(market)s AND resource = %(resource)s AND window_id < %(before)s
-        AND sold > 0
-        ORDER BY window_id DESC LIMIT %(sales)s
-    )
-    SELECT window_id, reference_micros, clearing_micros, supply, sold
-    FROM (SELECT * FROM latest UNION SELECT * FROM sales) AS remembered ORDER BY window_id
-"""
+_PAST: Final = read_statement("past_windows")
 
 
 class ListedChoice(NamedTuple):

@@ -9,15 +9,10 @@ from typing import Final, NamedTuple
 from psycopg import Connection
 from psycopg.rows import class_row
 
+from connectors.postgres.statements import read_statement
+
 _HAS_LEDGER: Final = "SELECT to_regclass('ledger.shard') IS NOT NULL"
-_STANDINGS: Final = """
-    SELECT shard, next_seq, stream_time_ns, (
-        SELECT extract(epoch FROM clock_timestamp() - committed_at)::float8
-        FROM ledger."window" AS latest WHERE latest.shard = known.shard
-        ORDER BY window_id DESC LIMIT 1
-    ) AS committed_ago_s
-    FROM ledger.shard AS known
-"""
+_STANDINGS: Final = read_statement("shard_progress")
 
 
 class Standing(NamedTuple):
