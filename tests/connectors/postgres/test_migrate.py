@@ -12,6 +12,7 @@ from psycopg import Connection
 from connectors.postgres.connection import connect
 from connectors.postgres.migrate import LOCK_KEY, MIGRATIONS, migrate, schema_version
 from state.errors import SettingsError
+from tests.connectors.postgres import schema
 from tests.connectors.postgres.asking import value, wait_until
 
 NAMES = sorted(file.stem for file in MIGRATIONS.glob("*.sql"))
@@ -19,7 +20,7 @@ NAMES = sorted(file.stem for file in MIGRATIONS.glob("*.sql"))
 CATALOGUE = """
     SELECT 'column', attrelid::regclass::text, attnum::text, attname || ' '
         || format_type(atttypid, atttypmod) || ' ' || attnotnull || ' '
-        || coalesce(pg_get_expr(adbin, adrelid), '')
+        || attcollation::regcollation::text || ' ' || coalesce(pg_get_expr(adbin, adrelid), '')
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
     LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE relnamespace::regnamespace::text IN ('ledger', 'walras') AND attnum > 0
@@ -32,6 +33,9 @@ CATALOGUE = """
     UNION ALL
     SELECT 'view', oid::regclass::text, '', pg_get_viewdef(oid) FROM pg_class
     WHERE relkind = 'v' AND relnamespace::regnamespace::text = 'walras'
+    UNION ALL
+    SELECT 'relation', oid::regclass::text, relkind::text, reloptions::text FROM pg_class
+    WHERE relnamespace::regnamespace::text IN ('ledger', 'walras')
     UNION ALL
     SELECT 'enum', enumtypid::regtype::text, enumsortorder::text, enumlabel FROM pg_enum
     ORDER BY 1, 2, 3, 4
@@ -52,6 +56,18 @@ def test_schema_is_the_sum_of_its_migrations(empty_dsn: str, dsn: str, tmp_path:
     assert [[name] for name in NAMES] == applied
     assert catalogue(dsn) == catalogue(empty_dsn)
     assert len(catalogue(dsn)) > 100
+
+
+def test_the_schema_file_is_the_sum_of_the_migrations(empty_dsn: str, dsn: str) -> None:
+    """A file that is read in place of the migrations must not show another ledger."""
+    with connect(empty_dsn) as conn:
+        conn.execute(schema.FILE.read_bytes())
+    assert catalogue(dsn) == catalogue(empty_dsn)
+
+
+def test_the_schema_file_is_what_its_command_writes(dsn: str) -> None:
+    """Corrected by hand, the file would lose the correction with the next migration."""
+    assert schema.schema_of(dsn) == schema.FILE.read_text(encoding="utf-8")
 
 
 def test_a_second_time_does_nothing(dsn: str) -> None:
