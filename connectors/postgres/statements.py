@@ -1,6 +1,6 @@
 """SQL statements of more than a few lines, each in a named file under `connectors/postgres/sql`.
 
-**Promise:** a module reads its statements while it is imported, so that a missing file stops the
+Promise: a module reads its statements while it is imported, so that a missing file stops the
 start and not a commit. Parameters are psycopg's (`%s`, `%(name)s`); `{name}` is filled in by
 `psycopg.sql`.
 """

@@ -28,7 +28,7 @@ def test_a_server_that_is_silent(conn: Connection, dsn: str, claimed: ShardState
         waiting = threads.submit(writers.of(0).commit, busy_window())
         wait_until(lambda: someone_waits_for_a_lock(dsn))
         writers.close()
-        with pytest.raises(ServerUnreachable, match="the flow ended while it waited"):
+        with pytest.raises(ServerUnreachable, match="the flow stopped while it waited"):
             waiting.result(AT_ONCE_S)
     assert 0 == counts(conn)["windows"]
 
@@ -42,7 +42,7 @@ def test_a_server_that_is_away(
         waiting = threads.submit(writers.of(0).commit, busy_window())
         wait_until(lambda: bool(caplog.records))
         writers.close()
-        with pytest.raises(ServerUnreachable, match="the flow ended while it waited"):
+        with pytest.raises(ServerUnreachable, match="the flow stopped while it waited"):
             waiting.result(AT_ONCE_S)
 
 

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from select import select
 from socket import AF_UNIX, socket
 from tempfile import TemporaryDirectory
 from threading import Thread
+from typing import Final
 
 import pytest
 from psycopg import Connection
@@ -16,14 +17,15 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.postgres.connection import connect
 from connectors.postgres.ledger.transaction import unpublished
-from connectors.postgres.writer import LedgerWriters, Patience
+from connectors.postgres.writer import LedgerWriters
 from state.errors import LedgerDiverged, ServerUnreachable, ShardReplaced, WalrasError
 from state.shard import ShardState
 from state.window import Settlement
 from tests.connectors.postgres.asking import counts, end_sessions, rows_of_view, value, wait_until
 from tests.connectors.postgres.windows import InTheMiddle, busy_window, claim_log, price, window
 
-SHORT = Patience(first_s=0.001, longest_s=0.004, in_all_s=0.05)
+RETRY_LIMIT_S: Final = 0.5
+"""Long enough for the first retry on any machine."""
 
 
 class LosesAnAnswer:
@@ -77,7 +79,7 @@ def claimed(conn: Connection) -> ShardState:
 
 @pytest.fixture
 def writers(dsn: str, claimed: ShardState) -> Iterator[LedgerWriters]:
-    made = LedgerWriters(dsn, {0: claimed}, patience=SHORT)
+    made = LedgerWriters(dsn, {0: claimed}, retry_limit_s=RETRY_LIMIT_S)
     yield made
     made.close()
 
@@ -113,7 +115,10 @@ def test_a_connection_killed_in_the_middle(
         if view in ("windows", "bids", "commands")
     }
     assert [logging.WARNING, logging.INFO] == [record.levelno for record in caplog.records]
-    assert "shard 0 waits: Postgres does not answer:" in caplog.messages[0]
+    lost, found = caplog.messages
+    assert lost.startswith("shard 0: postgres unavailable, retrying: ")
+    assert found.startswith("shard 0: postgres available again after ")
+    assert [0, 0] == [vars(record)["shard"] for record in caplog.records]
 
 
 def test_a_connection_lost_between_windows(dsn: str, writers: LedgerWriters) -> None:
@@ -130,7 +135,7 @@ def test_a_commit_whose_answer_is_lost(
     conn: Connection, claimed: ShardState, line: LosesAnAnswer
 ) -> None:
     """The window is there, and nobody told us: tried again it must be found, not added."""
-    writers = LedgerWriters(line.dsn, {0: claimed}, patience=SHORT)
+    writers = LedgerWriters(line.dsn, {0: claimed}, retry_limit_s=RETRY_LIMIT_S)
     first = busy_window()
     assert (first,) == writers.of(0).commit(first)
     assert line.lost
@@ -143,11 +148,11 @@ def test_a_commit_whose_answer_is_lost(
     writers.close()
 
 
-def test_no_server_for_longer_than_our_patience(
+def test_no_server_for_longer_than_the_retry_limit(
     claimed: ShardState, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A worker that retries for ever looks alive to whoever could repair it."""
-    writers = LedgerWriters(f"host={tmp_path}", {0: claimed}, patience=SHORT)
+    writers = LedgerWriters(f"host={tmp_path}", {0: claimed}, retry_limit_s=RETRY_LIMIT_S)
     with pytest.raises(ServerUnreachable, match="Postgres does not answer"):
         writers.of(0).commit(busy_window())
     assert 1 == len(caplog.records)
@@ -155,7 +160,9 @@ def test_no_server_for_longer_than_our_patience(
 
 def test_a_lock_that_nobody_gives(conn: Connection, dsn: str, claimed: ShardState) -> None:
     """A server that answers and still lets no one through is an outage like any other."""
-    writers = LedgerWriters(f"{dsn} options='-c lock_timeout=10ms'", {0: claimed}, patience=SHORT)
+    writers = LedgerWriters(
+        f"{dsn} options='-c lock_timeout=10ms'", {0: claimed}, retry_limit_s=RETRY_LIMIT_S
+    )
     with conn.transaction():
         conn.execute("LOCK TABLE ledger.shard")
         with pytest.raises(ServerUnreachable, match="did not give a lock in time"):
@@ -164,7 +171,7 @@ def test_a_lock_that_nobody_gives(conn: Connection, dsn: str, claimed: ShardStat
 
 
 def test_a_replaced_writer_stops_at_once(conn: Connection, writers: LedgerWriters) -> None:
-    """No patience helps against a successor."""
+    """No retry helps against a successor."""
     claim_log(conn)
     with pytest.raises(ShardReplaced):
         writers.of(0).commit(busy_window())
@@ -172,7 +179,7 @@ def test_a_replaced_writer_stops_at_once(conn: Connection, writers: LedgerWriter
 
 
 def test_published_windows_are_marked(conn: Connection, writers: LedgerWriters) -> None:
-    """The publisher has the same right and the same patience as the commit."""
+    """The publisher has the same right and the same retries as the commit."""
     first = busy_window()
     writers.of(0).commit(first)
     assert [first.window_id] == unpublished(conn, 0)
@@ -189,12 +196,6 @@ def test_a_shard_has_one_connection(conn: Connection, writers: LedgerWriters) ->
     wait_until(lambda: value(conn, others) == 2)  # ours and the writer's
 
 
-def test_pauses_grow_up_to_a_limit() -> None:
-    """Pauses that stay short are a storm; pauses without an end are a hidden failure."""
-    patience = Patience(first_s=1, longest_s=4, in_all_s=13)
-    assert [1, 2, 4, 4, 2] == list(patience.pauses())
-
-
 @pytest.fixture
 def without_prices(conn: Connection) -> Iterator[None]:
     conn.execute("ALTER TABLE ledger.price RENAME TO elsewhere")
@@ -206,6 +207,17 @@ def without_prices(conn: Connection) -> Iterator[None]:
 def test_a_ledger_that_lost_a_table_is_told(writers: LedgerWriters) -> None:
     """A backup that is put back under a running deployment: no waiting heals that."""
     with pytest.raises(WalrasError, match=r"Postgres refused a window of shard 0: .*ledger\.price"):
+        writers.of(0).commit(busy_window())
+
+
+@pytest.mark.usefixtures("without_prices")
+def test_a_ledger_that_comes_back_without_a_table(
+    dsn: str, claimed: ShardState, tmp_path: Path
+) -> None:
+    """An outage is when backups are put back: the refusal after it needs its hint as well."""
+    addresses = [f"host={tmp_path}", dsn]
+    writers = LedgerWriters(dsn, {0: claimed}, connect=lambda _: connect(addresses.pop(0)))
+    with closing(writers), pytest.raises(WalrasError, match="Postgres refused a window of shard 0"):
         writers.of(0).commit(busy_window())
 
 
