@@ -1,8 +1,8 @@
-"""Read a committed window back, so that what a crash left unpublished can still be told.
+"""Read a committed window back, to publish what a crash left unpublished.
 
 Promise: equal to the settlement that was committed, in the order in which it was settled: bids,
 commands and dead letters by (seq, ord), prices by market and resource, balances by market and agent
-as they stood after the window. Listings are left empty: nobody announces them.
+as they were after the window. Listings are left empty: they are not published.
 """
 
 from typing import Any, Final, LiteralString
@@ -31,12 +31,12 @@ _BALANCES: Final = read_statement("window_balances")
 
 
 def read_settlement(conn: Connection, shard: int, window_id: int) -> Settlement:
-    """The settlement of a window that left a row; its listings are left empty."""
-    place = {"shard": shard, "window_id": window_id}
-    window = conn.execute(_WINDOW, place).fetchone()
-    assert window is not None, f"window {window_id} of shard {shard} left no row"
+    """The settlement of a window that has a row; its listings are left empty."""
+    key = {"shard": shard, "window_id": window_id}
+    window = conn.execute(_WINDOW, key).fetchone()
+    assert window is not None, f"window {window_id} of shard {shard} has no row"
     first_seq, next_seq, stream_time_ns, prev_digest, digest = window
-    bounds = place | {"first_seq": first_seq, "next_seq": next_seq, "treasury": TREASURY}
+    bounds = key | {"first_seq": first_seq, "next_seq": next_seq, "treasury": TREASURY}
     return Settlement(
         shard=shard,
         window_id=window_id,
@@ -62,13 +62,13 @@ def _all(
 
 
 def _bid(*columns: Any) -> Bid:
-    *asked, status, reason, won, paid_micros = columns
-    return Bid(*(*asked, BidStatus(status), _reason(reason), won, paid_micros))
+    *fields, status, reason, won, paid_micros = columns
+    return Bid(*(*fields, BidStatus(status), _reason(reason), won, paid_micros))
 
 
 def _command(*columns: Any) -> CommandRow:
-    *sent, reason, amount_micros, recipient = columns
-    return CommandRow(*(*sent, _reason(reason), amount_micros, recipient))
+    *fields, reason, amount_micros, recipient = columns
+    return CommandRow(*(*fields, _reason(reason), amount_micros, recipient))
 
 
 def _reason(text: str | None) -> RejectionReason | None:

@@ -1,7 +1,7 @@
-"""Give a shard back what it remembered when its last window closed.
+"""Restore the state that a shard had when its last window closed.
 
-Promise: the state that comes back goes on as if nothing had stopped. Resources and quotes come back
-in the order of their names, event ids as far back as a command could still repeat them.
+Promise: the restored state gives the same outcomes as the one that was lost. Resources and quotes
+are in the order of their names; event ids reach as far back as a command could still repeat them.
 """
 
 from collections import defaultdict
@@ -46,7 +46,7 @@ _OPERATORS_IDS: Final = read_statement("recent_operator_ids")
 
 
 def restore_listings(conn: Connection, row: ShardRow) -> Listings:
-    """The listings of the shard's markets, and the ids that operators used."""
+    """The listings of the shard's markets, and the event ids that operators used."""
     resources: defaultdict[str, dict[str, ListedResource]] = defaultdict(dict)
     for market, name, *listed in conn.execute(_RESOURCES, [row.shard]):
         resources[market][name] = ListedResource(*listed)
@@ -68,15 +68,17 @@ def restore_listings(conn: Connection, row: ShardRow) -> Listings:
 
 
 def restore_accounts(conn: Connection, row: ShardRow, markets: Iterable[str]) -> ShardAccounts:
-    """The accounts of the opened markets, the ids that agents used, the digest to go on from."""
-    books = {market: MarketAccounts() for market in markets}
+    """The accounts of the opened markets, the event ids that agents used, and the last digest."""
+    accounts = {market: MarketAccounts() for market in markets}
     for market, agent, balance in _stream(conn, _ACCOUNTS, [row.shard]):
-        books[market].by_agent[agent] = Account(balance_micros=int(balance))
-    return ShardAccounts(markets=books, dedupe=_used_ids(conn, row, _AGENTS_IDS), digest=row.digest)
+        accounts[market].by_agent[agent] = Account(balance_micros=int(balance))
+    return ShardAccounts(
+        markets=accounts, dedupe=_used_ids(conn, row, _AGENTS_IDS), digest=row.digest
+    )
 
 
 def _used_ids(conn: Connection, row: ShardRow, query: LiteralString) -> DedupeIndex:
-    """The ids of all messages that are recent enough for one of their ids not to be stale yet."""
+    """The ids of all messages recent enough that one of their ids may not be stale yet."""
     since_ns = row.stream_time_ns - (DEDUPE_HORIZON_MS + CLOCK_SKEW_MS) * NS_PER_MS
     bounds = {
         "shard": row.shard,
@@ -84,14 +86,14 @@ def _used_ids(conn: Connection, row: ShardRow, query: LiteralString) -> DedupeIn
         "since": _EPOCH + timedelta(microseconds=since_ns // 1000),
         "since_window": since_ns // (row.window_ms * NS_PER_MS),
     }
-    seen = DedupeIndex()
+    used = DedupeIndex()
     for market, sender, event_id in _stream(conn, query, bounds):
-        seen.remember(bid_key(market, sender, event_id))
-    return seen
+        used.remember(bid_key(market, sender, event_id))
+    return used
 
 
 def _stream(conn: Connection, query: LiteralString, parameters: Any) -> Iterator[tuple[Any, ...]]:
-    """The rows of a large answer, which is never in memory as a whole."""
+    """The rows of a large result, which is never in memory as a whole."""
     with conn.cursor(name="restore") as cursor:
         cursor.itersize = _FETCH_ROWS
         yield from cursor.execute(query, parameters)

@@ -1,4 +1,4 @@
-"""What a window replaces in the ledger: balances, and the listings of markets.
+"""What a window updates in the ledger: balances, and the listings of markets.
 
 Promise: a market stays in the shard that opened it; a second shard that claims it is refused.
 """
@@ -20,7 +20,7 @@ _BALANCES: Final = """
     ON CONFLICT (market, agent_id) DO UPDATE SET balance_micros = excluded.balance_micros
 """
 _LISTINGS: Final = read_statement("upsert_listings")
-_FORGET_RESOURCES: Final = "DELETE FROM ledger.listed_resource WHERE market = ANY(%s)"
+_DELETE_RESOURCES: Final = "DELETE FROM ledger.listed_resource WHERE market = ANY(%s)"
 _RESOURCES: Final = read_statement("insert_listed_resources")
 _QUOTES: Final = read_statement("upsert_quotes")
 
@@ -28,8 +28,8 @@ _QUOTES: Final = read_statement("upsert_quotes")
 def replace_balances(conn: Connection, settlement: Settlement) -> None:
     """Set the balances of accounts, new and known, that the window moved.
 
-    Most of the active accounts only bid and lost: their rows are left as they are, and no row is
-    looked for but those that are written, however many agents there are.
+    Most of the active accounts only bid and lost: their rows are not even looked up, however many
+    agents there are.
     """
     moved = settlement.moved
     balances = [row for row in settlement.balances if (row.market, row.agent) in moved]
@@ -40,9 +40,9 @@ def replace_balances(conn: Connection, settlement: Settlement) -> None:
 
 
 def _array(texts: Sequence[str]) -> str:
-    """An array in Postgres's own words: a name or a number is quoted there as it is in JSON.
+    """An array as a Postgres literal, which quotes names and numbers as JSON does.
 
-    There is a balance for each agent of a window, and psycopg writes an array item by item.
+    There is a balance for each agent of a window, and psycopg would format item by item.
     """
     return "{" + msgspec.json.encode(texts).decode()[1:-1] + "}"
 
@@ -66,7 +66,7 @@ def replace_listings(conn: Connection, shard: int, listings: Sequence[Listing]) 
 def _replace_resources(
     conn: Connection, markets: Sequence[str], listings: Iterable[Listing]
 ) -> None:
-    conn.execute(_FORGET_RESOURCES, [markets])
+    conn.execute(_DELETE_RESOURCES, [markets])
     rows = (
         (
             listing.market,
@@ -99,7 +99,7 @@ def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
 
 def _in_two_shards(shard: int, markets: Sequence[str]) -> LogError:
     return LogError(
-        "a market came up in a second shard",
-        detail=f"shard {shard} opened {', '.join(markets)}, of which another shard keeps one",
-        hint="A market's messages belong in one stream: has the number of shards been changed?",
+        "a market was opened in a second shard",
+        detail=f"shard {shard} opened {', '.join(markets)}; one of them belongs to another shard",
+        hint="The messages of a market belong in one stream: was the number of shards changed?",
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from psycopg import Connection
 
-from connectors.postgres.connection import connect, reaching
+from connectors.postgres.connection import connect, translate_errors
 from connectors.postgres.migrate import migrate
 from state.errors import ServerUnreachable, SettingsError
 from tests.connectors.postgres.asking import value
@@ -64,7 +64,7 @@ def test_a_lock_that_is_not_given_is_told_as_such(conn: Connection, dsn: str) ->
     """A paused worker in the middle of a commit looks to its successor like a silent server."""
     with conn.transaction(), connect(f"{dsn} options='-c lock_timeout=50ms'") as other:
         conn.execute("LOCK TABLE ledger.shard")
-        with pytest.raises(ServerUnreachable) as refused, reaching():
+        with pytest.raises(ServerUnreachable) as refused, translate_errors():
             other.execute("SELECT FROM ledger.shard")
     assert "Postgres did not give a lock in time" == refused.value.what
     assert "pg_stat_activity" in refused.value.hint

@@ -224,5 +224,5 @@ def test_a_ledger_that_comes_back_without_a_table(
 def test_a_ledger_that_was_emptied_is_told(conn: Connection, writers: LedgerWriters) -> None:
     """The shard's row is the right to write: without it there is nothing to go on from."""
     conn.execute("DELETE FROM ledger.shard")
-    with pytest.raises(LedgerDiverged, match="does not know shard 0"):
+    with pytest.raises(LedgerDiverged, match="shard 0 is not in the ledger"):
         writers.of(0).commit(busy_window())
