@@ -7,6 +7,7 @@ session of the ledger is read-only. Whoever may hand in SQL of their own goes th
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 import duckdb
 import psycopg
@@ -14,18 +15,18 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 
-DEFAULTS = {"connect_timeout": "5", "application_name": "walras"}
-EXTENSION = "duckdb_extension_postgres_scanner"
+DEFAULTS: Final = {"connect_timeout": "5", "application_name": "walras"}
+EXTENSION: Final = "duckdb_extension_postgres_scanner"
 
 # An extension comes from its package and from nowhere else; a large question spills to no disk.
-OFFLINE: dict[str, str | bool | int | float | list[str]] = {
+OFFLINE: Final[dict[str, str | bool | int | float | list[str]]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "temp_directory": "",
 }
 
 # The last line makes the lines before it final.
-LOCK = """
+LOCK: Final = """
     USE ledger.walras;
     SET TimeZone = 'UTC';
     SET python_enable_replacements = false;

@@ -10,23 +10,23 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, count
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 
 from connectors.duckdb.ledger import unreachable
 from state.errors import SettingsError, WalrasError
 
-TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
+TABLE_FUNCTIONS: Final = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
 
 # The one scalar function that looks up what a query given to it as text would call.
-SCALARS_REFUSED = frozenset({"json_serialize_plan"})
+SCALARS_REFUSED: Final = frozenset({"json_serialize_plan"})
 
 # Python has no value for an instant that DuckDB would hand over without one more package.
-INSTANT = "WITH TIME ZONE"
+INSTANT: Final = "WITH TIME ZONE"
 
 # What Postgres counts in numeric(38, 0) is a whole number.
-WHOLE = "DECIMAL(38,0)"
+WHOLE: Final = "DECIMAL(38,0)"
 
 
 @dataclass(frozen=True, slots=True)

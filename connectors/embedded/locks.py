@@ -10,11 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from state.errors import ServerUnreachable
 
-LOOK_AGAIN_S = 0.05
+LOOK_AGAIN_S: Final = 0.05
 
 
 class FileLock:

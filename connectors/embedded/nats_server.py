@@ -18,17 +18,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from connectors.embedded.locks import FileLock
 from state.errors import ServerUnreachable, SettingsError
 
-CONFIG = Path(__file__).parent.parent / "nats" / "nats.conf"
-HOST = "127.0.0.1"
-READY_DEADLINE_S = 20.0
-STOP_DEADLINE_S = 10.0
-ORPHAN_DEADLINE_S = 3.0
-LOOK_AGAIN_S = 0.02
-PR_SET_PDEATHSIG = 1
+CONFIG: Final = Path(__file__).parent.parent / "nats" / "nats.conf"
+HOST: Final = "127.0.0.1"
+READY_DEADLINE_S: Final = 20.0
+STOP_DEADLINE_S: Final = 10.0
+ORPHAN_DEADLINE_S: Final = 3.0
+LOOK_AGAIN_S: Final = 0.02
+PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True, slots=True)

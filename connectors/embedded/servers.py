@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -20,10 +21,10 @@ from connectors.embedded.locks import FileLock, alone
 from connectors.embedded.supervisor import Answer, Failure, House, Record
 from state.errors import ServerUnreachable, SettingsError
 
-CODE = Path(__file__).parent.parent.parent
-START_DEADLINE_S = 180.0
-STOP_DEADLINE_S = 150.0
-KILL_DEADLINE_S = 10.0
+CODE: Final = Path(__file__).parent.parent.parent
+START_DEADLINE_S: Final = 180.0
+STOP_DEADLINE_S: Final = 150.0
+KILL_DEADLINE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)

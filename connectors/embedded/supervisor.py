@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -22,7 +23,7 @@ from connectors.embedded.nats_server import NatsServer, start_nats
 from connectors.embedded.postgres_server import start_postgres
 from state.errors import WalrasError
 
-LOOK_AGAIN_S = 0.5
+LOOK_AGAIN_S: Final = 0.5
 
 
 class Record(msgspec.Struct, frozen=True, tag=True):

@@ -8,7 +8,7 @@ import base64
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Final, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,7 +17,7 @@ from state.errors import LogGap, SettingsError
 from state.log import RawBatch
 from walras_schemas import INT64_MAX
 
-NS_PER_MS = 1_000_000
+NS_PER_MS: Final = 1_000_000
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=INT64_MAX)]
 

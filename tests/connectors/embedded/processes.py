@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import psutil
 
-WITHIN_S = 60.0
+WITHIN_S: Final = 60.0
 
 # Says where the servers are, and uses them until its input ends.
-USER = """
+USER: Final = """
 import sys
 from pathlib import Path
 from connectors.embedded.servers import embedded

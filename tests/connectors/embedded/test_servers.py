@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from pathlib import Path
+from typing import Final
 
 import psutil
 import psycopg
@@ -26,7 +27,7 @@ from tests.connectors.embedded.processes import (
 )
 from tests.support.nats_logs import make_streams
 
-BOTH = ["nats-server", "postgres"]
+BOTH: Final = ["nats-server", "postgres"]
 
 
 def assert_answering(servers: Servers, root: Path) -> None:

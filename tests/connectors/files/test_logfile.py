@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -11,7 +12,9 @@ from connectors.files.logfile import read_batches, write_log
 from state.errors import LogGap, SettingsError
 from state.log import RawBatch
 
-LINE = '{"seq":1,"timestamp_ns":5,"subject":"market.m1.bid.a1","payload":"{}","headers":{}}\n'
+LINE: Final = (
+    '{"seq":1,"timestamp_ns":5,"subject":"market.m1.bid.a1","payload":"{}","headers":{}}\n'
+)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """`state/schema.sql`: what the migrations add up to, written down for people to read.
 
 After a new migration run `.venv/bin/python -m tests.connectors.postgres.schema`. It applies all
-migrations to an empty database and writes down what pg_dump says of it.
+migrations to an empty database and writes down what pg_dump reports.
 """
 
 import re

@@ -1,10 +1,10 @@
-"""The schema is the sum of its migrations, and comes to be once, however often it is asked for."""
+"""The schema is the sum of its migrations, each of them applied once."""
 
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from psycopg import Connection
@@ -15,9 +15,9 @@ from state.errors import SettingsError
 from tests.connectors.postgres import schema
 from tests.connectors.postgres.asking import value, wait_until
 
-NAMES = sorted(file.stem for file in MIGRATIONS.glob("*.sql"))
+NAMES: Final = sorted(file.stem for file in MIGRATIONS.glob("*.sql"))
 
-CATALOGUE = """
+CATALOGUE: Final = """
     SELECT 'column', attrelid::regclass::text, attnum::text, attname || ' '
         || format_type(atttypid, atttypmod) || ' ' || attnotnull || ' '
         || attcollation::regcollation::text || ' ' || coalesce(pg_get_expr(adbin, adrelid), '')
@@ -96,9 +96,9 @@ def test_two_processes_at_once(empty_dsn: str) -> None:
         gate.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
         both = [start_migrating(empty_dsn) for _ in range(2)]
         wait_until(lambda: value(gate, waiting) == 2)
-    told = sorted(process.communicate(timeout=60)[0].strip() for process in both)
+    printed = sorted(process.communicate(timeout=60)[0].strip() for process in both)
     assert [0, 0] == [process.returncode for process in both]
-    assert sorted([str(NAMES), "[]"]) == told
+    assert sorted([str(NAMES), "[]"]) == printed
 
 
 def test_a_process_killed_while_migrating_leaves_no_lock(empty_dsn: str) -> None:
@@ -129,6 +129,6 @@ def test_schema_version(conn: Connection) -> None:
 
 
 def test_no_schema_has_no_version(empty_dsn: str) -> None:
-    """An empty database is told as such, not as an error of SQL."""
+    """An empty database is reported as such, not as an error of SQL."""
     with connect(empty_dsn) as conn:
         assert schema_version(conn) is None

@@ -1,4 +1,4 @@
-"""Whatever happens to Postgres during a commit, the window is in the ledger once, or all stops."""
+"""Whatever happens to Postgres during a commit: the window is in the ledger once, or all stops."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -28,26 +28,26 @@ RETRY_LIMIT_S: Final = 0.5
 """Long enough for the first retry on any machine."""
 
 
-class LosesAnAnswer:
-    """Stands before the server, and cuts the line once, when a COMMIT went through."""
+class LosesAReply:
+    """A proxy before the server that disconnects once, when a COMMIT went through."""
 
     def __init__(self, dsn: str, folder: Path) -> None:
-        told = conninfo_to_dict(dsn)
+        given = conninfo_to_dict(dsn)
         self.dsn = make_conninfo(dsn, host=str(folder), port="5432")
         self.lost = False
-        self._server = str(Path(str(told["host"])) / f".s.PGSQL.{told.get('port') or 5432}")
-        self._door = socket(AF_UNIX)
-        self._door.bind(str(folder / ".s.PGSQL.5432"))
-        self._door.listen()
+        self._server = str(Path(str(given["host"])) / f".s.PGSQL.{given.get('port') or 5432}")
+        self._listener = socket(AF_UNIX)
+        self._listener.bind(str(folder / ".s.PGSQL.5432"))
+        self._listener.listen()
         Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
-        self._door.close()
+        self._listener.close()
 
     def _serve(self) -> None:
-        with suppress(OSError):  # the door was closed
+        with suppress(OSError):  # the listener was closed
             while True:
-                client, _ = self._door.accept()
+                client, _ = self._listener.accept()
                 with client, socket(AF_UNIX) as server:
                     server.connect(self._server)
                     self._pass_on(client, server)
@@ -56,18 +56,18 @@ class LosesAnAnswer:
         committing = False
         while True:
             ready = client if client in select([client, server], [], [])[0] else server
-            said = ready.recv(1 << 16)
-            if not said or (committing and ready is server):
+            received = ready.recv(1 << 16)
+            if not received or (committing and ready is server):
                 self.lost = self.lost or committing
                 return
-            committing = not self.lost and ready is client and b"COMMIT" in said
-            (server if ready is client else client).sendall(said)
+            committing = not self.lost and ready is client and b"COMMIT" in received
+            (server if ready is client else client).sendall(received)
 
 
 @pytest.fixture
-def line(dsn: str) -> Iterator[LosesAnAnswer]:
+def proxy(dsn: str) -> Iterator[LosesAReply]:
     with TemporaryDirectory(prefix="walras-") as folder:
-        opened = LosesAnAnswer(dsn, Path(folder))
+        opened = LosesAReply(dsn, Path(folder))
         yield opened
         opened.close()
 
@@ -89,7 +89,9 @@ def after_rows(closed: Settlement, happens: Callable[[], object]) -> Settlement:
     return replace(closed, prices=InTheMiddle([price()], happens))
 
 
-def test_windows_go_on_when_they_are_committed(conn: Connection, writers: LedgerWriters) -> None:
+def test_windows_are_passed_on_when_they_are_committed(
+    conn: Connection, writers: LedgerWriters
+) -> None:
     """What is published before it is committed may never have happened."""
     step = writers.commit_step(0)
     first = busy_window()
@@ -101,7 +103,7 @@ def test_windows_go_on_when_they_are_committed(conn: Connection, writers: Ledger
 def test_a_connection_killed_in_the_middle(
     conn: Connection, dsn: str, writers: LedgerWriters, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A restarted Postgres must cost a pause, not a window and not the process."""
+    """A restart of Postgres must cost a wait, not a window and not the process."""
     caplog.set_level(logging.INFO, "connectors.postgres.writer")
     ended: list[int] = []
     first = after_rows(
@@ -132,13 +134,13 @@ def test_a_connection_lost_between_windows(dsn: str, writers: LedgerWriters) -> 
 
 
 def test_a_commit_whose_answer_is_lost(
-    conn: Connection, claimed: ShardState, line: LosesAnAnswer
+    conn: Connection, claimed: ShardState, proxy: LosesAReply
 ) -> None:
-    """The window is there, and nobody told us: tried again it must be found, not added."""
-    writers = LedgerWriters(line.dsn, {0: claimed}, retry_limit_s=RETRY_LIMIT_S)
+    """The window is there, and the reply is not: a retry must find it, and not add it again."""
+    writers = LedgerWriters(proxy.dsn, {0: claimed}, retry_limit_s=RETRY_LIMIT_S)
     first = busy_window()
     assert (first,) == writers.of(0).commit(first)
-    assert line.lost
+    assert proxy.lost
     assert {"a1": 70, "a2": 50, "house": 30, "treasury": -150} == {
         row["agent_id"]: int(row["balance_micros"]) for row in rows_of_view(conn, "accounts")
     }
@@ -151,15 +153,15 @@ def test_a_commit_whose_answer_is_lost(
 def test_no_server_for_longer_than_the_retry_limit(
     claimed: ShardState, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A worker that retries for ever looks alive to whoever could repair it."""
+    """A worker that retries for ever looks healthy to the operator who could repair it."""
     writers = LedgerWriters(f"host={tmp_path}", {0: claimed}, retry_limit_s=RETRY_LIMIT_S)
     with pytest.raises(ServerUnreachable, match="Postgres does not answer"):
         writers.of(0).commit(busy_window())
     assert 1 == len(caplog.records)
 
 
-def test_a_lock_that_nobody_gives(conn: Connection, dsn: str, claimed: ShardState) -> None:
-    """A server that answers and still lets no one through is an outage like any other."""
+def test_a_lock_that_is_not_released(conn: Connection, dsn: str, claimed: ShardState) -> None:
+    """A server that answers and never grants the lock is an outage like any other."""
     writers = LedgerWriters(
         f"{dsn} options='-c lock_timeout=10ms'", {0: claimed}, retry_limit_s=RETRY_LIMIT_S
     )
@@ -188,7 +190,7 @@ def test_published_windows_are_marked(conn: Connection, writers: LedgerWriters) 
 
 
 def test_a_shard_has_one_connection(conn: Connection, writers: LedgerWriters) -> None:
-    """With two for each of 64 shards Postgres would have none left for anyone else."""
+    """With two for each of 64 shards Postgres would have none left for other clients."""
     first = busy_window()
     writers.commit_step(0)(first)
     writers.mark_published(0, first.window_id)
@@ -204,8 +206,8 @@ def without_prices(conn: Connection) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("without_prices")
-def test_a_ledger_that_lost_a_table_is_told(writers: LedgerWriters) -> None:
-    """A backup that is put back under a running deployment: no waiting heals that."""
+def test_a_ledger_that_lost_a_table_is_reported(writers: LedgerWriters) -> None:
+    """A backup that is restored under a running deployment: no retry repairs that."""
     with pytest.raises(WalrasError, match=r"Postgres refused a window of shard 0: .*ledger\.price"):
         writers.of(0).commit(busy_window())
 
@@ -214,15 +216,15 @@ def test_a_ledger_that_lost_a_table_is_told(writers: LedgerWriters) -> None:
 def test_a_ledger_that_comes_back_without_a_table(
     dsn: str, claimed: ShardState, tmp_path: Path
 ) -> None:
-    """An outage is when backups are put back: the refusal after it needs its hint as well."""
+    """Backups are restored during outages: the refusal after one needs its hint as well."""
     addresses = [f"host={tmp_path}", dsn]
     writers = LedgerWriters(dsn, {0: claimed}, connect=lambda _: connect(addresses.pop(0)))
     with closing(writers), pytest.raises(WalrasError, match="Postgres refused a window of shard 0"):
         writers.of(0).commit(busy_window())
 
 
-def test_a_ledger_that_was_emptied_is_told(conn: Connection, writers: LedgerWriters) -> None:
-    """The shard's row is the right to write: without it there is nothing to go on from."""
+def test_a_ledger_that_was_emptied_is_reported(conn: Connection, writers: LedgerWriters) -> None:
+    """The shard's row is the right to write: without it no writer can resume."""
     conn.execute("DELETE FROM ledger.shard")
     with pytest.raises(LedgerDiverged, match="shard 0 is not in the ledger"):
         writers.of(0).commit(busy_window())
