@@ -1,4 +1,4 @@
-"""One query in SQL, and its answer: of our own queries and of untrusted ones.
+"""One query in SQL, and its answer: for the program and for what a user typed.
 
 Promise: an untrusted query is one SELECT that reads the ledger's views and nothing else. Attaching
 read-only is not enough for that: the extension's own functions pass any text to Postgres, which
@@ -42,7 +42,7 @@ class Answer:
 
 
 def ask(ledger: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> Answer:
-    """Run a query of our own with those of the parameters that it names."""
+    """Run a query of the program with those of the parameters that it names."""
     (question,) = ledger.extract_statements(sql)
     named = {name: parameters[name] for name in question.named_parameters}
     try:

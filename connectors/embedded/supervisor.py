@@ -149,6 +149,6 @@ def main(root: str, shards: str) -> None:
 
 
 if __name__ == "__main__" and os.fork() == 0:
-    # A child of an ended process belongs to nobody: the process that started us may end before us.
+    # Forked, so that the process that started us may end before us.
     os.setsid()
     main(*sys.argv[1:])

@@ -31,7 +31,7 @@ def connection_parameters(dsn: str) -> dict[str, Any]:
     except ProgrammingError:
         # Without the cause, which quotes the text and with it perhaps a password.
         raise SettingsError(
-            "the address of Postgres cannot be read",
+            "the address of Postgres is invalid",
             detail="it is neither a postgresql:// URI nor a list of key=value pairs",
             hint="Write it like postgresql://user:password@host:5432/database",
         ) from None

@@ -148,7 +148,7 @@ class LedgerWriter:
 
 def _shut_down(conn: Connection | None) -> None:
     """Shut down the socket of a connection that another thread waits on."""
-    # When the connection was closed at this very moment, nobody waits any more.
+    # When the connection was closed at this very moment, there is nothing to end.
     with suppress(OSError, OperationalError):
         if conn is not None:
             # A duplicate, because the descriptor itself stays psycopg's to close.
@@ -160,7 +160,7 @@ def _closed(shard: int) -> ServerUnreachable:
     return ServerUnreachable(
         f"a window of shard {shard} may not be in the ledger",
         detail="the flow stopped while it waited for Postgres",
-        hint="Nothing is lost: the next start reads the log from the ledger's position",
+        hint="Nothing is lost: the next start resumes the log at the position in the ledger",
     )
 
 
@@ -168,7 +168,7 @@ def _refused(shard: int, error: psycopg.Error) -> WalrasError:
     return WalrasError(
         f"Postgres refused a window of shard {shard}",
         detail=" ".join(str(error).split()),
-        hint="`walras doctor` compares its schema; was it changed, or is it being restored?",
+        hint="Was its schema changed, or is a backup being restored? `walras doctor` compares it",
     )
 
 

@@ -156,7 +156,7 @@ def _require_next(row: ShardRow, closed: ClosedWindow) -> None:
     if row.next_seq < closed.first_seq:
         raise LogGap(
             f"messages of shard {closed.shard} are missing",
-            detail=f"the ledger has to read {row.next_seq} next, "
+            detail=f"the ledger reads {row.next_seq} next, "
             f"but window {closed.window_id} begins at {closed.first_seq}",
             hint="If the ledger was set back to an earlier state, start again: the log is read "
             "from there. Otherwise restore the stream: every later window depends on them",

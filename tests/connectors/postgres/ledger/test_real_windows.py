@@ -113,7 +113,7 @@ def paradoxical(window: Settlement) -> set[tuple[int, int, int]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_paradoxical_rejections_are_told(conn: Connection, seed: int) -> None:
+def test_paradoxical_rejections_are_shown(conn: Connection, seed: int) -> None:
     """A bid that lost to a lower one must be able to find out that it did."""
     windows = settled(seed)
     commit_all(conn, windows)

@@ -189,7 +189,7 @@ def test_a_window_after_other_rows_is_refused(conn: Connection) -> None:
 def test_a_gap_is_refused(conn: Connection, closed: Settlement | EmptyWindow) -> None:
     """Messages that retention dropped were bids of someone: no window after them can be right."""
     token = claim_log(conn).token
-    with pytest.raises(LogGap, match=r"has to read 1 next, but window \d+ begins at 7"):
+    with pytest.raises(LogGap, match=r"the ledger reads 1 next, but window \d+ begins at 7"):
         commit_window(conn, replace(closed, first_seq=7), token=token)
     assert EMPTY == counts(conn)
 
@@ -204,7 +204,7 @@ def test_a_replaced_writer_writes_nothing(conn: Connection) -> None:
     assert commit_window(conn, busy_window(), token=successor.token) is True
 
 
-def test_a_replaced_writer_is_told_even_of_an_applied_window(conn: Connection) -> None:
+def test_a_replaced_writer_is_refused_even_for_an_applied_window(conn: Connection) -> None:
     """It would continue reading for nothing, and publish beside its successor."""
     paused, first = claim_log(conn), busy_window()
     commit_window(conn, first, token=claim_log(conn).token)

@@ -85,7 +85,7 @@ def test_choices_are_replaced_as_a_whole(conn: Connection) -> None:
     assert [ListedChoice] == list({type(row) for row in listed_choices(conn, "m1")})
 
 
-def test_a_ledger_that_is_behind_is_told(empty_dsn: str) -> None:
+def test_an_outdated_ledger_is_reported(empty_dsn: str) -> None:
     """Opening a market before the first `walras up` must give a hint, not a traceback."""
     with connect(empty_dsn) as conn:
         replace_choices(conn, "m1", {})
