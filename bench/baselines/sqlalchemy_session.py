@@ -18,7 +18,8 @@ from nats.js.api import ConsumerConfig
 from sqlalchemy import BigInteger, String, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from bench.baselines.contract import Job, PeerRun
+from bench.baselines.contract import Job
+from bench.report.model import BaselineRun
 from connectors.nats.subjects import stream_name
 
 MS_PER_S: Final = 1000
@@ -51,17 +52,17 @@ class Bid(Base):
     won: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
-def run_by_bid(job: Job) -> PeerRun:
-    """Peer (a): a commit for each bid."""
+def run_by_bid(job: Job) -> BaselineRun:
+    """Baseline (a): a commit for each bid."""
     return asyncio.run(_run(job, commit_each_bid=True))
 
 
-def run_by_batch(job: Job) -> PeerRun:
-    """Peer (b): a commit for each batch that was fetched."""
+def run_by_batch(job: Job) -> BaselineRun:
+    """Baseline (b): a commit for each batch that was fetched."""
     return asyncio.run(_run(job, commit_each_bid=False))
 
 
-async def _run(job: Job, *, commit_each_bid: bool) -> PeerRun:
+async def _run(job: Job, *, commit_each_bid: bool) -> BaselineRun:
     engine = create_engine(job.dsn.replace("postgresql://", "postgresql+psycopg://", 1))
     Base.metadata.create_all(engine)
     with Session(engine) as session:
@@ -71,7 +72,7 @@ async def _run(job: Job, *, commit_each_bid: bool) -> PeerRun:
         settled = select(func.count()).where(Bid.status.in_(["won", "lost"]))
         count = session.execute(settled).scalar_one()
     engine.dispose()
-    return PeerRun(settled=count, dropped=market.bids - count, seconds=seconds)
+    return BaselineRun(settled=count, dropped=market.bids - count, seconds=seconds)
 
 
 async def _consume(job: Job, market: "Market", *, one_by_one: bool) -> None:
