@@ -1,4 +1,4 @@
-"""How peer (d) is run and measured: from the start of its engine until all bids are in its table.
+"""Run and measure baseline (d), from the start of its engine until all bids are in its table.
 
 Promise: its process ends with the measurement, however that ends.
 """

@@ -27,7 +27,7 @@ ACK_WAIT_S: Final = 600.0
 
 
 class Base(DeclarativeBase):
-    """The tables of this peer."""
+    """The tables of this baseline."""
 
 
 class Account(Base):
@@ -77,7 +77,7 @@ async def _run(job: Job, *, commit_each_bid: bool) -> BaselineRun:
 
 async def _consume(job: Job, market: "Market", *, one_by_one: bool) -> None:
     nc = await nats.connect(job.nats_url)
-    patient = ConsumerConfig(ack_wait=ACK_WAIT_S)  # it has no answer to a bid that comes twice
+    patient = ConsumerConfig(ack_wait=ACK_WAIT_S)  # a redelivered bid would fail the batch
     consumer = await nc.jetstream().pull_subscribe("", stream=stream_name(0), config=patient)
     seq = 0
     while seq < job.last_seq and market.bids < job.bids_max:

@@ -4,7 +4,7 @@ python -m bench.pricing.plots docs/img
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ FLOORED: Final = {
 }
 COLOURS: Final = ("#0072b2", "#e69f00", "#009e73")
 DASHES: Final = ("-", (0, (4, 1.5)), "-")
+WIDTHS: Final = (2.6, 1.3, 1.3)
+"""The first is often under the second, and has to be seen on both sides of it."""
 BALANCE: Final = "#9a9a9a"
 THOUSAND: Final = 1000
 STYLE: Final[dict[Any, Any]] = {
@@ -89,9 +91,8 @@ def draw_slump(file: Path) -> None:
         2, 1, figsize=(8, 5), sharex=True, layout="constrained", height_ratios=(3, 2)
     )
     runs = _prices(prices, SLUMP, FLOORED)
-    for run, colour, dashes in zip(runs.values(), COLOURS, DASHES, strict=True):
-        shares = [100 * row.sold / row.supply for row in run.rows]
-        sold.plot(shares, color=colour, linestyle=dashes)
+    for run, style in zip(runs.values(), _styles(), strict=True):
+        sold.plot([100 * row.sold / row.supply for row in run.rows], **style)
     prices.set_ylim(0, 130)
     prices.set_ylabel("reference price,\n1000 micros per unit")
     prices.set_title(
@@ -112,11 +113,17 @@ def _prices(axis: Axes, scenario: Scenario, settings: Mapping[str, Setting]) -> 
         _thousands(balanced),
         color=BALANCE,
         linewidth=0.8,
-        label="price at which demand equals supply",
+        label="market-clearing price",
     )
-    for (name, run), colour, dashes in zip(runs.items(), COLOURS, DASHES, strict=True):
-        axis.plot(_thousands(run.prices), color=colour, linestyle=dashes, label=name)
+    for (name, run), style in zip(runs.items(), _styles(), strict=True):
+        axis.plot(_thousands(run.prices), **style, label=name)
     return runs
+
+
+def _styles() -> Iterator[dict[str, Any]]:
+    """One style of line for each setting."""
+    for colour, dashes, width in zip(COLOURS, DASHES, WIDTHS, strict=True):
+        yield {"color": colour, "linestyle": dashes, "linewidth": width}
 
 
 def _thousands(micros: Sequence[float]) -> list[float]:

@@ -59,11 +59,11 @@ def tables(report: Report) -> Iterator[Table]:
     for measured in compared:
         yield _stages(measured)
     for measured in compared:
-        yield _baselines(measured, {peer.key: peer.what for peer in report.peers})
+        yield _baselines(measured, {note.key: note.what for note in report.peers})
     yield Table(
         "What the baselines do not guarantee",
         ["baseline", "what is missing"],
-        [[f"({peer.key})", peer.does_not_guarantee] for peer in report.peers],
+        [[f"({note.key})", note.does_not_guarantee] for note in report.peers],
     )
 
 
