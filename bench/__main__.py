@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
+from bench.baselines.contract import Baseline
 from bench.baselines.registry import available_baselines
 from bench.presets import FULL, QUICK, Preset
 from bench.report.tables import machine_lines
@@ -39,6 +40,10 @@ PathwayPython = Annotated[
     Path | None,
     Parameter(help="A Python that has `pathway` installed, to measure it as baseline (d)."),
 ]
+VersionBefore = Annotated[
+    str | None,
+    Parameter(help="A commit of this repository, to measure that version as baseline (e)."),
+]
 
 app: Final = App(
     name="python -m bench",
@@ -49,10 +54,15 @@ app: Final = App(
 
 @app.command
 def quick(
-    *, into: Into = None, folder: Folder = FOLDER, pathway_python: PathwayPython = None
+    *,
+    into: Into = None,
+    folder: Folder = FOLDER,
+    pathway_python: PathwayPython = None,
+    version_before: VersionBefore = None,
 ) -> None:
     """Single bids and batches, each once, with stages, baselines and latency: about a minute."""
-    _finish(_measured(QUICK, folder, pathway_python), into=into, docs=None)
+    baselines = available_baselines(pathway_python, version_before)
+    _finish(_measured(QUICK, folder, baselines), into=into, docs=None)
 
 
 @app.command
@@ -62,9 +72,11 @@ def full(
     docs: Docs = None,
     folder: Folder = FOLDER,
     pathway_python: PathwayPython = None,
+    version_before: VersionBefore = None,
 ) -> None:
     """All workloads three times: about nine minutes, and one more with Pathway."""
-    _finish(_measured(FULL, folder, pathway_python), into=into, docs=docs)
+    baselines = available_baselines(pathway_python, version_before)
+    _finish(_measured(FULL, folder, baselines), into=into, docs=docs)
 
 
 @app.command
@@ -116,8 +128,7 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def _measured(preset: Preset, folder: Path, pathway_python: Path | None) -> AnyReport:
-    baselines = available_baselines(pathway_python)
+def _measured(preset: Preset, folder: Path, baselines: Sequence[Baseline]) -> AnyReport:
     return Benchmark(preset=preset, folder=folder, baselines=baselines, on_progress=note).run()
 
 

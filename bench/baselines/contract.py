@@ -8,6 +8,7 @@ accounts were granted before, and a bid counts when its outcome is in the baseli
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from bench.report.model import BaselineRun
@@ -23,6 +24,8 @@ class Job:
     nats_url: str
     dsn: str
     """An empty database."""
+    folder: Path
+    """On the disk that is measured."""
     workload: Workload
     last_seq: int
     bids_max: int

@@ -13,6 +13,7 @@ from bench.baselines.bytewax_tutorial import run_bytewax_tutorial
 from bench.baselines.contract import Baseline, Job
 from bench.baselines.pathway_run import run_pathway
 from bench.baselines.sqlalchemy_session import run_by_batch, run_by_bid
+from bench.baselines.version_before import run_version
 from bench.harness.instrumented_flow import SHARD
 from bench.harness.isolated import isolated_process
 from bench.harness.testbed import LoadedLog, Testbed
@@ -50,9 +51,13 @@ BASELINES: Final = (
 )
 
 
-def available_baselines(pathway_python: Path | None) -> tuple[Baseline, ...]:
-    """All baselines; Pathway, which has an environment of its own, only where that is given."""
-    return (*BASELINES, _pathway(pathway_python)) if pathway_python else BASELINES
+def available_baselines(
+    pathway_python: Path | None, version_before: str | None = None
+) -> tuple[Baseline, ...]:
+    """All baselines; those with an environment of their own only where they are asked for."""
+    pathway = [_pathway(pathway_python)] if pathway_python else []
+    version = [_version(version_before)] if version_before else []
+    return (*BASELINES, *pathway, *version)
 
 
 def _pathway(python: Path) -> Baseline:
@@ -63,6 +68,16 @@ def _pathway(python: Path) -> Baseline:
         "movements; windows by the sender's clock; outcomes of an open window change",
         bids_max=sys.maxsize,
         run=partial(run_pathway, python),
+    )
+
+
+def _version(commit: str) -> Baseline:
+    return Baseline(
+        key="e",
+        what=f"Walras at commit {commit}, with servers and an environment of its own",
+        does_not_guarantee="what that version did not",
+        bids_max=sys.maxsize,
+        run=partial(run_version, commit),
     )
 
 
@@ -79,6 +94,7 @@ def run_baseline(
         job = Job(
             nats_url=empty.nats_url,
             dsn=empty.postgres_dsn,
+            folder=testbed.home.parent,
             workload=workload,
             last_seq=loaded.last_seq[SHARD],
             bids_max=min(baseline.bids_max, bids_max or workload.bids),

@@ -99,6 +99,8 @@ class BaselineRun:
     dropped: int
     """Bids that were read and have none."""
     seconds: float
+    cpu_us: Mapping[str, float] = field(default_factory=dict)
+    """Processor microseconds per bid, by kind of process, where the baseline counts them."""
 
     @property
     def bid_rate(self) -> float:
@@ -208,6 +210,10 @@ class Measured:
     def baseline(self, key: str) -> list[float]:
         """Bids per second of one baseline, of each round."""
         return self.all(lambda repetition: repetition.peers[key].bid_rate)
+
+    def baseline_us(self, key: str, kind: str) -> float:
+        """Processor microseconds per bid of one kind of process of a baseline."""
+        return self.median(lambda repetition: repetition.peers[key].cpu_us[kind])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,8 +58,10 @@ def tables(report: Report) -> Iterator[Table]:
         yield _latencies(report.paced)
     for measured in compared:
         yield _stages(measured)
+    names = {note.key: note.what for note in report.peers}
     for measured in compared:
-        yield _baselines(measured, {note.key: note.what for note in report.peers})
+        yield _baselines(measured, names)
+        yield from _baseline_costs(measured, names)
     yield Table(
         "What the baselines do not guarantee",
         ["baseline", "what is missing"],
@@ -173,6 +175,18 @@ def _baselines(measured: Measured, names: Mapping[str, str]) -> Table:
     rows += [_baseline_row(measured, key, what) for key, what in names.items()]
     head = ["", "design", "bids/s", "Walras is faster"]
     return Table(f"Compared with the baselines: {measured.workload.name}", head, rows)
+
+
+def _baseline_costs(measured: Measured, names: Mapping[str, str]) -> Iterator[Table]:
+    """What a bid costs, where a baseline counts that too; all commands of a drain are bids."""
+    counted = [key for key in names if measured.repetitions[0].peers[key].cpu_us]
+    if counted:
+        head = ["", "design", *[f"{kind}, µs/bid" for kind in KINDS]]
+        rows = [["Walras", "one worker", *[f"{measured.cpu_us(kind):.1f}" for kind in KINDS]]]
+        for key in counted:
+            costs = [f"{measured.baseline_us(key, kind):.1f}" for kind in KINDS]
+            rows.append([f"({key})", names[key], *costs])
+        yield Table(f"What a bid costs: {measured.workload.name}", head, rows)
 
 
 def _baseline_row(measured: Measured, key: str, what: str) -> list[str]:

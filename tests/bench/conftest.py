@@ -42,6 +42,7 @@ class Bench:
         return Job(
             nats_url=database.nats_url,
             dsn=database.postgres_dsn,
+            folder=self.testbed.home.parent,
             workload=WORKLOAD,
             last_seq=self.loaded.last_seq[SHARD],
             bids_max=bids_max,

@@ -1,5 +1,6 @@
 """The baselines do the job that they are timed for: whole windows, within the supply, paid for."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,16 @@ import pytest
 from bench.baselines.contract import Baseline, Job
 from bench.baselines.pathway_run import run_pathway
 from bench.baselines.registry import BASELINES, available_baselines
+from bench.baselines.version_before import run_version
+from bench.baselines.version_before_program import PLACES, find
+from bench.harness.machine import REPOSITORY
+from bench.report.model import KINDS
 from bench.workload import GRANT_MICROS
 from flows.runtime.servers import Servers
 from state.errors import WalrasError
 from tests.bench.conftest import WORKLOAD, Bench
+
+EARLIER = "a822c7d"
 
 of_each = pytest.mark.parametrize("baseline", BASELINES, ids=lambda baseline: baseline.key)
 
@@ -71,7 +78,31 @@ def test_a_python_without_pathway_is_an_error(bench: Bench, database: Servers) -
         run_pathway(Path(sys.executable), bench.job(database))
 
 
+def test_an_earlier_version_drains_the_workload(bench: Bench, database: Servers) -> None:
+    """A gain over figures of another day is a gain over another state of the machine."""
+    known = ["git", "cat-file", "-e", EARLIER]
+    if subprocess.run(known, cwd=REPOSITORY, check=False).returncode:
+        pytest.skip("the history of this checkout does not reach back")
+    run = run_version(EARLIER, bench.job(database))
+    assert (WORKLOAD.bids, 0) == (run.settled, run.dropped)
+    assert set(KINDS) == set(run.cpu_us)
+    assert run.bid_rate > 0
+
+
+def test_a_commit_that_is_unknown_is_an_error(bench: Bench, database: Servers) -> None:
+    """A traceback at the end of ten minutes does not say that the commit was misspelt."""
+    with pytest.raises(WalrasError, match="git, exit code 128"):
+        run_version("nosuchcommit", bench.job(database))
+
+
+def test_the_next_version_can_be_measured_against_this_one() -> None:
+    """A part that was renamed is missed only when somebody wants to compare."""
+    newest = {part: places[0] for part, places in PLACES.items()}
+    found = {part: find(part) for part in PLACES}
+    assert newest == {part: f"{it.__module__}:{it.__name__}" for part, it in found.items()}
+
+
 def test_a_batch_of_a_baseline_is_counted_in_bids() -> None:
     """A fetch of 500 messages of 100 bids would keep a slow baseline busy for minutes."""
-    job = Job(nats_url="", dsn="", workload=WORKLOAD, last_seq=300, bids_max=1)
+    job = Job(nats_url="", dsn="", folder=Path(), workload=WORKLOAD, last_seq=300, bids_max=1)
     assert [250, 20] == [job.fetch(0), job.fetch(280)]

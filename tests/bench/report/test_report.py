@@ -126,6 +126,24 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert 0.5 == measured.median(lambda each: each.whole_to_slowest)
 
 
+def test_costs_are_compared_where_a_baseline_counts_them() -> None:
+    """A version that is faster because it uses two processors would pass for a cheaper one."""
+    (measured,) = REPORT.measured
+    counted = replace(REPETITIONS[0].peers["a"], cpu_us={**ONE_EACH, "worker": 3.0})
+    compared = replace(
+        measured, repetitions=[replace(each, peers={"a": counted}) for each in REPETITIONS]
+    )
+    (costs,) = [
+        table
+        for table in tables(replace(REPORT, measured=[compared]))
+        if table.title.startswith("What a bid costs")
+    ]
+    assert [
+        ["Walras", "one worker", "1.0", "1.0", "1.0"],
+        ["(a)", "a baseline", "1.0", "3.0", "1.0"],
+    ] == costs.rows
+
+
 def test_the_tables_show_medians_and_extremes() -> None:
     """A best run that is reported as the usual one is refuted by the first who tries."""
     rates, costs, live, stages, baselines, lacks = tables(REPORT)
