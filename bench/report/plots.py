@@ -24,7 +24,7 @@ from bench.report.model import (
 
 COLOURS: Final = {"broker": "#0072b2", "worker": "#e69f00", "database": "#009e73"}
 OURS: Final = "#e69f00"
-BASELINE: Final = "#9a9a9a"
+GREY: Final = "#9a9a9a"
 THOUSAND: Final = 1000
 MANY_TIMES: Final = 20
 LEGEND_BESIDE: Final = 1.3
@@ -89,10 +89,10 @@ def _scaling(axis: Axes, series: Series) -> None:
         axis.set_xscale("log")
     memory = axis.twinx()
     memory.plot(
-        sizes, [point.figures["worker, MiB"] for point in series.points], marker=".", color=BASELINE
+        sizes, [point.figures["worker, MiB"] for point in series.points], marker=".", color=GREY
     )
     memory.set_ylim(bottom=0)
-    memory.set_ylabel("worker, MiB", color=BASELINE)
+    memory.set_ylabel("worker, MiB", color=GREY)
 
 
 def _rates(axis: Axes, measured: Sequence[Measured]) -> None:
@@ -123,7 +123,7 @@ def _stages(axis: Axes, measured: Measured) -> None:
     shown = {stage: name for stage, name in STAGES.items() if stage != "cut_windows"}
     alone = [median(measured.stage(stage)) / THOUSAND for stage in shown]
     whole = measured.median(lambda run: run.drained.rate) / THOUSAND
-    colours = [BASELINE] * len(shown) + [OURS]
+    colours = [GREY] * len(shown) + [OURS]
     axis.barh([*shown.values(), "the whole flow"], [*alone, whole], color=colours)
     axis.set_title(f"Thousand commands per second, alone: {measured.workload.name}", loc="left")
     axis.invert_yaxis()
@@ -133,7 +133,7 @@ def _baselines(axis: Axes, measured: Measured, notes: Sequence[BaselineNote]) ->
     names = [*map(_short, notes), "Walras"]
     theirs = [median(measured.baseline(note.key)) for note in notes]
     ours = measured.median(lambda run: run.drained.rate)
-    colours = [BASELINE] * len(notes) + [OURS]
+    colours = [GREY] * len(notes) + [OURS]
     bars = axis.barh(names, [*theirs, ours], color=colours)
     axis.bar_label(bars, fmt="{:,.0f}", padding=3)
     axis.set_xscale("log")
