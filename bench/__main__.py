@@ -1,7 +1,7 @@
 """`python -m bench`: how fast the market clears on this machine, beside other designs of it.
 
-Promise: tables go to stdout and progress to stderr; an error is told in three parts and ends with
-its exit code.
+Promise: tables go to stdout and progress to stderr; an error is reported in three parts and ends
+with its exit code.
 """
 
 import sys
@@ -12,12 +12,13 @@ from typing import Annotated, Final
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
-from bench.baselines.registry import line_up
+from bench.baselines.contract import Baseline
+from bench.baselines.registry import available_baselines
 from bench.presets import FULL, QUICK, Preset
 from bench.report.tables import machine_lines
-from bench.report.writer import AnyReport, fill_in, read, tables_of, write_all
+from bench.report.writer import AnyReport, read, tables_of, update_document, write_report
 from bench.run import Benchmark
-from bench.throughput.scaling import LARGE, SMALL, Growth
+from bench.throughput.scaling import LARGE, SMALL, Scaling
 from flows.cli.console import note, say, tell_failure
 from state.errors import SettingsError, WalrasError
 
@@ -30,14 +31,18 @@ Folder = Annotated[
     Path, Parameter(help="Where the servers keep their files: on the disk that is measured.")
 ]
 Into = Annotated[
-    Path | None, Parameter(help="Folder for the results: JSON, a page with the tables, a picture.")
+    Path | None, Parameter(help="Folder for the results: JSON, a page with the tables, a plot.")
 ]
 Docs = Annotated[
-    Path | None, Parameter(help="Document that gets the figures between its two marks, too.")
+    Path | None, Parameter(help="Document whose figures, between its two marks, are replaced too.")
 ]
 PathwayPython = Annotated[
     Path | None,
-    Parameter(help="A Python that has `pathway` installed, to measure it as peer (d)."),
+    Parameter(help="A Python that has `pathway` installed, to measure it as baseline (d)."),
+]
+VersionBefore = Annotated[
+    str | None,
+    Parameter(help="A commit of this repository, to measure that version as baseline (e)."),
 ]
 
 app: Final = App(
@@ -49,10 +54,15 @@ app: Final = App(
 
 @app.command
 def quick(
-    *, into: Into = None, folder: Folder = FOLDER, pathway_python: PathwayPython = None
+    *,
+    into: Into = None,
+    folder: Folder = FOLDER,
+    pathway_python: PathwayPython = None,
+    version_before: VersionBefore = None,
 ) -> None:
-    """Single bids and batches, each once, with stages, peers and latency: about a minute."""
-    _finish(_measured(QUICK, folder, pathway_python), into=into, docs=None)
+    """Single bids and batches, each once, with stages, baselines and latency: about a minute."""
+    baselines = available_baselines(pathway_python, version_before)
+    _finish(_measured(QUICK, folder, baselines), into=into, docs=None)
 
 
 @app.command
@@ -62,13 +72,15 @@ def full(
     docs: Docs = None,
     folder: Folder = FOLDER,
     pathway_python: PathwayPython = None,
+    version_before: VersionBefore = None,
 ) -> None:
     """All workloads three times: about nine minutes, and one more with Pathway."""
-    _finish(_measured(FULL, folder, pathway_python), into=into, docs=docs)
+    baselines = available_baselines(pathway_python, version_before)
+    _finish(_measured(FULL, folder, baselines), into=into, docs=docs)
 
 
 @app.command
-def growth(
+def scaling(
     *,
     large: Annotated[
         bool, Parameter(help="A million agents, ten million bids: half an hour and 20 GB of disk.")
@@ -79,9 +91,9 @@ def growth(
 ) -> None:
     """What a command costs as agents, windows, ledger and shards grow: some minutes."""
     plan = LARGE if large else SMALL
-    for report in Growth(plan=plan, folder=folder, tell=note).run():
+    for report in Scaling(plan=plan, folder=folder, on_progress=note).run():
         if into:
-            write_all(report, into)
+            write_report(report, into)
     _finish(report, into=into, docs=docs)
 
 
@@ -92,20 +104,20 @@ def show(
     *,
     docs: Docs = None,
 ) -> None:
-    """Print the tables of an earlier run, and make its page and picture again."""
+    """Print the tables of an earlier run, and make its page and plot again."""
     _finish(read(results), into=results.parent, docs=docs)
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a command; what went wrong is told on stderr, and the exit code says which kind."""
+    """Run a command; errors go to stderr, and the exit code says of which kind."""
     try:
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as misread:
         return _fail(
             SettingsError(
-                "the command line is not understood",
+                "the command line is invalid",
                 detail=str(misread),
-                hint="`python -m bench --help` lists what there is",
+                hint="`python -m bench --help` lists the commands",
             )
         )
     except WalrasError as failure:
@@ -116,18 +128,17 @@ def run(words: Sequence[str]) -> int:
     return 0
 
 
-def _measured(preset: Preset, folder: Path, pathway_python: Path | None) -> AnyReport:
-    peers = line_up(pathway_python)
-    return Benchmark(preset=preset, folder=folder, peers=peers, tell=note).run()
+def _measured(preset: Preset, folder: Path, baselines: Sequence[Baseline]) -> AnyReport:
+    return Benchmark(preset=preset, folder=folder, baselines=baselines, on_progress=note).run()
 
 
 def _finish(report: AnyReport, *, into: Path | None, docs: Path | None) -> None:
-    """Write what is to be written, then print everything."""
+    """Write the results, then print them."""
     if into:
-        for file in write_all(report, into):
+        for file in write_report(report, into):
             note(f"written: {file}")
         if docs:
-            fill_in(docs, report, into)
+            update_document(docs, report, into)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     for line in machine_lines(report):
         say(line)

@@ -1,4 +1,4 @@
-"""What is measured: quick, to see that it works and about how fast; full, to be told to others.
+"""What is measured: quick, to see that it works and about how fast; full, to be published.
 
 Promise: in every preset the bids of a workload fill whole windows, and each figure of `full` is the
 median of three runs.
@@ -9,12 +9,12 @@ from typing import Final
 
 from bench.workload import Workload
 
-SINGLE: Final = "1 a message"
-HUNDRED: Final = "100 a message"
+SINGLE: Final = "1 per message"
+HUNDRED: Final = "100 per message"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class LatencyPlan:
     """A live run: its rate is a share of what the flow drained of such messages before."""
 
     window_ms: int
@@ -30,11 +30,11 @@ class Preset:
     name: str
     runs: int
     compared: tuple[Workload, ...]
-    """With stages alone and peers beside them; their rates set those of the paced runs."""
+    """With stages and baselines beside them; their rates set those of the latency runs."""
     others: tuple[Workload, ...]
-    paced: tuple[Pace, ...]
-    peer_bids_max: int | None = None
-    """Where even what a peer is given takes too long."""
+    latency: tuple[LatencyPlan, ...]
+    baseline_bids_max: int | None = None
+    """A lower limit than the baselines' own, where those take too long."""
 
 
 QUICK: Final = Preset(
@@ -45,8 +45,8 @@ QUICK: Final = Preset(
         Workload(name=HUNDRED, bids=100_000, per_message=100, agents=1_000, window_ms=500),
     ),
     others=(),
-    paced=(Pace(window_ms=100, seconds=5, per_message=100),),
-    peer_bids_max=2_000,
+    latency=(LatencyPlan(window_ms=100, seconds=5, per_message=100),),
+    baseline_bids_max=2_000,
 )
 
 FULL: Final = Preset(
@@ -75,10 +75,10 @@ FULL: Final = Preset(
             bundles=True,
         ),
     ),
-    paced=(
-        Pace(window_ms=1_000, seconds=5, per_message=100),
-        Pace(window_ms=100, seconds=5, per_message=100),
-        Pace(window_ms=1_000, seconds=5),
+    latency=(
+        LatencyPlan(window_ms=1_000, seconds=5, per_message=100),
+        LatencyPlan(window_ms=100, seconds=5, per_message=100),
+        LatencyPlan(window_ms=1_000, seconds=5),
     ),
 )
 

@@ -1,7 +1,7 @@
-"""Run a preset: fill a log for each workload, drain it, prove the ledger, measure the others on it.
+"""Run a preset: load a log for each workload, drain it, verify the ledger, run the baselines on it.
 
-Promise: every figure belongs to a ledger whose books add up and whose digest a replay of the log
-gave again; a run without that proof ends the benchmark with an error.
+Promise: every figure belongs to a ledger that passed its audit and whose digest a replay of the log
+gave again; a run that fails either ends the benchmark with an error.
 """
 
 import asyncio
@@ -13,23 +13,31 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from bench.baselines.contract import Peer
-from bench.baselines.registry import run_peer
+from bench.baselines.contract import Baseline
+from bench.baselines.registry import run_baseline
 from bench.harness.machine import describe
-from bench.harness.testbed import Stand, stand
-from bench.presets import Pace, Preset
-from bench.report.model import Measured, PacedRuns, PeerNote, Repetition, Report
-from bench.throughput.adaptive_window import with_room
+from bench.harness.testbed import LoadedLog, Testbed, open_testbed
+from bench.presets import LatencyPlan, Preset
+from bench.report.model import (
+    BaselineNote,
+    BaselineRun,
+    LatencyRun,
+    LatencyRuns,
+    Measured,
+    Repetition,
+    Report,
+)
+from bench.throughput.adaptive_window import with_adaptive_window
 from bench.throughput.drain import drain
-from bench.throughput.latency import Paced, pace
-from bench.throughput.load import Filled, fill
-from bench.throughput.stages import ceilings
-from bench.throughput.verify import check_books, replay_digest, require_same
+from bench.throughput.latency import measure_latency
+from bench.throughput.load import load
+from bench.throughput.stages import measure_stages
+from bench.throughput.verify import audit, replay_digest, require_same
 from bench.workload import Workload
 
 MS_PER_S: Final = 1000
 
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +47,8 @@ class Benchmark:
     preset: Preset
     folder: Path
     """Where the servers keep their files: on the disk that is measured."""
-    peers: Sequence[Peer]
-    tell: Tell
+    baselines: Sequence[Baseline]
+    on_progress: OnProgress
 
     def run(self) -> Report:
         """Everything, one after the other."""
@@ -53,8 +61,8 @@ class Benchmark:
             for each in measured
         }
         paced = [
-            self._pace(each, rate=each.share * rates[each.per_message])
-            for each in self.preset.paced
+            self._measure_latency(each, rate=each.share * rates[each.per_message])
+            for each in self.preset.latency
         ]
         measured += [self._measure(each, compared=False) for each in self.preset.others]
         return Report(
@@ -65,82 +73,90 @@ class Benchmark:
             measured=measured,
             paced=paced,
             peers=[
-                PeerNote(key=each.key, what=each.what, does_not_guarantee=each.does_not_guarantee)
-                for each in self.peers
+                BaselineNote(
+                    key=each.key, what=each.what, does_not_guarantee=each.does_not_guarantee
+                )
+                for each in self.baselines
             ],
         )
 
     def _warn(self, load: float, processors: int) -> None:
         if load > processors / 4:
-            self.tell(f"The machine is busy (load {load}): figures will be too low.")
+            self.on_progress(f"The machine is busy (load {load}): figures will be too low.")
 
     def _measure(self, planned: Workload, *, compared: bool) -> Measured:
         """All repetitions on one log."""
-        return with_room(planned, partial(self._measure_as_is, compared=compared), self.tell)
+        return with_adaptive_window(
+            planned, partial(self._measure_as_is, compared=compared), self.on_progress
+        )
 
     def _measure_as_is(self, workload: Workload, *, compared: bool) -> Measured:
-        with stand(self.folder, window_ms=workload.window_ms) as place:
-            self.tell(f"{workload.name}: publishing {workload.bids:,} bids")
-            filled = asyncio.run(fill(place.servers.nats_url, [workload]))
-            on_log = OnLog(self, place, workload, filled, replay_digest(place))
+        with open_testbed(self.folder, window_ms=workload.window_ms) as testbed:
+            self.on_progress(f"{workload.name}: publishing {workload.bids:,} bids")
+            loaded = asyncio.run(load(testbed.servers.nats_url, [workload]))
+            rounds = LogRounds(self, testbed, workload, loaded, replay_digest(testbed))
             return Measured(
                 workload=workload,
-                filled_per_s=filled.bids_per_s,
+                filled_per_s=loaded.bids_per_s,
                 repetitions=[
-                    on_log.repeat(number, compared=compared)
+                    rounds.repeat(number, compared=compared)
                     for number in range(1, self.preset.runs + 1)
                 ],
             )
 
-    def _pace(self, planned: Pace, *, rate: float) -> PacedRuns:
+    def _measure_latency(self, planned: LatencyPlan, *, rate: float) -> LatencyRuns:
         messages = round(rate * planned.window_ms / MS_PER_S / planned.per_message)
         per_window = planned.per_message * max(1, messages)
         workload = Workload(
-            name=f"windows of {planned.window_ms} ms, {planned.per_message} a message",
+            name=f"windows of {planned.window_ms} ms, {planned.per_message} per message",
             per_message=planned.per_message,
             bids=per_window * round(planned.seconds * MS_PER_S / planned.window_ms),
             per_window=per_window,
             window_ms=planned.window_ms,
         )
-        self.tell(f"{rate:,.0f} bids a second into {workload.name}, live")
-        with stand(self.folder, window_ms=workload.window_ms) as place:
-            runs = [_pace_once(place, workload, rate=rate) for _ in range(self.preset.runs)]
-        return PacedRuns(workload=workload, runs=runs)
+        self.on_progress(f"{rate:,.0f} bids per second into {workload.name}, live")
+        with open_testbed(self.folder, window_ms=workload.window_ms) as testbed:
+            runs = [_latency_once(testbed, workload, rate=rate) for _ in range(self.preset.runs)]
+        return LatencyRuns(workload=workload, runs=runs)
 
 
-def _pace_once(place: Stand, workload: Workload, *, rate: float) -> Paced:
-    with place.log_and_ledger() as ledger:
-        paced = pace(place, ledger, workload, rate=rate)
-        check_books(ledger)
-        require_same(paced.digest, replayed=replay_digest(place))
-    return paced
+def _latency_once(testbed: Testbed, workload: Workload, *, rate: float) -> LatencyRun:
+    with testbed.log_and_ledger() as ledger:
+        run = measure_latency(testbed, ledger, workload, rate=rate)
+        audit(ledger)
+        require_same(run.digest, replayed=replay_digest(testbed))
+    return run
 
 
 @dataclass(frozen=True, slots=True)
-class OnLog:
-    """One filled log, on which every contender runs."""
+class LogRounds:
+    """One loaded log, on which everything is compared."""
 
     benchmark: Benchmark
-    place: Stand
+    testbed: Testbed
     workload: Workload
-    filled: Filled
+    loaded: LoadedLog
     replayed: str
 
     def repeat(self, number: int, *, compared: bool) -> Repetition:
-        """One round: the drain, its proof, and what it is compared with."""
-        tell, name = self.benchmark.tell, self.workload.name
-        with self.place.ledger() as ledger:
-            drained = drain(self.place, ledger, self.filled)
-            check_books(ledger)
+        """One round: the drain, its verification, and what it is compared with."""
+        with self.testbed.ledger() as ledger:
+            drained = drain(self.testbed, ledger, self.loaded)
+            audit(ledger)
             require_same(drained.digest, replayed=self.replayed)
-        tell(f"{name}: run {number}, {drained.rate:,.0f} commands a second")
+        self._report(number, f"{drained.rate:,.0f} commands per second")
         if not compared:
             return Repetition(drained=drained.summary())
-        with self.place.ledger() as ledger:
-            stages = ceilings(self.place, ledger, self.filled)
-        peers = {}
-        for peer in self.benchmark.peers:
-            limit = self.benchmark.preset.peer_bids_max
-            peers[peer.key] = run_peer(self.place, peer, self.workload, self.filled, bids_max=limit)
-            tell(f"{name}: run {number}, peer {peer.key}, {peers[peer.key].bid_rate:,.0f} bids/s")
+        with self.testbed.ledger() as ledger:
+            stages = measure_stages(self.testbed, ledger, self.loaded)
+        peers = {each.key: self._run(each, number) for each in self.benchmark.baselines}
         return Repetition(drained=drained.summary(), stages=stages, peers=peers)
+
+    def _run(self, baseline: Baseline, number: int) -> BaselineRun:
+        limit = self.benchmark.preset.baseline_bids_max
+        run = run_baseline(self.testbed, baseline, self.workload, self.loaded, bids_max=limit)
+        self._report(number, f"baseline {baseline.key}, {run.bid_rate:,.0f} bids per second")
+        return run
+
+    def _report(self, number: int, found: str) -> None:
+        self.benchmark.on_progress(f"{self.workload.name}: run {number}, {found}")

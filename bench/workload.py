@@ -1,4 +1,4 @@
-"""Seeded workloads: the commands that every contender of a benchmark has to settle.
+"""Seeded workloads: the commands that Walras and every baseline have to settle.
 
 Promise: the same workload and seed give the same commands but for their ids, which carry the time
 of their publishing as the market demands. The supply is half of what a window asks for, so that
@@ -27,7 +27,7 @@ _json = msgspec.json.Encoder()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """How many bids of whom, in which messages and windows."""
+    """How many bids, of how many agents, in which messages and windows."""
 
     name: str
     bids: int
@@ -80,12 +80,12 @@ def opening(workload: Workload) -> Iterator[Message]:
 
 def bids(workload: Workload) -> Iterator[Message]:
     """The bids, message by message, made when they are asked for: their ids carry that time."""
-    chance = random.Random(workload.seed)
+    rng = random.Random(workload.seed)
     ids = EventIds(workload.seed + 1)
     form = _bundle if workload.bundles else _unit_bid
     for _ in range(workload.bids // workload.per_message):
-        agent = agent_name(chance.randrange(workload.agents))
-        placed = [form(chance) for _ in range(workload.per_message)]
+        agent = agent_name(rng.randrange(workload.agents))
+        placed = [form(rng) for _ in range(workload.per_message)]
         yield _message(subjects.bid(workload.market, agent), placed, ids)
 
 
@@ -95,14 +95,14 @@ def agent_name(number: int) -> str:
 
 
 class EventIds:
-    """UUIDv7s of now whose other bits are seeded; faster than a library that asks for chance."""
+    """UUIDv7s of now whose other bits are seeded; faster than drawing from the system."""
 
     def __init__(self, seed: int) -> None:
-        self._chance = random.Random(seed)
+        self._rng = random.Random(seed)
 
     def next(self) -> str:
-        """An id that was never given before, but for a chance of one in 2^74 a pair."""
-        bits = self._chance.getrandbits(74)
+        """An id that was never given before, but for a chance of one in 2^74 per pair."""
+        bits = self._rng.getrandbits(74)
         now_ms = time.time_ns() // 1_000_000
         value = now_ms << 80 | 7 << 76 | (bits >> 62) << 64 | 2 << 62 | bits & (1 << 62) - 1
         text = f"{value:032x}"
@@ -129,17 +129,17 @@ def _grant(number: int) -> dict[str, object]:
     }
 
 
-def _unit_bid(chance: random.Random) -> dict[str, object]:
+def _unit_bid(rng: random.Random) -> dict[str, object]:
     return {
         "type": "bid_placed",
-        "resource": chance.choice(RESOURCES),
-        "quantity": chance.randint(1, QUANTITY_MAX),
-        "unit_price_micros": chance.randint(*PRICES_MICROS),
+        "resource": rng.choice(RESOURCES),
+        "quantity": rng.randint(1, QUANTITY_MAX),
+        "unit_price_micros": rng.randint(*PRICES_MICROS),
         "min_quantity": 1,
     }
 
 
-def _bundle(chance: random.Random) -> dict[str, object]:
-    vector = {name: chance.randint(1, QUANTITY_MAX) for name in RESOURCES}
-    price = chance.randint(*PRICES_MICROS)
+def _bundle(rng: random.Random) -> dict[str, object]:
+    vector = {name: rng.randint(1, QUANTITY_MAX) for name in RESOURCES}
+    price = rng.randint(*PRICES_MICROS)
     return {"type": "bid_placed", "bundle": vector, "limit_micros": price * sum(vector.values())}

@@ -1,4 +1,4 @@
-"""Peer (c): Bytewax the way its tutorials do it.
+"""Baseline (c): Bytewax the way its tutorials do it.
 
 One item is one bid, the engine's own event-time windows collect them by market, and each window
 that comes out is allocated and written in one transaction.
@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import bytewax.operators as op
@@ -25,22 +26,16 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.client import JetStreamContext
 from typing_extensions import override
 
-from bench.baselines.contract import Job, PeerRun
+from bench.baselines.contract import Job
+from bench.report.model import BaselineRun
 from bench.workload import GRANT_MICROS, MARKET
 from connectors.nats.subjects import stream_name
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# The engine's watermark moves on with the reader's clock: where a window takes longer to work on
+# The engine's watermark advances with the reader's clock: where a window takes longer to work on
 # than it took to publish, bids come too late and are dropped, unless it waits for so long.
 WAIT: Final = timedelta(seconds=10)
-TABLES: Final = """
-    CREATE TABLE account (agent text PRIMARY KEY, balance bigint NOT NULL);
-    CREATE TABLE bid (
-        event_id text PRIMARY KEY, agent text, window_id bigint, resource text, quantity bigint,
-        price bigint, status text, won bigint
-    );
-    CREATE INDEX ON bid (agent, window_id)
-"""
+TABLES: Final = Path(__file__).parent / "sql/bytewax_tutorial.sql"
 
 Window = tuple[str, tuple[int, list["Item"]]]
 
@@ -54,10 +49,10 @@ class Item:
     command: dict[str, Any]
 
 
-def run_tutorial(job: Job) -> PeerRun:
-    """Drain with one item a bid."""
+def run_bytewax_tutorial(job: Job) -> BaselineRun:
+    """Drain with one item per bid."""
     with psycopg.connect(job.dsn, autocommit=True) as connection:
-        connection.execute(TABLES)
+        connection.execute(TABLES.read_bytes())
     source = BidSource(job)
     flow = Dataflow("tutorial")
     bids = op.input("nats", flow, source)
@@ -71,7 +66,7 @@ def run_tutorial(job: Job) -> PeerRun:
     seconds = time.perf_counter() - source.began_s
     with psycopg.connect(job.dsn) as connection:
         ((settled,),) = connection.execute("SELECT count(*) FROM bid").fetchall()
-    return PeerRun(settled=settled, dropped=source.bids - settled, seconds=seconds)
+    return BaselineRun(settled=settled, dropped=source.bids - settled, seconds=seconds)
 
 
 def _time_of(item: Item) -> datetime:

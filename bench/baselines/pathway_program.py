@@ -1,4 +1,4 @@
-"""Peer (d): the same market as a Pathway program, with its own NATS and Postgres connectors.
+"""Baseline (d): the same market as a Pathway program, with its own NATS and Postgres connectors.
 
 It runs in an environment of its own, gets its job as a line of JSON and ends when its input does;
 who started it looks into the database meanwhile. Its NATS connector hands over payloads alone, so

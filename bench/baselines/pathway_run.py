@@ -1,4 +1,4 @@
-"""How peer (d) is run and measured: from the start of its engine until all bids are in its table.
+"""Run and measure baseline (d), from the start of its engine until all bids are in its table.
 
 Promise: its process ends with the measurement, however that ends.
 """
@@ -17,7 +17,8 @@ from nats.aio.client import Client
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import UndefinedTable
 
-from bench.baselines.contract import Job, PeerRun
+from bench.baselines.contract import Job
+from bench.report.model import BaselineRun
 from connectors.nats.background_loop import held, wait_for
 from connectors.nats.connection import connected
 from connectors.nats.jetstream import ask
@@ -25,31 +26,31 @@ from connectors.nats.subjects import stream_name
 from state.errors import WalrasError
 
 PROGRAM: Final = Path(__file__).with_name("pathway_program.py")
-LOOK_AGAIN_S: Final = 0.1
+POLL_INTERVAL_S: Final = 0.1
 DEADLINE_S: Final = 120.0
 STREAM: Final = stream_name(0)
 
 Program = subprocess.Popen[str]
 
 
-def run_pathway(python: Path, job: Job) -> PeerRun:
+def run_pathway(python: Path, job: Job) -> BaselineRun:
     """Run the program with a Python that has Pathway installed."""
     with held(connected(job.nats_url, name="walras bench")) as nc:
-        wait_for(_forget_consumers(nc))
+        wait_for(_delete_consumers(nc))
     with (
-        TemporaryFile("w+") as words,
-        _running(python, job, words) as program,
+        TemporaryFile("w+") as stderr,
+        _running(python, job, stderr) as program,
         psycopg.connect(job.dsn, autocommit=True) as connection,
     ):
         began = time.perf_counter()
-        settled = _wait_for(job.workload.bids, connection, program, words)
+        settled = _wait_for(job.workload.bids, connection, program, stderr)
         seconds = time.perf_counter() - began
-    return PeerRun(settled=settled, dropped=job.workload.bids - settled, seconds=seconds)
+    return BaselineRun(settled=settled, dropped=job.workload.bids - settled, seconds=seconds)
 
 
 @contextmanager
-def _running(python: Path, job: Job, words: IO[str]) -> Iterator[Program]:
-    told = {
+def _running(python: Path, job: Job, stderr: IO[str]) -> Iterator[Program]:
+    job_fields = {
         "nats_url": job.nats_url,
         "postgres": conninfo_to_dict(job.dsn),
         "stream": STREAM,
@@ -61,39 +62,39 @@ def _running(python: Path, job: Job, words: IO[str]) -> Iterator[Program]:
         [python, PROGRAM],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=words,
+        stderr=stderr,
         text=True,
     ) as program:
         try:
-            _start(program, told, words)
+            _start(program, job_fields, stderr)
             yield program
         finally:
             program.kill()
 
 
-def _start(program: Program, told: object, words: IO[str]) -> None:
+def _start(program: Program, job_fields: object, stderr: IO[str]) -> None:
     """Hand the job over, and return when the engine is about to start."""
     assert program.stdin is not None
     assert program.stdout is not None
-    with suppress(BrokenPipeError), program.stdin:  # it has ended: its silence tells
-        program.stdin.write(json.dumps(told))
+    with suppress(BrokenPipeError), program.stdin:  # it has exited: the next line is missing
+        program.stdin.write(json.dumps(job_fields))
     if program.stdout.readline() != "running\n":
-        raise _ended(program, words)
+        raise _exited(program, stderr)
 
 
-async def _forget_consumers(nc: Client) -> None:
-    """Its consumer keeps its place under the same name: a second run would find nothing left."""
+async def _delete_consumers(nc: Client) -> None:
+    """Its consumer is durable under one name: a second run would find nothing left."""
     consumers = await ask(nc, f"CONSUMER.NAMES.{STREAM}")
     for consumer in consumers["consumers"] or []:
         await ask(nc, f"CONSUMER.DELETE.{STREAM}.{consumer}")
 
 
-def _wait_for(bids: int, connection: psycopg.Connection, program: Program, words: IO[str]) -> int:
-    give_up_at_s = time.monotonic() + DEADLINE_S
-    while (settled := _settled(connection)) < bids and time.monotonic() < give_up_at_s:
+def _wait_for(bids: int, connection: psycopg.Connection, program: Program, stderr: IO[str]) -> int:
+    deadline_s = time.monotonic() + DEADLINE_S
+    while (settled := _settled(connection)) < bids and time.monotonic() < deadline_s:
         if program.poll() is not None:
-            raise _ended(program, words)
-        time.sleep(LOOK_AGAIN_S)
+            raise _exited(program, stderr)
+        time.sleep(POLL_INTERVAL_S)
     if not settled:
         raise WalrasError(
             "the Pathway program settled nothing",
@@ -111,12 +112,12 @@ def _settled(connection: psycopg.Connection) -> int:
     return int(count)
 
 
-def _ended(program: Program, words: IO[str]) -> WalrasError:
+def _exited(program: Program, stderr: IO[str]) -> WalrasError:
     code = program.wait()
-    words.seek(0)
-    lines = words.read().splitlines() or ["it said nothing"]
+    stderr.seek(0)
+    lines = stderr.read().splitlines() or ["it printed nothing"]
     return WalrasError(
-        "the Pathway program ended before its work did",
+        "the Pathway program exited before its work was done",
         detail=f"exit code {code}: {lines[-1]}",
         hint="Give a Python whose `import pathway` works",
     )

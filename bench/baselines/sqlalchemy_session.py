@@ -18,7 +18,8 @@ from nats.js.api import ConsumerConfig
 from sqlalchemy import BigInteger, String, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from bench.baselines.contract import Job, PeerRun
+from bench.baselines.contract import Job
+from bench.report.model import BaselineRun
 from connectors.nats.subjects import stream_name
 
 MS_PER_S: Final = 1000
@@ -26,7 +27,7 @@ ACK_WAIT_S: Final = 600.0
 
 
 class Base(DeclarativeBase):
-    """The tables of this peer."""
+    """The tables of this baseline."""
 
 
 class Account(Base):
@@ -51,17 +52,17 @@ class Bid(Base):
     won: Mapped[int] = mapped_column(BigInteger, default=0)
 
 
-def run_by_bid(job: Job) -> PeerRun:
-    """Peer (a): a commit for each bid."""
+def run_by_bid(job: Job) -> BaselineRun:
+    """Baseline (a): a commit for each bid."""
     return asyncio.run(_run(job, commit_each_bid=True))
 
 
-def run_by_batch(job: Job) -> PeerRun:
-    """Peer (b): a commit for each batch that was fetched."""
+def run_by_batch(job: Job) -> BaselineRun:
+    """Baseline (b): a commit for each batch that was fetched."""
     return asyncio.run(_run(job, commit_each_bid=False))
 
 
-async def _run(job: Job, *, commit_each_bid: bool) -> PeerRun:
+async def _run(job: Job, *, commit_each_bid: bool) -> BaselineRun:
     engine = create_engine(job.dsn.replace("postgresql://", "postgresql+psycopg://", 1))
     Base.metadata.create_all(engine)
     with Session(engine) as session:
@@ -71,12 +72,12 @@ async def _run(job: Job, *, commit_each_bid: bool) -> PeerRun:
         settled = select(func.count()).where(Bid.status.in_(["won", "lost"]))
         count = session.execute(settled).scalar_one()
     engine.dispose()
-    return PeerRun(settled=count, dropped=market.bids - count, seconds=seconds)
+    return BaselineRun(settled=count, dropped=market.bids - count, seconds=seconds)
 
 
 async def _consume(job: Job, market: "Market", *, one_by_one: bool) -> None:
     nc = await nats.connect(job.nats_url)
-    patient = ConsumerConfig(ack_wait=ACK_WAIT_S)  # it has no answer to a bid that comes twice
+    patient = ConsumerConfig(ack_wait=ACK_WAIT_S)  # a redelivered bid would fail the batch
     consumer = await nc.jetstream().pull_subscribe("", stream=stream_name(0), config=patient)
     seq = 0
     while seq < job.last_seq and market.bids < job.bids_max:

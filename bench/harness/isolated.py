@@ -1,6 +1,6 @@
-"""A piece of work in a process of its own, so that nothing of the one before weighs on it.
+"""Work in a process of its own, so that nothing of the work before slows it down.
 
-Promise: the process starts fresh (no fork), does the one piece of work and ends; what it raises is
+Promise: the process starts fresh (no fork), does its work and ends; what it raises is
 raised here.
 """
 
@@ -17,23 +17,23 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Apart:
+class IsolatedProcess:
     """A process that waits for its work."""
 
     pid: int
     pool: ProcessPoolExecutor
 
-    def start(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Do it there, beside the caller."""
+    def submit(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Start `work` there, beside the caller."""
         return self.pool.submit(work, *args, **kwargs)
 
     def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do it there, and wait."""
-        return self.start(work, *args, **kwargs).result()
+        """Do `work` there, and wait for it."""
+        return self.submit(work, *args, **kwargs).result()
 
 
 @contextmanager
-def apart() -> Iterator[Apart]:
+def isolated_process() -> Iterator[IsolatedProcess]:
     """A fresh process for a block; it has imported nothing yet but this module."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        yield Apart(pool.submit(os.getpid).result(), pool)
+        yield IsolatedProcess(pool.submit(os.getpid).result(), pool)

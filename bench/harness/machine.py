@@ -1,4 +1,4 @@
-"""The machine and the software that figures belong to: without them a figure says nothing.
+"""The machine and the software that figures belong to: without them a figure means nothing.
 
 Promise: nothing here names the machine, its owner or its paths.
 """
@@ -7,9 +7,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -18,7 +16,9 @@ from typing import Final
 
 import psutil
 
-HOUSE: Final = Path(__file__).parents[2]
+from bench.report.model import Machine
+
+REPOSITORY: Final = Path(__file__).parents[2]
 PACKAGES: Final = (
     "bytewax",
     "nats-py",
@@ -31,25 +31,6 @@ PACKAGES: Final = (
 SYNCS: Final = 50
 PAGE: Final = bytes(8192)
 GIB: Final = 1 << 30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """Where and with what a benchmark ran."""
-
-    processor: str
-    processors: int
-    memory_gib: float
-    system: str
-    filesystem: str
-    fsync_ms: float
-    """To write a page and have it on the disk; the median."""
-    load_before: float
-    """Processes that wanted to run in the minute before: whatever was above 0 disturbed."""
-    python: str
-    packages: Mapping[str, str]
-    commit: str
-    """Of the code, with a + when it was changed since."""
 
 
 def describe(folder: Path) -> Machine:
@@ -114,5 +95,5 @@ def _commit() -> str:
 
 def _git(*words: str) -> str:
     command = ["git", *words]
-    done = subprocess.run(command, cwd=HOUSE, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     return done.stdout.strip()

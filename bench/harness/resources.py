@@ -1,6 +1,6 @@
 """What a run costs the machine: processor time and memory of broker, worker and database.
 
-Promise: the figures are the operating system's own, of each server's process and all it started.
+Promise: the figures are the operating system's own, of each server's process and its descendants.
 Memory that processes share is divided among them, so that the sum over them counts it once.
 """
 
@@ -14,11 +14,11 @@ from typing import Final
 
 import psutil
 
-LOOK_AGAIN_S: Final = 1.0
+SAMPLE_INTERVAL_S: Final = 1.0
 MIB: Final = 1 << 20
 
 
-def roots(home: Path, worker: int) -> dict[str, int]:
+def root_pids(home: Path, worker: int) -> dict[str, int]:
     """The first process of each kind: the servers of the folder `home`, and the worker."""
     return {
         "broker": _pid_in(home / "nats" / "pid"),
@@ -38,44 +38,44 @@ def memory_bytes(kinds: Mapping[str, int]) -> dict[str, int]:
 
 
 @dataclass(slots=True)
-class Watch:
-    """The memory of each kind while a run lasts: now and then a look, and the most of them."""
+class MemorySampler:
+    """The memory of each kind of process, sampled while a run lasts."""
 
     kinds: Mapping[str, int]
     began_s: float = field(default_factory=time.perf_counter)
-    looks: list[tuple[float, dict[str, int]]] = field(default_factory=list)
+    samples: list[tuple[float, dict[str, int]]] = field(default_factory=list)
 
-    def look(self) -> None:
-        """Write down the memory in use now."""
-        self.looks.append((time.perf_counter() - self.began_s, memory_bytes(self.kinds)))
+    def sample(self) -> None:
+        """Record the memory in use now."""
+        self.samples.append((time.perf_counter() - self.began_s, memory_bytes(self.kinds)))
 
     @property
     def peak_mib(self) -> dict[str, float]:
-        """The most that each kind used at a look."""
-        return {kind: max(sizes[kind] for _, sizes in self.looks) / MIB for kind in self.kinds}
+        """The most that each kind used in a sample."""
+        return {kind: max(sizes[kind] for _, sizes in self.samples) / MIB for kind in self.kinds}
 
-    def course_mib(self, kind: str) -> list[tuple[float, float]]:
-        """What one kind used at each look: seconds since the start, MiB."""
-        return [(at_s, sizes[kind] / MIB) for at_s, sizes in self.looks]
+    def mib_over_time(self, kind: str) -> list[tuple[float, float]]:
+        """What one kind used in each sample: seconds since the start, MiB."""
+        return [(at_s, sizes[kind] / MIB) for at_s, sizes in self.samples]
 
 
 @contextmanager
-def watching(kinds: Mapping[str, int]) -> Iterator[Watch]:
-    """Look at the memory from a thread beside the block, and once when it ends."""
-    watch, ended = Watch(kinds), threading.Event()
+def sampling_memory(kinds: Mapping[str, int]) -> Iterator[MemorySampler]:
+    """Sample the memory from a thread beside the block, and once when it ends."""
+    sampler, ended = MemorySampler(kinds), threading.Event()
 
-    def look_on() -> None:
-        while not ended.wait(LOOK_AGAIN_S):
-            watch.look()
+    def poll() -> None:
+        while not ended.wait(SAMPLE_INTERVAL_S):
+            sampler.sample()
 
-    thread = threading.Thread(target=look_on, name="watch", daemon=True)
+    thread = threading.Thread(target=poll, name="memory", daemon=True)
     thread.start()
     try:
-        yield watch
+        yield sampler
     finally:
         ended.set()
         thread.join()
-        watch.look()
+        sampler.sample()
 
 
 def _pid_in(file: Path) -> int:
@@ -94,12 +94,12 @@ def _cpu_s(process: psutil.Process) -> float:
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:
-        return 0.0  # it ended while we looked: its parent has its time
+        return 0.0  # it ended meanwhile: its time is counted with its parent
     return float(times.user + times.system + times.children_user + times.children_system)
 
 
 def _memory_bytes(process: psutil.Process) -> int:
-    """Its own memory and its share of what it shares; where that is not told, its own alone."""
+    """Its own memory and its share of shared memory, where the system counts that."""
     try:
         memory = process.memory_full_info()
     except psutil.NoSuchProcess:

@@ -1,11 +1,11 @@
-"""The test stand: servers of its own in a fresh folder, and an empty ledger for each contender.
+"""The testbed: servers of its own in a fresh folder, and an empty ledger for each run.
 
-Promise: nothing that runs elsewhere is touched, whatever the environment says; all contenders find
+Promise: nothing that runs elsewhere is touched, whatever the environment says; all runs find
 the servers in the same state, with all earlier writing done.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -29,8 +29,26 @@ from flows.runtime.supervisor import prepare
 LOG_MAX_BYTES: Final = 16 * GIB
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedLog:
+    """A log that holds a workload."""
+
+    messages: int
+    bids: int
+    seconds: float
+    opened_seq: Mapping[int, int]
+    """Of the tick that closes the window of the grants, by shard."""
+    last_seq: Mapping[int, int]
+    """Of the tick that closes the last window, by shard."""
+
+    @property
+    def bids_per_s(self) -> float:
+        """How fast the bids were published, the waiting for windows left out."""
+        return self.bids / self.seconds
+
+
 @dataclass(frozen=True, slots=True)
-class Stand:
+class Testbed:
     """Servers that run, with an empty log at first."""
 
     settings: Settings
@@ -62,27 +80,29 @@ class Stand:
         with self.database() as servers:
             migrate(servers.postgres_dsn)
             # The results go with their ids, or those of the run before would make duplicates.
-            self._forget([RESULTS])
+            self._delete_streams([RESULTS])
             prepare(self.settings, servers)
             yield servers
 
     @contextmanager
     def log_and_ledger(self) -> Iterator[Servers]:
         """An empty log and an empty ledger, and no results yet."""
-        self._forget([stream_name(shard) for shard in range(self.settings.shards)])
+        self._delete_streams([stream_name(shard) for shard in range(self.settings.shards)])
         with self.ledger() as servers:
             yield servers
 
-    def _forget(self, streams: Iterable[str]) -> None:
+    def _delete_streams(self, streams: Iterable[str]) -> None:
         with held(connected(self.servers.nats_url, name="walras bench")) as nc:
             for stream in streams:
                 wait_for(ask(nc, f"STREAM.DELETE.{stream}"))
 
 
 @contextmanager
-def stand(folder: Path, *, window_ms: int, shards: int = 1, processes: int = 1) -> Iterator[Stand]:
+def open_testbed(
+    folder: Path, *, window_ms: int, shards: int = 1, processes: int = 1
+) -> Iterator[Testbed]:
     """Servers in a new folder inside `folder`, which has to lie on the disk that is measured."""
-    logging.getLogger("yoyo").setLevel(logging.WARNING)  # it tells each migration of each ledger
+    logging.getLogger("yoyo").setLevel(logging.WARNING)  # it logs each migration of each ledger
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix="run-", ignore_cleanup_errors=True) as home:
         Path(home).chmod(0o755)  # for a Postgres that runs as another user, as it does for root
@@ -98,4 +118,4 @@ def stand(folder: Path, *, window_ms: int, shards: int = 1, processes: int = 1) 
         )
         with open_servers(settings) as servers:
             prepare(settings, servers)
-            yield Stand(settings, servers)
+            yield Testbed(settings, servers)

@@ -1,10 +1,10 @@
-"""The pictures of docs/pricing.md: the controllers of `bench.pricing.simulation` compared.
+"""The plots of docs/pricing.md: the pricing rules of `bench.pricing.simulation` compared.
 
 python -m bench.pricing.plots docs/img
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +17,8 @@ from operators.pricing_rules import Eip1559, Ewma, Vwap
 from state.market import PPM
 
 SCENARIOS: Final = (
-    (STEP, "a step: twice the worth, and back"),
-    (SEASON, "seasons"),
+    (STEP, "step: the valuation doubles, then falls back"),
+    (SEASON, "season"),
     (NOISE, "noise"),
 )
 FLOORLESS: Final = {
@@ -33,6 +33,8 @@ FLOORED: Final = {
 }
 COLOURS: Final = ("#0072b2", "#e69f00", "#009e73")
 DASHES: Final = ("-", (0, (4, 1.5)), "-")
+WIDTHS: Final = (2.6, 1.3, 1.3)
+"""The first is often under the second, and has to be seen on both sides of it."""
 BALANCE: Final = "#9a9a9a"
 THOUSAND: Final = 1000
 STYLE: Final[dict[Any, Any]] = {
@@ -49,7 +51,7 @@ STYLE: Final[dict[Any, Any]] = {
 
 
 def main(folder: Path) -> None:
-    """Draw both pictures into the folder."""
+    """Draw both plots into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
         draw_scenarios(folder / "controllers.png")
@@ -66,12 +68,12 @@ def draw_scenarios(file: Path) -> None:
     for top, bottom, (_scenario, title) in zip(*axes, SCENARIOS, strict=True):
         top.set_title(title, loc="left")
         bottom.set_xlabel("window")
-    axes[0][0].set_ylabel("no floor\n\nreference price,\n1000 micros a unit")
+    axes[0][0].set_ylabel("no floor\n\nreference price,\n1000 micros per unit")
     axes[1][0].set_ylabel(
-        "floor at 80 % of the price,\neip1559 at 100 %\n\nreference price,\n1000 micros a unit"
+        "floor at 80 % of the price,\neip1559 at 100 %\n\nreference price,\n1000 micros per unit"
     )
     axes[0][0].annotate(
-        "without a floor\neip1559 climbs for ever",
+        "without a floor\neip1559 rises without end",
         xy=(64, 262),
         xytext=(120, 225),
         color=COLOURS[2],
@@ -84,16 +86,15 @@ def draw_scenarios(file: Path) -> None:
 
 
 def draw_slump(file: Path) -> None:
-    """Why a floor needs a controller that heeds utilisation."""
+    """Why a floor needs a pricing rule that follows utilisation."""
     figure, (prices, sold) = plt.subplots(
         2, 1, figsize=(8, 5), sharex=True, layout="constrained", height_ratios=(3, 2)
     )
     runs = _prices(prices, SLUMP, FLOORED)
-    for run, colour, dashes in zip(runs.values(), COLOURS, DASHES, strict=True):
-        shares = [100 * row.sold / row.supply for row in run.rows]
-        sold.plot(shares, color=colour, linestyle=dashes)
+    for run, style in zip(runs.values(), _styles(), strict=True):
+        sold.plot([100 * row.sold / row.supply for row in run.rows], **style)
     prices.set_ylim(0, 130)
-    prices.set_ylabel("reference price,\n1000 micros a unit")
+    prices.set_ylabel("reference price,\n1000 micros per unit")
     prices.set_title(
         "A slump under a rolling reserve: no bidder reaches the old floor", loc="left", fontsize=10
     )
@@ -112,11 +113,17 @@ def _prices(axis: Axes, scenario: Scenario, settings: Mapping[str, Setting]) -> 
         _thousands(balanced),
         color=BALANCE,
         linewidth=0.8,
-        label="price at which demand is the supply",
+        label="market-clearing price",
     )
-    for (name, run), colour, dashes in zip(runs.items(), COLOURS, DASHES, strict=True):
-        axis.plot(_thousands(run.prices), color=colour, linestyle=dashes, label=name)
+    for (name, run), style in zip(runs.items(), _styles(), strict=True):
+        axis.plot(_thousands(run.prices), **style, label=name)
     return runs
+
+
+def _styles() -> Iterator[dict[str, Any]]:
+    """One style of line for each setting."""
+    for colour, dashes, width in zip(COLOURS, DASHES, WIDTHS, strict=True):
+        yield {"color": colour, "linestyle": dashes, "linewidth": width}
 
 
 def _thousands(micros: Sequence[float]) -> list[float]:

@@ -1,10 +1,10 @@
-"""Price controllers in a closed loop: demand moves, the market clears, the price follows.
+"""Pricing rules in a closed loop: demand moves, the market clears, the price follows.
 
 Each window is admitted and cleared by the market's own code, and a quote is in force two windows
-after the one it was told from, as in a deployment. Promise: the same numbers at every run.
+after the one it was computed from, as in a deployment. Promise: every run gives the same numbers.
 
     python -m bench.pricing.simulation            the tables of docs/pricing.md
-    python -m bench.pricing.plots    its pictures, drawn with matplotlib
+    python -m bench.pricing.plots docs/img        its plots, drawn with matplotlib
 """
 
 import math
@@ -35,38 +35,38 @@ NEAR: Final = 0.10
 WARM_UP: Final = 30
 LEVEL_OVER: Final = 40
 
-Worth = Callable[[int, random.Random], float]
-"""What a unit is worth to the median bidder of a window, next to its usual worth."""
+Valuation = Callable[[int, random.Random], float]
+"""What a unit is worth to the median bidder of a window, relative to its usual valuation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """How the worth of the resource moves; `changes` are the windows in which it jumps."""
+    """How the valuation of the resource moves; `changes` are the windows in which it jumps."""
 
     name: str
     windows: int
-    worth: Worth
+    valuation: Valuation
     changes: Sequence[int] = ()
     spread: float = 0.5
-    """Of what bidders would pay: the standard deviation of its logarithm."""
+    """Standard deviation of the logarithm of the bidders' valuations."""
 
 
 STEP: Final = Scenario(
-    "step", 450, lambda window, _dice: 2.0 if 150 <= window < 300 else 1.0, changes=(150, 300)
+    "step", 450, lambda window, _rng: 2.0 if 150 <= window < 300 else 1.0, changes=(150, 300)
 )
 SEASON: Final = Scenario(
-    "season", 480, lambda window, _dice: 1.0 + 0.5 * math.sin(window * math.tau / 120)
+    "season", 480, lambda window, _rng: 1.0 + 0.5 * math.sin(window * math.tau / 120)
 )
-NOISE: Final = Scenario("noise", 450, lambda _window, dice: math.exp(dice.gauss(0.0, 0.3)))
+NOISE: Final = Scenario("noise", 450, lambda _window, rng: math.exp(rng.gauss(0.0, 0.3)))
 SLUMP: Final = Scenario(
-    "slump", 350, lambda window, _dice: 1.0 if window < 150 else 0.5, changes=(150,), spread=0.1
+    "slump", 350, lambda window, _rng: 1.0 if window < 150 else 0.5, changes=(150,), spread=0.1
 )
-"""Bidders who are much alike, of whom none reaches the old price any more."""
+"""Bidders with similar valuations, none of which reaches the old price any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A controller and the share of its price that is the floor."""
+    """A pricing rule and the share of its price that is the floor."""
 
     controller: Controller
     ratio_ppm: int = 0
@@ -79,7 +79,7 @@ class Run:
     scenario: Scenario
     rows: Sequence[PriceRow]
     balanced_micros: Sequence[float]
-    """The price at which the bidders of a window would take just what is supplied."""
+    """The price at which the demand of a window equals its supply."""
 
     @property
     def prices(self) -> list[int]:
@@ -98,37 +98,41 @@ class Run:
         return pstdev(math.log(new / old) for old, new in pairwise(after))
 
     @property
-    def told_to_paid(self) -> float:
-        """The reference price next to the clearing price, at the end."""
+    def reference_to_clearing(self) -> float:
+        """The reference price over the clearing price, at the end."""
         rows = self.rows[-LEVEL_OVER:]
         paid = fmean(row.clearing_micros for row in rows if row.clearing_micros is not None)
         return fmean(row.reference_micros for row in rows) / paid
 
     def settling(self, change: int) -> tuple[int, float]:
-        """Windows until the price stays near its new level, and how far it went beyond it."""
+        """Windows until the price stays near its new level, and how far it went past that."""
         end = min([later for later in self.scenario.changes if later > change], default=None)
         prices = self.prices[change:end]
         level = fmean(prices[-LEVEL_OVER:])
-        away = [window for window, price in enumerate(prices, 1) if abs(price / level - 1) > NEAR]
-        beyond = max(prices) / level - 1 if level > self.prices[change] else 1 - min(prices) / level
-        return max(away, default=0), beyond
+        outside = [
+            window for window, price in enumerate(prices, 1) if abs(price / level - 1) > NEAR
+        ]
+        overshoot = (
+            max(prices) / level - 1 if level > self.prices[change] else 1 - min(prices) / level
+        )
+        return max(outside, default=0), overshoot
 
 
 def simulate(scenario: Scenario, setting: Setting) -> Run:
-    """Let a controller price the market of a scenario."""
-    dice = random.Random(SEED)
+    """Let a pricing rule price the market of a scenario."""
+    rng = random.Random(SEED)
     follow = setting.controller.start(())
     accounts = MarketAccounts(by_agent={"a": Account(balance_micros=10**30)})
     in_force: deque[int] = deque([INITIAL_MICROS] * DELAY)
     rows: list[PriceRow] = []
     balanced: list[float] = []
     for window in range(scenario.windows):
-        worth = INITIAL_MICROS * scenario.worth(window, dice)
-        bids = _bids(worth, scenario.spread, dice)
+        valuation = INITIAL_MICROS * scenario.valuation(window, rng)
+        bids = _bids(valuation, scenario.spread, rng)
         row = _cleared(_terms(in_force.popleft(), setting.ratio_ppm), accounts, bids)
         rows.append(row)
-        balanced.append(worth * _balance(scenario.spread))
-        in_force.append(follow(_seen(window, row)) or in_force[-1])
+        balanced.append(valuation * _balance(scenario.spread))
+        in_force.append(follow(_observation(window, row)) or in_force[-1])
     return Run(scenario, rows, balanced)
 
 
@@ -138,9 +142,9 @@ def _terms(reference_micros: int, ratio_ppm: int) -> Terms:
     return terms_of(Listing("m", (0, 0), "uniform", 60, {"r": resource}, quotes))
 
 
-def _bids(worth: float, spread: float, dice: random.Random) -> list[Bid]:
+def _bids(valuation: float, spread: float, rng: random.Random) -> list[Bid]:
     return [
-        _bid(seq, dice.randint(1, UNITS_MAX), int(worth * math.exp(dice.gauss(0.0, spread))))
+        _bid(seq, rng.randint(1, UNITS_MAX), int(valuation * math.exp(rng.gauss(0.0, spread))))
         for seq in range(BIDS)
     ]
 
@@ -156,12 +160,12 @@ def _cleared(terms: Terms, accounts: MarketAccounts, bids: Iterable[Bid]) -> Pri
     return row
 
 
-def _seen(window: int, row: PriceRow) -> Observation:
+def _observation(window: int, row: PriceRow) -> Observation:
     return Observation(window, row.reference_micros, row.clearing_micros, row.supply, row.sold)
 
 
 def _balance(spread: float) -> float:
-    """The price, next to the median worth, at which demand is just the supply."""
+    """The price, relative to the median valuation, at which demand equals supply."""
     share = SUPPLY / (BIDS * (1 + UNITS_MAX) / 2)
     return math.exp(spread * NormalDist().inv_cdf(1 - share))
 
@@ -184,9 +188,9 @@ FLOORED: Final = (
 HEADINGS: Final = (
     "controller",
     "floor",
-    "settles up",
-    "settles down",
-    "beyond",
+    "settling time up",
+    "settling time down",
+    "overshoot",
     "volatility",
     "utilisation",
     "reference / clearing",
@@ -202,17 +206,17 @@ def table(settings: Iterable[Setting]) -> str:
 
 def _measured(setting: Setting) -> list[str]:
     step, season, noise = (simulate(scenario, setting) for scenario in (STEP, SEASON, NOISE))
-    (up, beyond_up), (down, beyond_down) = (step.settling(change) for change in STEP.changes)
+    (up, overshoot_up), (down, overshoot_down) = (step.settling(change) for change in STEP.changes)
     slump = simulate(SLUMP, setting).rows[SLUMP.changes[0] :]
     return [
         label(setting.controller),
         f"{100 * setting.ratio_ppm // PPM} %" if setting.ratio_ppm else "",
         _windows(up),
         _windows(down),
-        _percents(beyond_up, beyond_down),
+        _percents(overshoot_up, overshoot_down),
         _percents(step.volatility, season.volatility, noise.volatility),
         _percents(step.utilisation, season.utilisation, noise.utilisation),
-        f"{step.told_to_paid:.2f}",
+        f"{step.reference_to_clearing:.2f}",
         _percents(fmean(row.sold / row.supply for row in slump)),
     ]
 
@@ -226,7 +230,7 @@ def _percents(*shares: float) -> str:
 
 
 def label(controller: Controller) -> str:
-    """The controller and the one number that tells it apart from others of its kind."""
+    """The rule and the one parameter that distinguishes it from others of its kind."""
     match controller:
         case Vwap(windows=windows):
             return f"`vwap`, {windows} windows"

@@ -1,26 +1,37 @@
-"""The figures of a benchmark in one picture: rates, costs, stages alone, peers."""
+"""The figures of a benchmark as plots: rates, costs, stages alone, baselines."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from textwrap import fill
 from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from bench.report.model import Measured, Report, spread
-from bench.report.tables import KINDS
-from bench.throughput.scaling import GrowthReport, Series
-from bench.throughput.stages import STAGES
+from bench.report.model import (
+    KINDS,
+    STAGES,
+    BaselineNote,
+    Measured,
+    Report,
+    ScalingReport,
+    Series,
+    min_median_max,
+)
 
 COLOURS: Final = {"broker": "#0072b2", "worker": "#e69f00", "database": "#009e73"}
 OURS: Final = "#e69f00"
-THEIRS: Final = "#9a9a9a"
+GREY: Final = "#9a9a9a"
 THOUSAND: Final = 1000
 MANY_TIMES: Final = 20
 LEGEND_BESIDE: Final = 1.3
 """An axis so much longer than its longest bar has room for the legend."""
+LABEL_BESIDE: Final = 3
+"""The same for a figure beside a bar, on a logarithmic axis."""
+LABEL_WIDTH: Final = 26
 STYLE: Final[dict[Any, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -37,19 +48,19 @@ def draw(report: Report, file: Path) -> None:
     """Draw a report into a PNG file."""
     compared = [measured for measured in report.measured if measured.compared]
     with mpl.rc_context(STYLE):
-        figure, ((rates, costs), (stages, peers)) = plt.subplots(
+        figure, ((rates, costs), (stages, baselines)) = plt.subplots(
             2, 2, figsize=(12, 7.5), layout="constrained"
         )
         _rates(rates, report.measured)
         _costs(costs, report.measured)
         _stages(stages, compared[0])
-        _peers(peers, compared[0], [peer.key for peer in report.peers])
+        _baselines(baselines, compared[0], report.peers)
         figure.savefig(file, dpi=130, metadata={"Software": None})
         plt.close(figure)
 
 
-def draw_growth(report: GrowthReport, file: Path) -> None:
-    """Draw what grew into a PNG file: rates as lines, one picture a series."""
+def draw_scaling(report: ScalingReport, file: Path) -> None:
+    """Draw what was made to grow into a PNG file: rates as lines, one plot per series."""
     with mpl.rc_context(STYLE):
         figure, axes = plt.subplots(
             1,
@@ -59,12 +70,12 @@ def draw_growth(report: GrowthReport, file: Path) -> None:
             layout="constrained",
         )
         for axis, series in zip(axes[0], report.series, strict=True):
-            _growth(axis, series)
+            _scaling(axis, series)
         figure.savefig(file, dpi=130, metadata={"Software": None})
         plt.close(figure)
 
 
-def _growth(axis: Axes, series: Series) -> None:
+def _scaling(axis: Axes, series: Series) -> None:
     """The rate, and beside it the worker's memory."""
     sizes = [point.size for point in series.points]
     rate = next(iter(series.points[0].figures))
@@ -78,20 +89,20 @@ def _growth(axis: Axes, series: Series) -> None:
         axis.set_xscale("log")
     memory = axis.twinx()
     memory.plot(
-        sizes, [point.figures["worker, MiB"] for point in series.points], marker=".", color=THEIRS
+        sizes, [point.figures["worker, MiB"] for point in series.points], marker=".", color=GREY
     )
     memory.set_ylim(bottom=0)
-    memory.set_ylabel("worker, MiB", color=THEIRS)
+    memory.set_ylabel("worker, MiB", color=GREY)
 
 
 def _rates(axis: Axes, measured: Sequence[Measured]) -> None:
     names = [each.workload.name for each in measured]
-    all_rates = [spread(each.all(lambda run: run.drained.rate)) for each in measured]
+    all_rates = [min_median_max(each.all(lambda run: run.drained.rate)) for each in measured]
     middles = [middle / THOUSAND for _, middle, _ in all_rates]
     below = [(middle - least) / THOUSAND for least, middle, _ in all_rates]
     above = [(most - middle) / THOUSAND for _, middle, most in all_rates]
     axis.barh(names, middles, xerr=[below, above], color=OURS, ecolor="#444444")
-    axis.set_title("Commands a second, in thousands", loc="left")
+    axis.set_title("Commands per second, in thousands", loc="left")
     axis.invert_yaxis()
 
 
@@ -102,29 +113,35 @@ def _costs(axis: Axes, measured: Sequence[Measured]) -> None:
         costs = [each.cpu_us(kind) for each in measured]
         axis.barh(names, costs, left=left, color=COLOURS[kind], label=kind)
         left = [before + cost for before, cost in zip(left, costs, strict=True)]
-    axis.set_title("Processor microseconds a command", loc="left")
+    axis.set_title("Processor microseconds per command", loc="left")
     axis.set_xlim(right=LEGEND_BESIDE * max(left))
     axis.legend(frameon=False, loc="upper right")
     axis.invert_yaxis()
 
 
 def _stages(axis: Axes, measured: Measured) -> None:
-    shown = [stage for stage in STAGES if stage != "cut_windows"]
+    shown = {stage: name for stage, name in STAGES.items() if stage != "cut_windows"}
     alone = [median(measured.stage(stage)) / THOUSAND for stage in shown]
     whole = measured.median(lambda run: run.drained.rate) / THOUSAND
-    colours = [THEIRS] * len(shown) + [OURS]
-    axis.barh([*shown, "the whole flow"], [*alone, whole], color=colours)
-    axis.set_title(f"Thousand commands a second, alone: {measured.workload.name}", loc="left")
+    colours = [GREY] * len(shown) + [OURS]
+    axis.barh([*shown.values(), "the whole flow"], [*alone, whole], color=colours)
+    axis.set_title(f"Thousand commands per second, alone: {measured.workload.name}", loc="left")
     axis.invert_yaxis()
 
 
-def _peers(axis: Axes, measured: Measured, keys: Sequence[str]) -> None:
-    theirs = [median(measured.peer(key)) for key in keys]
+def _baselines(axis: Axes, measured: Measured, notes: Sequence[BaselineNote]) -> None:
+    names = [*map(_short, notes), "Walras"]
+    theirs = [median(measured.baseline(note.key)) for note in notes]
     ours = measured.median(lambda run: run.drained.rate)
-    colours = [THEIRS] * len(keys) + [OURS]
-    bars = axis.barh([*[f"peer ({key})" for key in keys], "Walras"], [*theirs, ours], color=colours)
+    colours = [GREY] * len(notes) + [OURS]
+    bars = axis.barh(names, [*theirs, ours], color=colours)
     axis.bar_label(bars, fmt="{:,.0f}", padding=3)
     axis.set_xscale("log")
-    axis.set_xlim(left=10)
-    axis.set_title(f"Bids a second, on a log scale: {measured.workload.name}", loc="left")
+    axis.set_xlim(left=10, right=LABEL_BESIDE * max(*theirs, ours))
+    axis.set_title(f"Bids per second, on a log scale: {measured.workload.name}", loc="left")
     axis.invert_yaxis()
+
+
+def _short(note: BaselineNote) -> str:
+    """The key of a baseline, and what it is in a few words."""
+    return fill(f"({note.key}) {re.split('[,:]', note.what)[0]}", LABEL_WIDTH)

@@ -1,7 +1,7 @@
 """The figures of a benchmark as tables, for a terminal and for documents.
 
-Promise: both show the same cells; a figure is a median, and where three fit it stands between the
-least and the most.
+Promise: both show the same cells; a figure is a median, followed by the least and the most where
+they fit.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,12 +10,17 @@ from typing import Final
 
 from rich.table import Table as RichTable
 
-from bench.report.model import Measured, PacedRuns, Report, spread
-from bench.throughput.drain import MICROS
-from bench.throughput.scaling import GrowthReport
-from bench.throughput.stages import STAGES
+from bench.report.model import (
+    KINDS,
+    MICROS_PER_S,
+    STAGES,
+    LatencyRuns,
+    Measured,
+    Report,
+    ScalingReport,
+    min_median_max,
+)
 
-KINDS: Final = ("broker", "worker", "database")
 MANY: Final = 100
 
 
@@ -45,7 +50,7 @@ class Table:
 
 
 def tables(report: Report) -> Iterator[Table]:
-    """All that a report says in figures."""
+    """All figures of a report."""
     compared = [measured for measured in report.measured if measured.compared]
     yield _rates(report.measured)
     yield _costs(report.measured)
@@ -53,16 +58,18 @@ def tables(report: Report) -> Iterator[Table]:
         yield _latencies(report.paced)
     for measured in compared:
         yield _stages(measured)
+    names = {note.key: note.what for note in report.peers}
     for measured in compared:
-        yield _peers(measured, {peer.key: peer.what for peer in report.peers})
+        yield _baselines(measured, names)
+        yield from _baseline_costs(measured, names)
     yield Table(
-        "What the peers do not guarantee",
-        ["peer", "what is missing"],
-        [[f"({peer.key})", peer.does_not_guarantee] for peer in report.peers],
+        "What the baselines do not guarantee",
+        ["baseline", "what is missing"],
+        [[f"({note.key})", note.does_not_guarantee] for note in report.peers],
     )
 
 
-def growth_tables(report: GrowthReport) -> Iterator[Table]:
+def scaling_tables(report: ScalingReport) -> Iterator[Table]:
     """One table for each thing that was made to grow."""
     for series in report.series:
         names = list(series.points[0].figures)
@@ -73,7 +80,7 @@ def growth_tables(report: GrowthReport) -> Iterator[Table]:
         yield Table(series.title, [series.grows, *names], rows)
 
 
-def machine_lines(report: Report | GrowthReport) -> Iterator[str]:
+def machine_lines(report: Report | ScalingReport) -> Iterator[str]:
     """Where and with what the figures were taken."""
     machine = report.machine
     yield f"Preset `{report.preset}`, begun {report.at}, {report.seconds:.0f} s in all."
@@ -87,9 +94,9 @@ def machine_lines(report: Report | GrowthReport) -> Iterator[str]:
 
 
 def _rates(measured: Iterable[Measured]) -> Table:
-    sizes = ["bids", "a message", "agents", "bids a window", "window", "lost"]
+    sizes = ["bids", "per message", "agents", "bids per window", "window", "lost"]
     head = ["workload", *sizes, "commands/s", "rows"]
-    return Table("Commands a second, end to end", head, [_rate_row(each) for each in measured])
+    return Table("Commands per second, end to end", head, [_rate_row(each) for each in measured])
 
 
 def _rate_row(measured: Measured) -> list[str]:
@@ -102,7 +109,7 @@ def _rate_row(measured: Measured) -> list[str]:
         f"{workload.per_window:,}",
         f"{workload.window_ms:,} ms",
         f"{drained.lost_share:.0%}",
-        _spread(measured.all(lambda repetition: repetition.drained.rate)),
+        _with_range(measured.all(lambda repetition: repetition.drained.rate)),
         f"{sum(drained.rows.values()):,}",
     ]
 
@@ -128,12 +135,12 @@ def _cost_row(measured: Measured) -> list[str]:
     ]
 
 
-def _latencies(paced: Iterable[PacedRuns]) -> Table:
+def _latencies(paced: Iterable[LatencyRuns]) -> Table:
     head = ["live", "bids/s", "p50", "p99", "p99 in windows", "max", *[f"{k} busy" for k in KINDS]]
     return Table("From publish to commit", head, [_latency_row(each) for each in paced])
 
 
-def _latency_row(paced: PacedRuns) -> list[str]:
+def _latency_row(paced: LatencyRuns) -> list[str]:
     return [
         paced.workload.name,
         f"{paced.median(lambda run: run.rate):,.0f}",
@@ -147,35 +154,47 @@ def _latency_row(paced: PacedRuns) -> list[str]:
 
 def _stages(measured: Measured) -> Table:
     rows = [
-        [stage, _spread(measured.stage(stage)), f"{measured.stage_us(stage):.1f}"]
-        for stage in STAGES
+        [name, _with_range(measured.stage(stage)), f"{measured.stage_us(stage):.1f}"]
+        for stage, name in STAGES.items()
     ]
     in_turn_us = measured.median(lambda repetition: repetition.worker_us)
-    whole = _spread(measured.all(lambda repetition: repetition.drained.rate))
+    whole = _with_range(measured.all(lambda repetition: repetition.drained.rate))
     share = measured.median(lambda repetition: repetition.whole_to_slowest)
     rows += [
-        ["all of them on one processor", f"{MICROS / in_turn_us:,.0f}", f"{in_turn_us:.1f}"],
+        ["all of them on one processor", f"{MICROS_PER_S / in_turn_us:,.0f}", f"{in_turn_us:.1f}"],
         ["the whole flow", whole, f"{measured.cpu_us('worker'):.1f}"],
-        ["the whole to its slowest stage", f"{share:.0%}", ""],
+        ["the whole flow, of its slowest stage", f"{share:.0%}", ""],
     ]
     head = ["stage", "commands/s", "worker, µs/command"]
     return Table(f"Each stage alone: {measured.workload.name}", head, rows)
 
 
-def _peers(measured: Measured, names: Mapping[str, str]) -> Table:
-    ours = _spread(measured.all(lambda repetition: repetition.drained.rate))
+def _baselines(measured: Measured, names: Mapping[str, str]) -> Table:
+    ours = _with_range(measured.all(lambda repetition: repetition.drained.rate))
     rows = [["Walras", "one worker", ours, ""]]
-    rows += [_peer_row(measured, key, what) for key, what in names.items()]
+    rows += [_baseline_row(measured, key, what) for key, what in names.items()]
     head = ["", "design", "bids/s", "Walras is faster"]
-    return Table(f"Beside its peers: {measured.workload.name}", head, rows)
+    return Table(f"Compared with the baselines: {measured.workload.name}", head, rows)
 
 
-def _peer_row(measured: Measured, key: str, what: str) -> list[str]:
+def _baseline_costs(measured: Measured, names: Mapping[str, str]) -> Iterator[Table]:
+    """What a bid costs, where a baseline counts that too; all commands of a drain are bids."""
+    counted = [key for key in names if measured.repetitions[0].peers[key].cpu_us]
+    if counted:
+        head = ["", "design", *[f"{kind}, µs/bid" for kind in KINDS]]
+        rows = [["Walras", "one worker", *[f"{measured.cpu_us(kind):.1f}" for kind in KINDS]]]
+        for key in counted:
+            costs = [f"{measured.baseline_us(key, kind):.1f}" for kind in KINDS]
+            rows.append([f"({key})", names[key], *costs])
+        yield Table(f"What a bid costs: {measured.workload.name}", head, rows)
+
+
+def _baseline_row(measured: Measured, key: str, what: str) -> list[str]:
     dropped = sum(repetition.peers[key].dropped for repetition in measured.repetitions)
     return [
         f"({key})",
         f"{what}; {dropped:,} bids dropped" if dropped else what,
-        _spread(measured.peer(key)),
+        _with_range(measured.baseline(key)),
         f"{measured.median(lambda repetition: repetition.times_faster(key)):,.1f} times",
     ]
 
@@ -184,7 +203,7 @@ def _figure(value: float) -> str:
     return f"{value:,.1f}" if abs(value) < MANY else f"{value:,.0f}"
 
 
-def _spread(values: Iterable[float]) -> str:
+def _with_range(values: Iterable[float]) -> str:
     """The median, with the least and the most where there is more than one."""
-    least, middle, most = spread(values)
+    least, middle, most = min_median_max(values)
     return f"{middle:,.0f}" if least == most else f"{middle:,.0f} ({least:,.0f} to {most:,.0f})"

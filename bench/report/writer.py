@@ -1,7 +1,7 @@
-"""Where the results of a benchmark are written: JSON, a page, a picture, and a document's figures.
+"""Where the results of a benchmark are written: JSON, a page, a plot, and a document's figures.
 
 Promise: all of it follows from the JSON, so that it can be made again from there; in a document
-only what stands between the two marks is touched.
+only what is between the two marks is replaced.
 """
 
 import os
@@ -11,13 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from bench.report.model import Report
-from bench.report.plots import draw, draw_growth
-from bench.report.tables import Table, growth_tables, machine_lines, tables
-from bench.throughput.scaling import GrowthReport
+from bench.report.model import Report, ScalingReport
+from bench.report.plots import draw, draw_scaling
+from bench.report.tables import Table, machine_lines, scaling_tables, tables
 from state.errors import SettingsError
 
-AnyReport = Report | GrowthReport
+AnyReport = Report | ScalingReport
 
 
 def name_of(report: AnyReport) -> str:
@@ -25,19 +24,24 @@ def name_of(report: AnyReport) -> str:
     return f"{report.at[:10]}-{report.preset}"
 
 
-def write_all(report: AnyReport, folder: Path) -> list[Path]:
+def write_report(report: AnyReport, folder: Path) -> list[Path]:
     """The results in three files, named after their day."""
     folder.mkdir(parents=True, exist_ok=True)
-    as_json, page, picture = (
+    as_json, page, plot = (
         folder / f"{name_of(report)}{suffix}" for suffix in (".json", ".md", ".png")
     )
     as_json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-    page.write_text(f"# Benchmark of {report.at[:10]}\n\n{figures(report, picture.name)}\n")
+    page.write_text(page_of(report, plot=plot.name))
     if isinstance(report, Report):
-        draw(report, picture)
+        draw(report, plot)
     else:
-        draw_growth(report, picture)
-    return [as_json, page, picture]
+        draw_scaling(report, plot)
+    return [as_json, page, plot]
+
+
+def page_of(report: AnyReport, *, plot: str) -> str:
+    """The page of a report; `plot` is where its plot lies, as seen from the page."""
+    return f"# Benchmark of {report.at[:10]}\n\n{figures(report, plot=plot)}\n"
 
 
 def read(file: Path) -> AnyReport:
@@ -45,7 +49,7 @@ def read(file: Path) -> AnyReport:
     try:
         content = file.read_bytes()
         if "series" in msgspec.json.decode(content):
-            return msgspec.json.decode(content, type=GrowthReport)
+            return msgspec.json.decode(content, type=ScalingReport)
         return msgspec.json.decode(content, type=Report)
     except (OSError, msgspec.DecodeError) as wrong:
         raise SettingsError(
@@ -57,18 +61,18 @@ def read(file: Path) -> AnyReport:
 
 def tables_of(report: AnyReport) -> Iterable[Table]:
     """The figures of either kind."""
-    return tables(report) if isinstance(report, Report) else growth_tables(report)
+    return tables(report) if isinstance(report, Report) else scaling_tables(report)
 
 
-def figures(report: AnyReport, picture: str) -> str:
-    """The report in Markdown; `picture` is where its picture lies, as seen from the page."""
-    parts = ["\n".join(machine_lines(report)), f"![The figures below, drawn]({picture})"]
+def figures(report: AnyReport, *, plot: str) -> str:
+    """The report in Markdown; `plot` is where its plot lies, as seen from the page."""
+    parts = ["\n".join(machine_lines(report)), f"![The figures below, drawn]({plot})"]
     return "\n\n".join([*parts, *(table.markdown() for table in tables_of(report))]).rstrip()
 
 
-def fill_in(document: Path, report: AnyReport, folder: Path) -> None:
-    """Put the figures between the marks of a document that is to show them."""
-    kind = "figures" if isinstance(report, Report) else "growth"
+def update_document(document: Path, report: AnyReport, folder: Path) -> None:
+    """Replace the figures between the marks of a document."""
+    kind = "figures" if isinstance(report, Report) else "scaling"
     begin, end = f"<!-- {kind}: begin -->", f"<!-- {kind}: end -->"
     text = document.read_text()
     if begin not in text or end not in text:
@@ -77,7 +81,7 @@ def fill_in(document: Path, report: AnyReport, folder: Path) -> None:
             detail=f"{document} lacks {begin} or {end}",
             hint="Write both marks into it, each on a line of its own",
         )
-    picture = folder / f"{name_of(report)}.png"
-    told = figures(report, os.path.relpath(picture, document.parent))
+    plot = folder / f"{name_of(report)}.png"
+    filled = figures(report, plot=os.path.relpath(plot, document.parent))
     marked = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    document.write_text(marked.sub(lambda _: f"{begin}\n\n{told}\n\n{end}", text, count=1))
+    document.write_text(marked.sub(lambda _: f"{begin}\n\n{filled}\n\n{end}", text, count=1))

@@ -1,1 +1,1 @@
-"""How many commands are settled in a second, how fast, and that all of them are right."""
+"""How many commands are settled per second, how fast, and that all of them are right."""

@@ -1,6 +1,6 @@
-"""Drain a filled log into an empty ledger as fast as the machine can, and measure it.
+"""Drain a loaded log into an empty ledger as fast as the machine can, and measure that.
 
-Promise: one worker in a process of its own; the figures are the run's alone, from the start of the
+Promise: one worker in a process of its own; the figures are of the run alone, from the start of the
 flow to the last window published. The grants were settled before.
 """
 
@@ -13,83 +13,49 @@ from typing import Final
 from psycopg.sql import SQL, Identifier
 
 from bench.harness.instrumented_flow import SHARD, Course, claim, run, settle_opening
-from bench.harness.isolated import apart
-from bench.harness.resources import cpu_s, roots, watching
-from bench.harness.testbed import Stand
-from bench.throughput.load import Filled
+from bench.harness.isolated import isolated_process
+from bench.harness.resources import cpu_s, root_pids, sampling_memory
+from bench.harness.testbed import LoadedLog, Testbed
+from bench.report.model import MICROS_PER_S, DrainRun
 from connectors.postgres.connection import connect
 from flows.runtime.servers import Servers
 
 ROWS: Final = ("bid", "command", "price", "dead_letter", "window", "account")
-MICROS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drained:
-    """One measured run."""
-
-    commands: int
-    seconds: float
-    claim_s: float
-    """To read the shard's state from the ledger, before the flow starts."""
-    lost_share: float
-    """Of the bids: those that won nothing."""
-    cpu_us: Mapping[str, float]
-    """Processor microseconds a command, by kind of process."""
-    peak_mib: Mapping[str, float]
-    commit_ms_p50: float
-    commit_ms_p99: float
-    rows: Mapping[str, int]
-    """In the ledger's tables at the end."""
-    digest: str
-    progress: Sequence[tuple[float, int]]
-    """After each window: seconds since the start, commands so far."""
-    worker_mib: Sequence[tuple[float, float]] = ()
-    """The worker's memory: seconds since the start, MiB."""
-
-    @property
-    def rate(self) -> float:
-        """Commands a second."""
-        return self.commands / self.seconds
-
-    def summary(self) -> "Drained":
-        """The run without its course."""
-        return replace(self, progress=(), worker_mib=())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """What the worker of a run is told."""
+class DrainTask:
+    """What the worker of a run needs to know."""
 
     servers: Servers
     kinds: Mapping[str, int]
-    """The first process of each kind, whose use is counted."""
+    """The first process of each kind, whose cost is counted."""
     window_ms: int
     last_seq: int
 
 
-def drain(stand: Stand, ledger: Servers, filled: Filled) -> Drained:
-    """Read the log to its end; the part of it that opens the market goes before, uncounted."""
-    window_ms, opened_seq = stand.settings.window_ms, filled.opened_seq[SHARD]
+def drain(testbed: Testbed, ledger: Servers, loaded: LoadedLog) -> DrainRun:
+    """Drain the log to its end; what opens the market is settled before and not counted."""
+    window_ms, opened_seq = testbed.settings.window_ms, loaded.opened_seq[SHARD]
     settle_opening(ledger, window_ms=window_ms, opened_seq=opened_seq)
-    with apart() as process:
-        task = Task(
+    with isolated_process() as process:
+        task = DrainTask(
             servers=ledger,
-            kinds=roots(stand.home, worker=process.pid),
+            kinds=root_pids(testbed.home, worker=process.pid),
             window_ms=window_ms,
-            last_seq=filled.last_seq[SHARD],
+            last_seq=loaded.last_seq[SHARD],
         )
-        with watching(task.kinds) as watch:
-            drained = process.run(work, task)
+        with sampling_memory(task.kinds) as memory:
+            drained = process.run(drain_here, task)
     return replace(
         drained,
-        peak_mib=watch.peak_mib,
+        peak_mib=memory.peak_mib,
         rows=count_rows(ledger.postgres_dsn),
-        worker_mib=watch.course_mib("worker"),
+        worker_mib=memory.mib_over_time("worker"),
     )
 
 
-def work(task: Task) -> Drained:
+def drain_here(task: DrainTask) -> DrainRun:
     """Drain in this process."""
     claiming = time.perf_counter()
     claimed = claim(task.servers, window_ms=task.window_ms)
@@ -99,12 +65,14 @@ def work(task: Task) -> Drained:
     run(claimed, course, last_seq=task.last_seq)
     seconds = time.perf_counter() - course.began_s
     after = cpu_s(task.kinds)
-    return Drained(
+    return DrainRun(
         commands=course.commands,
         seconds=seconds,
         claim_s=claim_s,
         lost_share=course.lost / course.commands,
-        cpu_us={kind: (after[kind] - before[kind]) / course.commands * MICROS for kind in after},
+        cpu_us={
+            kind: (after[kind] - before[kind]) / course.commands * MICROS_PER_S for kind in after
+        },
         peak_mib={},
         commit_ms_p50=1000 * percentile(course.commit_s, 50),
         commit_ms_p99=1000 * percentile(course.commit_s, 99),
@@ -115,14 +83,14 @@ def work(task: Task) -> Drained:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Below which so much of the values lies."""
+    """The value below which `percent` of the values lie."""
     if len(values) == 1:
         return values[0]
     return quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 def count_rows(dsn: str) -> dict[str, int]:
-    """How many rows lie in each table of the ledger."""
+    """The number of rows in each table of the ledger."""
     with connect(dsn) as connection:
         counts = {}
         for table in ROWS:

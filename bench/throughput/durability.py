@@ -1,7 +1,7 @@
 """What it costs to have each message on the disk before the broker acknowledges it.
 
 Promise: the servers differ in `sync_interval` alone, run side by side on one disk and are asked in
-turns, so that a busy machine slows all of them; what is told of each case is the median round.
+turns, so that a busy machine slows all of them; what is reported of each case is the median round.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ async def one_message(outbox: Outbox) -> int:
 
 Case = Callable[[Outbox], Awaitable[int]]
 Rates = Mapping[tuple[str, str], float]
-"""Bids a second, by case and interval."""
+"""Bids per second, by case and interval."""
 
 CASES: Final[dict[str, Case]] = {
     "one at a time": alone,
@@ -95,7 +95,7 @@ CASES: Final[dict[str, Case]] = {
 
 
 async def rate(case: Case, outbox: Outbox) -> float:
-    """Acknowledged bids a second."""
+    """Acknowledged bids per second."""
     began, bids = time.perf_counter(), 0
     while time.perf_counter() < began + ROUND_S:
         bids += await case(outbox)
@@ -150,7 +150,7 @@ async def measure(urls: Mapping[str, str]) -> Rates:
         for case in list(CASES) * ROUNDS:
             for interval, outbox in outboxes.items():
                 rounds[case, interval].append(await rate(CASES[case], outbox))
-    return {place: median(rates) for place, rates in rounds.items()}
+    return {measured: median(rates) for measured, rates in rounds.items()}
 
 
 def flush_ms(folder: Path) -> float:
@@ -166,7 +166,10 @@ def flush_ms(folder: Path) -> float:
 
 def table(rates: Rates) -> str:
     """The rates in Markdown, and what `always` leaves of the rate at two minutes."""
-    lines = [f"| bids a second | {' | '.join(INTERVALS)} | always / 2m |", "| --- |" + " --- |" * 4]
+    lines = [
+        f"| bids per second | {' | '.join(INTERVALS)} | always / 2m |",
+        "| --- |" + " --- |" * 4,
+    ]
     for case in CASES:
         cells = [f"{rates[case, interval]:,.0f}" for interval in INTERVALS]
         share = rates[case, "always"] / rates[case, "2m"]
@@ -175,7 +178,7 @@ def table(rates: Rates) -> str:
 
 
 def main() -> None:
-    """Measure and tell."""
+    """Measure and print."""
     with TemporaryDirectory(prefix="walras-") as home, ExitStack() as stack:
         folder = Path(home)
         one_flush_ms = flush_ms(folder)

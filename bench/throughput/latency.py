@@ -1,4 +1,4 @@
-"""Latency of a live market: commands come at a rate, and each is timed until its window's commit.
+"""Latency of a live market: commands arrive at a rate, each is timed until its window's commit.
 
 The publisher is a process of its own beside the worker, as agents are. Promise: a command's time
 begins when its sender has made its id, just before it is published, and ends when the transaction
@@ -8,7 +8,7 @@ of its window has returned; no command is left out.
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -16,9 +16,10 @@ from itertools import count, islice
 from typing import Final
 
 from bench.harness.instrumented_flow import Course, claim, run
-from bench.harness.isolated import apart
-from bench.harness.resources import cpu_s, roots, watching
-from bench.harness.testbed import Stand
+from bench.harness.isolated import isolated_process
+from bench.harness.resources import cpu_s, root_pids, sampling_memory
+from bench.harness.testbed import Testbed
+from bench.report.model import LatencyRun
 from bench.throughput.drain import count_rows, percentile
 from bench.throughput.load import next_window, open_market
 from bench.workload import Workload, bids
@@ -35,58 +36,34 @@ BURST_S: Final = 0.02
 WARM_UP_S: Final = 1.0
 MS_PER_S: Final = 1000
 SILENCE_S: Final = 30.0
-LOOK_AGAIN_S: Final = 0.05
+POLL_INTERVAL_S: Final = 0.05
 NS_PER_MS: Final = 1_000_000
 
 Live = tuple[list[float], str]
 """Latencies in milliseconds, and the last digest."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paced:
-    """One run at one rate."""
-
-    wanted_rate: float
-    """Commands a second that were to be published."""
-    rate: float
-    """Commands a second that were."""
-    bids: int
-    window_ms: int
-    latency_ms_p50: float
-    latency_ms_p99: float
-    latency_ms_max: float
-    busy: Mapping[str, float]
-    """Processors in use, by kind of process."""
-    peak_mib: Mapping[str, float]
-    digest: str
-
-    @property
-    def p99_windows(self) -> float:
-        """The p99 in lengths of a window; to wait for the end of its window takes up to one."""
-        return self.latency_ms_p99 / self.window_ms
-
-
-def pace(
-    stand: Stand,
+def measure_latency(
+    testbed: Testbed,
     ledger: Servers,
     workload: Workload,
     *,
     rate: float,
     warm_up_s: float = WARM_UP_S,
-) -> Paced:
+) -> LatencyRun:
     """Publish the workload at `rate` into a running flow, and wait until all is committed."""
-    with apart() as worker, apart() as publisher:
+    with isolated_process() as worker, isolated_process() as publisher:
         publisher.run(open_now, ledger.nats_url, workload)
         worker.run(ready)
-        kinds = roots(stand.home, worker=worker.pid)
-        live = worker.start(work, ledger, workload, warm_up_s=warm_up_s)
+        kinds = root_pids(testbed.home, worker=worker.pid)
+        live = worker.submit(run_live, ledger, workload, warm_up_s=warm_up_s)
         _await_opening(live, ledger, workload)
-        with watching(kinds) as watch:
+        with sampling_memory(kinds) as memory:
             began, before = time.perf_counter(), cpu_s(kinds)
             sent_rate = publisher.run(publish_at, ledger.nats_url, workload, rate=rate)
             latency_ms, digest = live.result()
             seconds, after = time.perf_counter() - began, cpu_s(kinds)
-    return Paced(
+    return LatencyRun(
         wanted_rate=rate,
         rate=sent_rate,
         bids=len(latency_ms),
@@ -95,13 +72,13 @@ def pace(
         latency_ms_p99=percentile(latency_ms, 99),
         latency_ms_max=max(latency_ms),
         busy={kind: (after[kind] - before[kind]) / seconds for kind in kinds},
-        peak_mib=watch.peak_mib,
+        peak_mib=memory.peak_mib,
         digest=digest,
     )
 
 
 def _await_opening(live: Future[Live], ledger: Servers, workload: Workload) -> None:
-    """Wait until the flow has committed the grants, as a market that is traded in has long done."""
+    """Wait until the flow has committed the grants: in a live market they are old."""
     deadline = time.monotonic() + SILENCE_S
     # The treasury, which they come from, has an account too.
     while count_rows(ledger.postgres_dsn)["account"] <= workload.agents:
@@ -109,15 +86,15 @@ def _await_opening(live: Future[Live], ledger: Servers, workload: Workload) -> N
             live.result()  # it has ended by an error, which is raised here
         if time.monotonic() > deadline:
             raise WalrasError(
-                "the paced run did not begin",
+                "the latency run did not begin",
                 detail=f"its {workload.agents} agents have no credits after {SILENCE_S:.0f} s",
-                hint="Look for what else keeps the machine busy",
+                hint="Stop what else keeps the machine busy",
             )
-        time.sleep(LOOK_AGAIN_S)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def ready() -> None:
-    """Nothing; who was asked for it has imported all that it needs."""
+    """Do nothing: a process that has run this has imported all that it needs."""
 
 
 def open_now(url: str, workload: Workload) -> None:
@@ -131,7 +108,7 @@ def open_now(url: str, workload: Workload) -> None:
 
 
 def publish_at(url: str, workload: Workload, *, rate: float) -> float:
-    """Publish the bids in small bursts, evenly; the rate that it came to."""
+    """Publish the bids in small, even bursts; the rate that was reached."""
     return asyncio.run(_publish_at(url, workload, rate))
 
 
@@ -156,34 +133,34 @@ async def _send_bursts(outbox: Outbox, workload: Workload, *, size: int, pause_s
     await asyncio.gather(*receipts)
 
 
-def work(servers: Servers, workload: Workload, *, warm_up_s: float) -> Live:
+def run_live(servers: Servers, workload: Workload, *, warm_up_s: float) -> Live:
     """Run the flow in this process until all is committed: latencies in ms, and the digest."""
     latencies, stop = Latencies(), threading.Event()
-    course = Course(on_commit=latencies.note)
+    course = Course(on_commit=latencies.record)
     claimed = claim(servers, window_ms=workload.window_ms)
     with _ticks(servers.nats_url, workload.window_ms), _stopping(stop, course, workload.bids):
         run(claimed, course, stop=stop)
     if course.bids < workload.bids:
         raise WalrasError(
-            "the paced run came to a standstill",
+            "the latency run stalled",
             detail=f"{course.bids} of {workload.bids} bids are committed",
-            hint="Look for what else keeps the machine busy, or ask for a lower rate",
+            hint="Stop what else keeps the machine busy, or ask for a lower rate",
         )
     return latencies.ms(warm_up_s=warm_up_s), course.digest
 
 
 @dataclass(slots=True)
 class Latencies:
-    """The ids of each window with the time of its commit; they are read after the run."""
+    """The ids of each window with the time of its commit; evaluated after the run."""
 
     committed: list[tuple[int, list[str]]] = field(default_factory=list)
 
-    def note(self, window: Settlement) -> None:
-        """Take the time of a window's commit."""
+    def record(self, window: Settlement) -> None:
+        """Record the time of a window's commit."""
         self.committed.append((time.time_ns(), [bid.event_id for bid in window.bids]))
 
     def ms(self, *, warm_up_s: float = 0.0) -> list[float]:
-        """From each bid's id to its commit, but for the bids of the first moments."""
+        """From each bid's id to its commit, without the bids of the warm-up."""
         made = [
             (uuid7_ms(event_id), committed_ns / NS_PER_MS)
             for committed_ns, event_ids in self.committed
@@ -194,7 +171,7 @@ class Latencies:
 
 
 def _ticks(url: str, window_ms: int) -> AbstractContextManager[None]:
-    """As the deployment does: the server ticks every second, we where windows are shorter."""
+    """As in a deployment: the server ticks every second, we tick where windows are shorter."""
     if window_ms >= FINEST_TICK_MS:
         return nullcontext()
     return ticking(url, shards=1, window_ms=window_ms)
@@ -202,17 +179,17 @@ def _ticks(url: str, window_ms: int) -> AbstractContextManager[None]:
 
 @contextmanager
 def _stopping(stop: threading.Event, course: Course, bids: int) -> Iterator[None]:
-    """Set `stop` from a thread beside the block when all bids are through, or none came long."""
+    """Set `stop` from a thread beside the block when all bids are committed, or progress stalls."""
 
-    def look_on() -> None:
+    def poll() -> None:
         seen, silent_since = -1, time.monotonic()
         while course.bids < bids and time.monotonic() - silent_since < SILENCE_S:
             if course.bids != seen:
                 seen, silent_since = course.bids, time.monotonic()
-            time.sleep(LOOK_AGAIN_S)
+            time.sleep(POLL_INTERVAL_S)
         stop.set()
 
-    thread = threading.Thread(target=look_on, name="stop", daemon=True)
+    thread = threading.Thread(target=poll, name="stop", daemon=True)
     thread.start()
     yield
     thread.join()

@@ -1,4 +1,4 @@
-"""Put workloads into a real log, window by window, before anyone drains it.
+"""Load workloads into a real log, window by window, before it is drained.
 
 Promise: every message is acknowledged by the server, and a window's bids are published within the
 window. The log ends with the tick that closes the last window.
@@ -6,11 +6,11 @@ window. The log ends with the tick that closes the last window.
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from bench.harness.testbed import LoadedLog
 from bench.workload import Message, Workload, bids, opening
 from connectors.nats.commands import commands
 from connectors.nats.publisher import BATCH_MAX, Outbox
@@ -27,29 +27,11 @@ PAST_BOUNDARY_MS: Final = 5
 NS_PER_MS: Final = 1_000_000
 
 
-class FilledTooSlowly(WalrasError):
+class LoadTooSlow(WalrasError):
     """A window ended before its bids were published."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filled:
-    """What lies in the log now."""
-
-    messages: int
-    bids: int
-    seconds: float
-    opened_seq: Mapping[int, int]
-    """Of the tick that closes the window of the grants, by shard."""
-    last_seq: Mapping[int, int]
-    """Of the tick that closes the last window, by shard."""
-
-    @property
-    def bids_per_s(self) -> float:
-        """How fast the bids were published, the waiting for windows left out."""
-        return self.bids / self.seconds
-
-
-async def fill(url: str, workloads: Sequence[Workload]) -> Filled:
+async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
     """Open each workload's market, then publish the bids of one window after another.
 
     All have windows of one length and as many of them; each market has a shard to itself.
@@ -71,8 +53,8 @@ async def fill(url: str, workloads: Sequence[Workload]) -> Filled:
             seconds += time.perf_counter() - began
             _require_in_time(ends_ms, workloads[0])
         await next_window(window_ms)
-        last_seq = {shard: await _tick(outbox, shard, "filled") for shard in opened}
-    return Filled(
+        last_seq = {shard: await _tick(outbox, shard, "loaded") for shard in opened}
+    return LoadedLog(
         messages=messages,
         bids=sum(workload.bids for workload in workloads),
         seconds=seconds,
@@ -114,7 +96,7 @@ def _batches(messages: Iterator[Message], size: int) -> Iterator[list[OutboundMe
 
 
 async def _tick(outbox: Outbox, shard: int, occasion: str) -> int:
-    """Tell the shard that the window before has ended."""
+    """Publish the tick that ends the window before."""
     tick = await outbox.publish(subjects.clock(shard), b"", msg_id=f"{occasion} {shard}")
     return tick.seq
 
@@ -122,8 +104,8 @@ async def _tick(outbox: Outbox, shard: int, occasion: str) -> int:
 def _require_in_time(ends_ms: int, workload: Workload) -> None:
     late_ms = time.time_ns() // NS_PER_MS - ends_ms
     if late_ms >= 0:
-        raise FilledTooSlowly(
-            "the log could not be filled in time",
+        raise LoadTooSlow(
+            "the log could not be loaded in time",
             detail=f"{workload.per_window} bids took {workload.window_ms + late_ms} ms, "
             f"longer than their window of {workload.window_ms} ms",
             hint="Give the workload a longer window, or the machine some rest",

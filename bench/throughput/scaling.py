@@ -1,13 +1,13 @@
-"""What grows: the cost of a command as agents, windows, ledger and shards do.
+"""Scaling: what a command costs as agents, windows, ledger and shards grow.
 
-Promise: each point is a log of its own, drained into an empty ledger whose books are checked, and
-whose digests are those of a replay.
+Promise: each point is a log of its own, drained into an empty ledger which is audited, and whose
+digests are those of a replay.
 """
 
 import asyncio
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -15,19 +15,20 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from bench.harness.machine import Machine, describe
-from bench.harness.testbed import stand
-from bench.throughput.adaptive_window import with_room
-from bench.throughput.drain import Drained, drain
-from bench.throughput.load import fill
-from bench.throughput.shards import Spread, drain_all, workloads_of
-from bench.throughput.verify import check_books, replay_digest, require_same, shard_digests
+from bench.harness.machine import describe
+from bench.harness.testbed import open_testbed
+from bench.report.model import DrainRun, Point, ScalingReport, Series, ShardsRun
+from bench.throughput.adaptive_window import with_adaptive_window
+from bench.throughput.drain import drain
+from bench.throughput.load import load
+from bench.throughput.shards import drain_shards, workloads_of
+from bench.throughput.verify import audit, replay_digest, require_same, shard_digests
 from bench.workload import Workload
 
 KIB_PER_MIB: Final = 1024
 SEGMENTS: Final = 10
 
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class Plan:
 
 
 SMALL: Final = Plan(
-    name="growth",
+    name="scaling",
     agents=(1_000, 10_000, 100_000),
     agents_bids=50_000,
     ledger_bids=1_000_000,
@@ -57,7 +58,7 @@ SMALL: Final = Plan(
     shards_bids=200_000,
 )
 LARGE: Final = Plan(
-    name="growth-large",
+    name="scaling-large",
     agents=(1_000, 10_000, 100_000, 1_000_000),
     agents_bids=100_000,
     ledger_bids=10_000_000,
@@ -70,52 +71,22 @@ LARGE: Final = Plan(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """What was measured at one size."""
-
-    size: int
-    figures: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """What was made to grow, and what that did."""
-
-    title: str
-    grows: str
-    points: Sequence[Point]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrowthReport:
-    """All that was made to grow."""
-
-    preset: str
-    at: str
-    """When it began, in UTC."""
-    seconds: float
-    """That it took in all."""
-    machine: Machine
-    series: Sequence[Series]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Growth:
+class Scaling:
     """A plan on this machine."""
 
     plan: Plan
     folder: Path
     """Where the servers keep their files: on the disk that is measured."""
-    tell: Tell
+    on_progress: OnProgress
 
-    def run(self) -> Iterator[GrowthReport]:
-        """Everything, one after the other; the report so far after each, for it takes long."""
+    def run(self) -> Iterator[ScalingReport]:
+        """Everything, one after the other; the report so far after each, as it takes long."""
         self.folder.mkdir(parents=True, exist_ok=True)
         at, began, machine = datetime.now(UTC), time.monotonic(), describe(self.folder)
         series: list[Series] = []
         for one in self._all():
             series.append(one)
-            yield GrowthReport(
+            yield ScalingReport(
                 preset=self.plan.name,
                 at=at.isoformat(timespec="seconds"),
                 seconds=round(time.monotonic() - began, 1),
@@ -139,20 +110,20 @@ class Growth:
             for before, after in pairwise(points)
         ]
         sized = [
-            Point(size=point.size, figures={**point.figures, "KiB an agent": each})
+            Point(size=point.size, figures={**point.figures, "KiB per agent": each})
             for point, each in zip(points[1:], per_agent, strict=True)
         ]
-        first = Point(size=points[0].size, figures={**points[0].figures, "KiB an agent": 0.0})
+        first = Point(size=points[0].size, figures={**points[0].figures, "KiB per agent": 0.0})
         return Series(title="More agents", grows="agents", points=[first, *sized])
 
     def windows(self) -> Series:
         """Larger windows: more bids to sort, and larger transactions."""
         points = [self._with_windows(size) for size in self.plan.windows]
-        return Series(title="Larger windows", grows="bids a window", points=points)
+        return Series(title="Larger windows", grows="bids per window", points=points)
 
     def ledger(self) -> Series:
         """A long run by one process into one ledger, in equal parts."""
-        self.tell(f"a ledger of {self.plan.ledger_bids:,} bids")
+        self.on_progress(f"a ledger of {self.plan.ledger_bids:,} bids")
         workload = Workload(
             name="long run",
             bids=self.plan.ledger_bids,
@@ -164,7 +135,7 @@ class Growth:
         return Series(title="A long run", grows="commands so far", points=list(_parts(drained)))
 
     def shards(self) -> Iterator[Series]:
-        """More shards, by one process and by more."""
+        """More shards, with one process and with more."""
         for processes in self.plan.processes:
             points = [
                 self._with_shards(shards, processes)
@@ -175,12 +146,12 @@ class Growth:
             yield Series(title=title, grows="shards", points=points)
 
     def _with_agents(self, agents: int) -> Point:
-        self.tell(f"{agents:,} agents")
+        self.on_progress(f"{agents:,} agents")
         workload = Workload(name="agents", bids=self.plan.agents_bids, agents=agents)
         return Point(size=agents, figures=_figures(self._drained(workload)))
 
     def _with_windows(self, per_window: int) -> Point:
-        self.tell(f"windows of {per_window:,} bids")
+        self.on_progress(f"windows of {per_window:,} bids")
         workload = Workload(
             name="windows",
             bids=max(self.plan.windows_bids, per_window),
@@ -190,20 +161,20 @@ class Growth:
         )
         return Point(size=per_window, figures=_figures(self._drained(workload)))
 
-    def _drained(self, planned: Workload) -> Drained:
-        return with_room(planned, self._drained_as_is, self.tell)
+    def _drained(self, planned: Workload) -> DrainRun:
+        return with_adaptive_window(planned, self._drained_as_is, self.on_progress)
 
-    def _drained_as_is(self, workload: Workload) -> Drained:
-        with stand(self.folder, window_ms=workload.window_ms) as place:
-            filled = asyncio.run(fill(place.servers.nats_url, [workload]))
-            with place.ledger() as ledger:
-                drained = drain(place, ledger, filled)
-                check_books(ledger)
-                require_same(drained.digest, replayed=replay_digest(place))
+    def _drained_as_is(self, workload: Workload) -> DrainRun:
+        with open_testbed(self.folder, window_ms=workload.window_ms) as testbed:
+            loaded = asyncio.run(load(testbed.servers.nats_url, [workload]))
+            with testbed.ledger() as ledger:
+                drained = drain(testbed, ledger, loaded)
+                audit(ledger)
+                require_same(drained.digest, replayed=replay_digest(testbed))
         return drained
 
     def _with_shards(self, shards: int, processes: int) -> Point:
-        self.tell(f"{shards} shards, {processes} processes")
+        self.on_progress(f"{shards} shards, {processes} processes")
         planned = Workload(
             name="shards",
             bids=self.plan.shards_bids,
@@ -211,23 +182,27 @@ class Growth:
             per_window=8_000,
             window_ms=200,
         )
-        drained = with_room(planned, partial(self._spread, shards, processes), self.tell)
+        drained = with_adaptive_window(
+            planned, partial(self._shards_run, shards, processes), self.on_progress
+        )
         figures = {"bids/s": drained.bid_rate, "worker, µs/bid": drained.cpu_us["worker"]}
         return Point(size=shards, figures={**figures, "worker, MiB": drained.peak_mib["worker"]})
 
-    def _spread(self, shards: int, processes: int, whole: Workload) -> Spread:
+    def _shards_run(self, shards: int, processes: int, whole: Workload) -> ShardsRun:
         parts, window_ms = workloads_of(whole, shards=shards), whole.window_ms
-        with stand(self.folder, window_ms=window_ms, shards=shards, processes=processes) as place:
-            filled = asyncio.run(fill(place.servers.nats_url, parts))
-            with place.ledger() as ledger:
-                drained = drain_all(place, ledger, filled)
-                check_books(ledger)
+        with open_testbed(
+            self.folder, window_ms=window_ms, shards=shards, processes=processes
+        ) as testbed:
+            loaded = asyncio.run(load(testbed.servers.nats_url, parts))
+            with testbed.ledger() as ledger:
+                drained = drain_shards(testbed, ledger, loaded)
+                audit(ledger)
                 for shard, digest in shard_digests(ledger).items():
-                    require_same(digest, replayed=replay_digest(place, shard=shard))
+                    require_same(digest, replayed=replay_digest(testbed, shard=shard))
         return drained
 
 
-def _figures(drained: Drained) -> dict[str, float]:
+def _figures(drained: DrainRun) -> dict[str, float]:
     return {
         "commands/s": drained.rate,
         "broker, µs/command": drained.cpu_us["broker"],
@@ -239,7 +214,7 @@ def _figures(drained: Drained) -> dict[str, float]:
     }
 
 
-def _parts(drained: Drained) -> Iterator[Point]:
+def _parts(drained: DrainRun) -> Iterator[Point]:
     """The run in parts of about as many commands each: how fast, and how much memory at the end."""
     size = -(-drained.commands // SEGMENTS)
     begun_s, begun = 0.0, 0
@@ -253,7 +228,7 @@ def _parts(drained: Drained) -> Iterator[Point]:
             begun_s, begun = at_s, commands
 
 
-def _mib_at(drained: Drained, at_s: float) -> float:
-    """The worker's memory at the first look from then on; looks began a little before the run."""
-    place = bisect_left(drained.worker_mib, (at_s, 0.0))
-    return drained.worker_mib[min(place, len(drained.worker_mib) - 1)][1]
+def _mib_at(drained: DrainRun, at_s: float) -> float:
+    """The worker's memory in the first sample from then on; sampling began a little earlier."""
+    index = bisect_left(drained.worker_mib, (at_s, 0.0))
+    return drained.worker_mib[min(index, len(drained.worker_mib) - 1)][1]

@@ -1,4 +1,4 @@
-"""Drain several shards by one process or more, as the deployment does it.
+"""Drain several shards with one process or more, as the deployment does it.
 
 Promise: what is timed lies between two commits of the ledger, so that neither the start of the
 processes nor their stop counts; every shard is drained to its end.
@@ -8,56 +8,30 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from psycopg import Connection
 
-from bench.harness.isolated import apart
-from bench.harness.resources import cpu_s, roots, watching
-from bench.harness.testbed import Stand
-from bench.throughput.drain import MICROS
-from bench.throughput.load import Filled
+from bench.harness.isolated import isolated_process
+from bench.harness.resources import cpu_s, root_pids, sampling_memory
+from bench.harness.testbed import LoadedLog, Testbed
+from bench.report.model import MICROS_PER_S, ShardsRun
 from bench.workload import Workload
 from connectors.postgres.connection import connect
-from flows.runtime import supervisor as deployment
+from flows.runtime import supervisor
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
 from state.errors import WalrasError
 
 FNV_OFFSET: Final = 0x811C9DC5
 FNV_PRIME: Final = 0x01000193
-LOOK_AGAIN_S: Final = 0.05
+POLL_INTERVAL_S: Final = 0.05
 DEADLINE_S: Final = 600.0
 
 POSITIONS: Final = "SELECT shard, next_seq FROM ledger.shard"
 BIDS: Final = "SELECT count(*) FROM ledger.bid"
-COURSE: Final = """
-    WITH filled AS (
-        SELECT committed_at, count(*) AS bids
-        FROM ledger.bid JOIN ledger."window" USING (shard, window_id)
-        GROUP BY shard, window_id, committed_at
-    )
-    SELECT
-        sum(bids),
-        sum(bids) - (array_agg(bids ORDER BY committed_at))[1],
-        extract(epoch FROM max(committed_at) - min(committed_at))
-    FROM filled
-"""
-"""All bids; those that came after the first commit; the seconds from there to the last."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
-    """One run over several shards."""
-
-    shards: int
-    processes: int
-    bid_rate: float
-    """Bids a second, all shards together."""
-    cpu_us: Mapping[str, float]
-    """Processor microseconds a bid, by kind of process."""
-    peak_mib: Mapping[str, float]
+BETWEEN_COMMITS: Final = (Path(__file__).parent / "sql/bids_between_commits.sql").read_bytes()
 
 
 def workloads_of(whole: Workload, *, shards: int) -> list[Workload]:
@@ -77,48 +51,49 @@ def workloads_of(whole: Workload, *, shards: int) -> list[Workload]:
     ]
 
 
-def drain_all(stand: Stand, ledger: Servers, filled: Filled) -> Spread:
-    """Drain all shards of the stand with as many processes as its settings say."""
-    with apart() as worker, connect(ledger.postgres_dsn) as connection:
-        kinds = roots(stand.home, worker=worker.pid)
-        with watching(kinds) as watch:
-            ended = worker.start(work, stand.settings, ledger, dict(filled.last_seq))
-            _await(ledger, filled.opened_seq, enough=any)
+def drain_shards(testbed: Testbed, ledger: Servers, loaded: LoadedLog) -> ShardsRun:
+    """Drain all shards of the testbed with as many processes as its settings say."""
+    with isolated_process() as worker, connect(ledger.postgres_dsn) as connection:
+        kinds = root_pids(testbed.home, worker=worker.pid)
+        with sampling_memory(kinds) as memory:
+            ended = worker.submit(run_deployment, testbed.settings, ledger, dict(loaded.last_seq))
+            _await(ledger, loaded.opened_seq, enough=any)
             before = cpu_s(kinds)
             ((earlier,),) = connection.execute(BIDS).fetchall()
-            _await(ledger, filled.last_seq)
+            _await(ledger, loaded.last_seq)
             after = cpu_s(kinds)
             ended.result()
-        ((bids, later, seconds),) = connection.execute(COURSE).fetchall()
-    return Spread(
-        shards=stand.settings.shards,
-        processes=stand.settings.processes,
+        ((bids, later, seconds),) = connection.execute(BETWEEN_COMMITS).fetchall()
+    return ShardsRun(
+        shards=testbed.settings.shards,
+        processes=testbed.settings.processes,
         bid_rate=float(later / seconds),
         cpu_us={
-            kind: (after[kind] - before[kind]) / (int(bids) - earlier) * MICROS for kind in kinds
+            kind: (after[kind] - before[kind]) / (int(bids) - earlier) * MICROS_PER_S
+            for kind in kinds
         },
-        peak_mib=watch.peak_mib,
+        peak_mib=memory.peak_mib,
     )
 
 
-def work(settings: Settings, servers: Servers, last_seq: Mapping[int, int]) -> None:
+def run_deployment(settings: Settings, servers: Servers, last_seq: Mapping[int, int]) -> None:
     """Run the deployment in this process until all shards are drained."""
     stop = threading.Event()
     with _stopping(stop, servers, last_seq):
-        deployment.run(settings, servers, stop)
+        supervisor.run(settings, servers, stop)
 
 
 @contextmanager
 def _stopping(
     stop: threading.Event, servers: Servers, last_seq: Mapping[int, int]
 ) -> Iterator[None]:
-    def look_on() -> None:
+    def poll() -> None:
         try:
             _await(servers, last_seq)
         finally:
             stop.set()
 
-    thread = threading.Thread(target=look_on, name="stop", daemon=True)
+    thread = threading.Thread(target=poll, name="stop", daemon=True)
     thread.start()
     yield
     thread.join()
@@ -128,16 +103,16 @@ def _await(
     servers: Servers, seqs: Mapping[int, int], *, enough: Callable[[Iterable[bool]], bool] = all
 ) -> None:
     """Return once each shard, or any of them, has committed all before its sequence."""
-    give_up_at_s = time.monotonic() + DEADLINE_S
+    deadline_s = time.monotonic() + DEADLINE_S
     with connect(servers.postgres_dsn) as connection:
         while not enough(_arrived(connection, seqs)):
-            if time.monotonic() > give_up_at_s:
+            if time.monotonic() > deadline_s:
                 raise WalrasError(
                     "the shards were not drained",
                     detail=f"they were given {DEADLINE_S:.0f} s",
                     hint="Ask for fewer bids",
                 )
-            time.sleep(LOOK_AGAIN_S)
+            time.sleep(POLL_INTERVAL_S)
 
 
 def _arrived(connection: Connection, seqs: Mapping[int, int]) -> list[bool]:

@@ -1,7 +1,7 @@
-"""Each stage of the flow alone, on the same data: what the whole could reach at most.
+"""Each stage of the flow alone, on the same data: an upper bound for the whole.
 
 Promise: the stages are the flow's own code on the log's own messages; nothing else runs meanwhile,
-and a stage gets whole what the one before has made.
+and a stage gets all at once what the one before has made.
 """
 
 import gc
@@ -13,10 +13,9 @@ from functools import partial
 from typing import Final, TypeVar
 
 from bench.harness.instrumented_flow import SHARD, Claimed, claim, settle_opening
-from bench.harness.isolated import apart
-from bench.harness.testbed import Stand
-from bench.throughput.drain import MICROS
-from bench.throughput.load import Filled
+from bench.harness.isolated import isolated_process
+from bench.harness.testbed import LoadedLog, Testbed
+from bench.report.model import MICROS_PER_S, StageRun
 from connectors.nats.fence import Mark
 from connectors.nats.results_publisher import open_publisher
 from connectors.nats.source import NatsSource, ShardPartition
@@ -33,53 +32,41 @@ from state.window import ClosedWindow, OutboundMessage, Settlement
 T = TypeVar("T")
 
 PAUSE_S: Final = 0.0005
-STAGES: Final = ("pull", "cut_windows", "decode", "allocate", "commit", "announce", "publish")
-"""`allocate` is all between decode and commit: terms, admission, clearing, settlement, digest."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alone:
-    """One stage with nothing beside it."""
-
-    rate: float
-    """Commands a second."""
-    cpu_us: float
-    """Processor microseconds a command, of the worker."""
-
-
-def ceilings(stand: Stand, ledger: Servers, filled: Filled) -> Mapping[str, Alone]:
+def measure_stages(testbed: Testbed, ledger: Servers, loaded: LoadedLog) -> Mapping[str, StageRun]:
     """Each stage alone, in a process of its own."""
-    window_ms, opened_seq = stand.settings.window_ms, filled.opened_seq[SHARD]
+    window_ms, opened_seq = testbed.settings.window_ms, loaded.opened_seq[SHARD]
     settle_opening(ledger, window_ms=window_ms, opened_seq=opened_seq)
-    with apart() as process:
-        last_seq = filled.last_seq[SHARD]
-        return process.run(work, ledger, window_ms=window_ms, last_seq=last_seq)
+    with isolated_process() as process:
+        last_seq = loaded.last_seq[SHARD]
+        return process.run(run_stages, ledger, window_ms=window_ms, last_seq=last_seq)
 
 
-def work(servers: Servers, *, window_ms: int, last_seq: int) -> Mapping[str, Alone]:
+def run_stages(servers: Servers, *, window_ms: int, last_seq: int) -> Mapping[str, StageRun]:
     """Measure in this process; the windows are committed to the opened ledger of `servers`."""
-    stages = Stages()
+    clocks = StageClocks()
     claimed = claim(servers, window_ms=window_ms)
-    batches = stages.time("pull", lambda: _pull(claimed, last_seq))
-    slices = stages.time("cut_windows", lambda: _cut(claimed, batches))
-    decoded = stages.time("decode", lambda: [decode(each) for each in slices])
-    closed = stages.time("allocate", lambda: _allocate(claimed, decoded))
+    batches = clocks.time("pull", lambda: _pull(claimed, last_seq))
+    slices = clocks.time("cut_windows", lambda: _cut(claimed, batches))
+    decoded = clocks.time("decode", lambda: [decode(each) for each in slices])
+    closed = clocks.time("allocate", lambda: _allocate(claimed, decoded))
     windows = [window for window in closed if isinstance(window, Settlement)]
-    stages.time("commit", lambda: _commit(claimed, closed))
-    tell = partial(result_messages, window_ms=window_ms)
-    announced = stages.time("announce", lambda: [tell(window) for window in windows])
-    stages.time("publish", lambda: _tell(servers.nats_url, windows, announced))
-    return stages.alone(commands=sum(len(each.bids) for each in windows))
+    clocks.time("commit", lambda: _commit(claimed, closed))
+    announce = partial(result_messages, window_ms=window_ms)
+    announced = clocks.time("announce", lambda: [announce(window) for window in windows])
+    clocks.time("publish", lambda: _publish(servers.nats_url, windows, announced))
+    return clocks.runs(commands=sum(len(each.bids) for each in windows))
 
 
 @dataclass(slots=True)
-class Stages:
-    """The clocks of each stage: on the wall, and of the processors that it used."""
+class StageClocks:
+    """Wall time and processor time of each stage."""
 
     seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def time(self, stage: str, work: Callable[[], T]) -> T:
-        """Time a stage; what the stages before have made is no work for its garbage collector."""
+        """Time a stage; what earlier stages made is kept from its garbage collector."""
         gc.collect()
         gc.freeze()
         began, used = time.perf_counter(), time.process_time()
@@ -87,10 +74,10 @@ class Stages:
         self.seconds[stage] = time.perf_counter() - began, time.process_time() - used
         return result
 
-    def alone(self, *, commands: int) -> Mapping[str, Alone]:
+    def runs(self, *, commands: int) -> Mapping[str, StageRun]:
         """What each stage came to."""
         return {
-            stage: Alone(rate=commands / seconds, cpu_us=used / commands * MICROS)
+            stage: StageRun(rate=commands / seconds, cpu_us=used / commands * MICROS_PER_S)
             for stage, (seconds, used) in self.seconds.items()
         }
 
@@ -110,7 +97,7 @@ def _pull(claimed: Claimed, last_seq: int) -> list[RawBatch]:
 
 
 def _read_all(partition: ShardPartition, batches: list[RawBatch]) -> None:
-    """Read on until the partition says by `StopIteration` that it has ended."""
+    """Read until the partition raises `StopIteration`: it has ended."""
     while True:
         found = [batch for _, batch in partition.next_batch()]
         if not found:
@@ -137,7 +124,7 @@ def _commit(claimed: Claimed, closed: list[ClosedWindow]) -> None:
     writers.close()
 
 
-def _tell(url: str, windows: list[Settlement], announced: list[list[OutboundMessage]]) -> None:
+def _publish(url: str, windows: list[Settlement], announced: list[list[OutboundMessage]]) -> None:
     with open_publisher(url) as publisher:
         for window, results in zip(windows, announced, strict=True):
-            publisher.tell(SHARD, results, of=Mark("ceilings", window.window_id, 0))
+            publisher.tell(SHARD, results, of=Mark("stages", window.window_id, 0))

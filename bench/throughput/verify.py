@@ -1,6 +1,6 @@
-"""What makes a figure count: the books of the run add up, and a replay of the log gives them again.
+"""What makes a figure count: the ledger passes the audit, and a replay of the log gives it again.
 
-Promise: a run whose ledger is wrong, or is not the log's, leaves no figure: it raises.
+Promise: a run whose ledger is wrong, or is not what the log gives, raises and leaves no figure.
 """
 
 from contextlib import closing
@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.harness.instrumented_flow import SHARD
-from bench.harness.isolated import apart
-from bench.harness.testbed import Stand
+from bench.harness.isolated import isolated_process
+from bench.harness.testbed import Testbed
 from connectors.duckdb.ledger import open_ledger
 from connectors.files.logfile import write_log
 from connectors.nats.export import export_log
@@ -20,33 +20,33 @@ from flows.runtime.servers import Servers
 from state.errors import LedgerDiverged
 
 
-def check_books(ledger: Servers) -> int:
-    """Audit the ledger as `walras demo` does; how many promises were checked."""
+def audit(ledger: Servers) -> int:
+    """Audit the ledger as `walras demo` does; the number of promises checked."""
     with closing(open_ledger(ledger.postgres_dsn)) as connection:
         checks = answer(connection, Question.BOOKS).rows
     broken = [f"{promise}: {count} times not" for promise, count in checks if count]
     if broken:
         raise LedgerDiverged(
-            "the books of the benchmark do not add up",
+            "the benchmark's ledger fails its audit",
             detail="; ".join(broken),
             hint="This is a bug: no figure of this run counts",
         )
     return len(checks)
 
 
-def replay_digest(stand: Stand, *, shard: int = SHARD) -> str:
+def replay_digest(testbed: Testbed, *, shard: int = SHARD) -> str:
     """The last digest of the whole log, replayed into an empty ledger in a process of its own."""
-    with stand.database() as empty, TemporaryDirectory() as folder, apart() as process:
+    with testbed.database() as empty, TemporaryDirectory() as folder, isolated_process() as process:
         file = Path(folder) / "log.jsonl"
-        write_log(file, export_log(stand.servers.nats_url, shard=shard))
+        write_log(file, export_log(testbed.servers.nats_url, shard=shard))
         report = process.run(
-            replay, file, postgres_dsn=empty.postgres_dsn, window_ms=stand.settings.window_ms
+            replay, file, postgres_dsn=empty.postgres_dsn, window_ms=testbed.settings.window_ms
         )
     return report.digest
 
 
 def require_same(digest: str, *, replayed: str) -> None:
-    """The measured ledger has to be the log's."""
+    """Require that the measured ledger is what the log gives."""
     if digest != replayed:
         raise LedgerDiverged(
             "the replay of the benchmark's log gave another ledger",

@@ -1,1 +1,1 @@
-"""Questions about the ledger: DuckDB reads the live Postgres, and never more than reads."""
+"""Questions about the ledger: DuckDB reads the live Postgres, read-only."""

@@ -1,12 +1,13 @@
 """The live ledger as an analyst sees it: `FROM bids` means the view `walras.bids`, as of now.
 
-Promise: nothing is downloaded, no file is read or written, no setting can be changed back, and a
-session of the ledger is read-only. Whoever may hand in SQL of their own goes through
-`connectors/duckdb/query.py`, which closes the ways around this.
+Promise: nothing is downloaded, no file is read or written, no setting can be changed back, and the
+session is read-only. SQL that a user typed is run by `connectors/duckdb/query.py`, which closes the
+ways around this.
 """
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 import duckdb
 import psycopg
@@ -14,18 +15,18 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 
-DEFAULTS = {"connect_timeout": "5", "application_name": "walras"}
-EXTENSION = "duckdb_extension_postgres_scanner"
+DEFAULTS: Final = {"connect_timeout": "5", "application_name": "walras"}
+EXTENSION: Final = "duckdb_extension_postgres_scanner"
 
-# An extension comes from its package and from nowhere else; a large question spills to no disk.
-OFFLINE: dict[str, str | bool | int | float | list[str]] = {
+# Extensions come only from installed packages; a large query does not spill to disk.
+OFFLINE: Final[dict[str, str | bool | int | float | list[str]]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "temp_directory": "",
 }
 
-# The last line makes the lines before it final.
-LOCK = """
+# The last statement makes the settings before it final.
+LOCK: Final = """
     USE ledger.walras;
     SET TimeZone = 'UTC';
     SET python_enable_replacements = false;
@@ -35,7 +36,7 @@ LOCK = """
 
 
 def open_ledger(dsn: str) -> duckdb.DuckDBPyConnection:
-    """Attach the ledger behind `dsn`, in any form libpq reads; the caller closes it."""
+    """Attach the ledger at `dsn`, in any form that libpq reads; the caller closes it."""
     connection = duckdb.connect(config=OFFLINE)
     try:
         load_extension(connection)
@@ -48,14 +49,14 @@ def open_ledger(dsn: str) -> duckdb.DuckDBPyConnection:
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection) -> None:
-    """Load what reads Postgres, from the installed package."""
+    """Load the extension that reads Postgres, from the installed package."""
     try:
         connection.load_extension(str(_extension_path()))
     except duckdb.Error as error:
         raise WalrasError(
             "DuckDB cannot load its Postgres extension",
             detail=_first_line(error),
-            hint=f"DuckDB {duckdb.__version__} needs the extension's package of the same version",
+            hint=f"Install {EXTENSION} in the version of DuckDB, {duckdb.__version__}",
         ) from error
 
 
@@ -68,7 +69,7 @@ def _extension_path() -> Path:
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, dsn: str) -> None:
-    """The password goes a way of its own: DuckDB repeats the rest in messages and catalogs."""
+    """The password is a secret of its own: DuckDB shows the rest in messages and catalogs."""
     parameters = _read_dsn(dsn)
     options = "TYPE postgres, READ_ONLY, SCHEMA 'walras'"
     if password := parameters.pop("password", None):
@@ -85,9 +86,9 @@ def _lock(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(LOCK)
     except duckdb.CatalogException as error:
         raise WalrasError(
-            "there is no ledger here yet",
-            detail="the database has no schema walras",
-            hint="Run `walras up` once: it makes the ledger",
+            "there is no ledger in this database yet",
+            detail="it has no schema walras",
+            hint="Run `walras up` once: it creates the ledger",
         ) from error
 
 
@@ -96,7 +97,7 @@ def _read_dsn(dsn: str) -> dict[str, str]:
         given = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError as error:
         raise SettingsError(
-            "WALRAS_POSTGRES_DSN is no connection string",
+            "WALRAS_POSTGRES_DSN is not a valid connection string",
             detail="libpq cannot read it",
             hint="Write it as postgresql://user:password@host:5432/database",
         ) from error
@@ -104,11 +105,11 @@ def _read_dsn(dsn: str) -> dict[str, str]:
 
 
 def unreachable(error: duckdb.Error) -> ServerUnreachable:
-    """What an analyst reads when Postgres went away."""
+    """The failure of a query while Postgres is unavailable."""
     return ServerUnreachable(
         "Postgres does not answer",
         detail=_first_line(error).removeprefix("IO Error: "),
-        hint="Check WALRAS_POSTGRES_DSN and that the server runs; `walras doctor` says more",
+        hint="Check WALRAS_POSTGRES_DSN and that the server runs; `walras doctor` shows details",
     )
 
 

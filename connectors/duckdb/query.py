@@ -1,32 +1,32 @@
-"""One question in SQL, and its answer: for named questions and for a stranger's own.
+"""One query in SQL, and its answer: for the program and for what a user typed.
 
-Promise: a stranger's query is one SELECT that reads the ledger's views and nothing else. Attaching
-read-only is not enough for that: the extension's own functions hand any text to Postgres, which
-runs programs for a superuser. So DuckDB's parser says what the query calls, and only functions
-known to stay inside DuckDB may make tables.
+Promise: an untrusted query is one SELECT that reads the ledger's views and nothing else. Attaching
+read-only is not enough for that: the extension's own functions pass any text to Postgres, which
+runs programs for a superuser. So DuckDB's parser lists the functions that the query calls, and only
+those known to stay inside DuckDB may produce tables.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, count
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 
 from connectors.duckdb.ledger import unreachable
 from state.errors import SettingsError, WalrasError
 
-TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
+TABLE_FUNCTIONS: Final = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
 
-# The one scalar function that looks up what a query given to it as text would call.
-SCALARS_REFUSED = frozenset({"json_serialize_plan"})
+# The one scalar function that binds a query given to it as text, with all that it calls.
+SCALARS_REFUSED: Final = frozenset({"json_serialize_plan"})
 
-# Python has no value for an instant that DuckDB would hand over without one more package.
-INSTANT = "WITH TIME ZONE"
+# To return an instant as a Python value DuckDB would need one more package.
+INSTANT: Final = "WITH TIME ZONE"
 
-# What Postgres counts in numeric(38, 0) is a whole number.
-WHOLE = "DECIMAL(38,0)"
+# A numeric(38, 0) of Postgres is a whole number.
+WHOLE: Final = "DECIMAL(38,0)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +42,25 @@ class Answer:
 
 
 def ask(ledger: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> Answer:
-    """Answer a query of our own; it gets those of the parameters that it names."""
+    """Run a query of the program with those of the parameters that it names."""
     (question,) = ledger.extract_statements(sql)
     named = {name: parameters[name] for name in question.named_parameters}
     try:
         return _answer(ledger, question, named)
     except duckdb.CatalogException as error:
         raise WalrasError(
-            "the ledger is not one of this version",
+            "the ledger has the schema of another version",
             detail=str(error).splitlines()[0],
             hint="Run `walras up` with this version: it brings the ledger up to date",
         ) from error
 
 
-def ask_stranger(ledger: duckdb.DuckDBPyConnection, query: str) -> Answer:
-    """Answer a query that somebody typed, or say why it is refused."""
+def run_untrusted(ledger: duckdb.DuckDBPyConnection, query: str) -> Answer:
+    """Run a query that a user typed, or report why it is refused."""
     try:
-        return _answer(ledger, _admitted(ledger, query), {})
+        return _answer(ledger, _checked(ledger, query), {})
     except duckdb.Error as error:
-        raise _refused(str(error), hint="`walras sql 'SHOW TABLES'` tells what there is") from error
+        raise _refused(str(error), hint="`walras sql 'SHOW TABLES'` lists the views") from error
 
 
 def _answer(
@@ -73,10 +73,10 @@ def _answer(
     except duckdb.IOException as error:
         raise unreachable(error) from error
     except duckdb.Error as error:
-        if type(error) is duckdb.Error:  # what Postgres itself said has no class of its own
+        if type(error) is duckdb.Error:  # an error of Postgres itself has no class of its own
             raise _denied(error) from error
         raise
-    return Answer(columns=tuple(_told_apart(relation.columns)), rows=tuple(rows))
+    return Answer(columns=tuple(_distinct(relation.columns)), rows=tuple(rows))
 
 
 def _shown(place: int, kind: str) -> str:
@@ -85,8 +85,8 @@ def _shown(place: int, kind: str) -> str:
     return f"#{place}::HUGEINT" if kind == WHOLE else f"#{place}"
 
 
-def _told_apart(names: Iterable[str]) -> Iterator[str]:
-    """The names of an answer's columns, none of them twice."""
+def _distinct(names: Iterable[str]) -> Iterator[str]:
+    """The names of the columns, with a number behind each that occurred before."""
     taken: set[str] = set()
     for name in names:
         candidates = chain([name], (f"{name}_{number}" for number in count(2)))
@@ -94,14 +94,14 @@ def _told_apart(names: Iterable[str]) -> Iterator[str]:
         yield free
 
 
-def _admitted(ledger: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:
+def _checked(ledger: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:
     statements = ledger.extract_statements(query)
     if len(statements) != 1:
-        raise _refused(f"it has {len(statements)} statements", hint="Ask one question at a time")
-    strangers = sorted(set(_calls(_parse(ledger, statements[0].query))))
-    if strangers:
-        hint = "Read the views; `walras sql 'SHOW TABLES'` names them"
-        raise _refused(f"it may not call {', '.join(strangers)}", hint=hint)
+        raise _refused(f"it has {len(statements)} statements", hint="Run one SELECT at a time")
+    unknown = sorted(set(_calls(_parse(ledger, statements[0].query))))
+    if unknown:
+        hint = "Read the views that `walras sql 'SHOW TABLES'` lists"
+        raise _refused(f"it may not call {', '.join(unknown)}", hint=hint)
     return statements[0]
 
 
@@ -110,13 +110,13 @@ def _parse(ledger: duckdb.DuckDBPyConnection, sql: str) -> Any:
     assert row is not None
     tree = json.loads(row[0])
     if tree["error"]:
-        hint = "The ledger is only read here: ask with SELECT, DESCRIBE, SUMMARIZE or SHOW"
-        raise _refused("it is no SELECT", hint=hint)
+        hint = "The ledger is read-only: use SELECT, DESCRIBE, SUMMARIZE or SHOW"
+        raise _refused("only SELECT is allowed", hint=hint)
     return tree
 
 
 def _calls(node: Any) -> Iterator[str]:
-    """The names of the functions in a parsed query that a stranger may not call."""
+    """The names of the functions in a parsed query that are not allowed."""
     if isinstance(node, list):
         for child in node:
             yield from _calls(child)
@@ -138,11 +138,11 @@ def _name(function: Mapping[str, Any]) -> str:
 
 
 def _denied(error: duckdb.Error) -> WalrasError:
-    said = str(error).splitlines()[0].partition("ERROR:")
+    text = str(error).splitlines()[0].partition("ERROR:")
     return WalrasError(
-        "Postgres refuses to answer",
-        detail=(said[2] or said[0]).strip(),
-        hint="Let the user of WALRAS_POSTGRES_DSN read the views of schema walras",
+        "Postgres refused the query",
+        detail=(text[2] or text[0]).strip(),
+        hint="Grant the user in WALRAS_POSTGRES_DSN read access to schema walras",
     )
 
 

@@ -1,1 +1,1 @@
-"""A real nats-server and a real Postgres for a laptop, there for as long as anyone uses them."""
+"""A real nats-server and a real Postgres for one machine, running for as long as they are used."""

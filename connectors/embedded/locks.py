@@ -1,7 +1,6 @@
-"""Locks between processes that the kernel lets go of when their holder dies, however it dies.
+"""Locks between processes that the kernel releases when their holder ends, however it ends.
 
-Promise: a lock that is held has a living holder, so no lock is ever stale; every wait for one has
-a deadline.
+Promise: the holder of a lock is alive, so no lock is ever stale; every wait for one has a deadline.
 """
 
 import fcntl
@@ -10,15 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from state.errors import ServerUnreachable
 
-LOOK_AGAIN_S = 0.05
+POLL_INTERVAL_S: Final = 0.05
 
 
 class FileLock:
-    """One opening of a lock file; several processes, or several of these, contend for it."""
+    """One open lock file; several processes, or several of these, compete for its lock."""
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -30,28 +29,28 @@ class FileLock:
         os.close(self._fd)
 
     def fileno(self) -> int:
-        """For a child that shall hold the lock as long as it lives."""
+        """For a child process that is to hold the lock for as long as it lives."""
         return self._fd
 
-    def try_alone(self) -> bool:
-        """Take it for us alone unless anyone else holds it."""
+    def try_exclusive(self) -> bool:
+        """Take the lock unless another holder has it, exclusive or shared."""
         return self._try(fcntl.LOCK_EX)
 
     def try_shared(self) -> bool:
-        """Take it beside others unless someone holds it alone."""
+        """Take the lock beside other shared holders, unless one has it exclusively."""
         return self._try(fcntl.LOCK_SH)
 
-    def take_alone(self, *, deadline_s: float) -> bool:
-        """Take it for us alone; False if others held it until the deadline."""
+    def wait_exclusive(self, *, deadline_s: float) -> bool:
+        """Take the lock once it is free; False if it was held until the deadline."""
         give_up_at_s = time.monotonic() + deadline_s
-        while not self.try_alone():
+        while not self.try_exclusive():
             if time.monotonic() > give_up_at_s:
                 return False
-            time.sleep(LOOK_AGAIN_S)
+            time.sleep(POLL_INTERVAL_S)
         return True
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _try(self, kind: int) -> bool:
@@ -63,13 +62,13 @@ class FileLock:
 
 
 @contextmanager
-def alone(path: Path, *, deadline_s: float) -> Iterator[None]:
-    """Hold the lock for a block."""
+def exclusive(path: Path, *, deadline_s: float) -> Iterator[None]:
+    """Hold a lock exclusively for a block."""
     with FileLock(path) as lock:
-        if not lock.take_alone(deadline_s=deadline_s):
+        if not lock.wait_exclusive(deadline_s=deadline_s):
             raise ServerUnreachable(
                 "the embedded servers are busy starting or stopping",
-                detail=f"{path} was not free within {deadline_s:.0f} s",
-                hint="End the other walras processes of this folder, and try again",
+                detail=f"{path} was held for more than {deadline_s:.0f} s",
+                hint="End the other walras processes that use this folder, and try again",
             )
         yield

@@ -1,8 +1,7 @@
-"""A nats-server of our own on a loopback port, with its streams in a folder.
+"""An embedded nats-server on a loopback port, with its streams in a folder.
 
-Promise: two servers never write the same folder, and on Linux the server ends with the thread
-that started it, whatever ends that. The port is kept, so that clients find a server that was
-started again.
+Promise: two servers never write the same folder, and on Linux the server ends with the thread that
+started it, whatever ends that thread. The port is kept, so that clients find a restarted server.
 """
 
 import ctypes
@@ -18,28 +17,29 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from connectors.embedded.locks import FileLock
 from state.errors import ServerUnreachable, SettingsError
 
-CONFIG = Path(__file__).parent.parent / "nats" / "nats.conf"
-HOST = "127.0.0.1"
-READY_DEADLINE_S = 20.0
-STOP_DEADLINE_S = 10.0
-ORPHAN_DEADLINE_S = 3.0
-LOOK_AGAIN_S = 0.02
-PR_SET_PDEATHSIG = 1
+CONFIG: Final = Path(__file__).parent.parent / "nats" / "nats.conf"
+HOST: Final = "127.0.0.1"
+READY_DEADLINE_S: Final = 20.0
+STOP_DEADLINE_S: Final = 10.0
+ORPHAN_DEADLINE_S: Final = 3.0
+POLL_INTERVAL_S: Final = 0.02
+PR_SET_PDEATHSIG: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class NatsServer:
-    """A server that runs, and where."""
+    """A running server and its address."""
 
     process: subprocess.Popen[bytes]
     url: str
 
     def stop(self) -> None:
-        """Let it write what it holds, within a deadline, then end it."""
+        """Shut it down; kill it when that takes too long."""
         self.process.terminate()
         try:
             self.process.wait(STOP_DEADLINE_S)
@@ -49,26 +49,26 @@ class NatsServer:
 
 
 def start_nats(folder: Path, *, shards: int) -> NatsServer:
-    """Start the server on its folder's port, or on a free one where that is taken by now."""
+    """Start the server on the folder's last port, or on a free one if that is taken."""
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock") as lock:
-        _end_orphan(lock, folder)
-        for port in (_kept_port(folder), _free_port()):
+        _take_lock(lock, folder)
+        for port in (_last_port(folder), _free_port()):
             server = _start_on(port, folder, lock, shards=shards) if port else None
             if server:
                 return server
     raise _failed(folder)
 
 
-def stop_left(folder: Path) -> None:
-    """Stop the server of the folder if it outlived its keeper."""
+def stop_orphan(folder: Path) -> None:
+    """Stop the server of the folder if it outlived its supervisor."""
     if folder.exists():
         with FileLock(folder / "lock") as lock:
-            _end_orphan(lock, folder)
+            _take_lock(lock, folder)
 
 
-def answers(url: str, folder: Path) -> bool:
-    """Whether the nats-server of this folder takes connections there."""
+def is_reachable(url: str, folder: Path) -> bool:
+    """Whether the nats-server of this folder accepts connections at `url`."""
     host, _, port = url.removeprefix("nats://").rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=1) as connection:
@@ -92,15 +92,15 @@ def executable() -> Path:
 
 
 def _start_on(port: int, folder: Path, lock: FileLock, *, shards: int) -> NatsServer | None:
-    """The server once it answers; None if it ended, as it does when the port is taken."""
+    """The server once it is reachable; None if it ended, as it does when the port is taken."""
     process = subprocess.Popen(
         _command(port, folder),
         env={"NATS_MARKETS": _market_mapping(shards)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        pass_fds=[lock.fileno()],  # the server holds the lock for as long as it lives
-        preexec_fn=_end_with_parent(),  # noqa: PLW1509 - it makes one system call and no more
+        pass_fds=[lock.fileno()],  # the server holds the lock until it ends
+        preexec_fn=_die_with_parent(),  # noqa: PLW1509 - it makes one system call only
     )
     server = NatsServer(process=process, url=f"nats://{HOST}:{port}")
     if not _ready(server, folder):
@@ -116,7 +116,7 @@ def _command(port: int, folder: Path) -> list[str | Path]:
 
 
 def _name(folder: Path) -> str:
-    """What the server calls itself, so that no other server on the port is taken for it."""
+    """The name of the folder's server, which no other server on the port has."""
     return f"walras-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
 
 
@@ -125,37 +125,37 @@ def _market_mapping(shards: int) -> str:
 
 
 def _ready(server: NatsServer, folder: Path) -> bool:
-    give_up_at_s = time.monotonic() + READY_DEADLINE_S
+    deadline_at_s = time.monotonic() + READY_DEADLINE_S
     while server.process.poll() is None:
-        if answers(server.url, folder):
+        if is_reachable(server.url, folder):
             return True
-        if time.monotonic() > give_up_at_s:
+        if time.monotonic() > deadline_at_s:
             server.stop()
-        time.sleep(LOOK_AGAIN_S)
+        time.sleep(POLL_INTERVAL_S)
     return False
 
 
-def _end_orphan(lock: FileLock, folder: Path) -> None:
-    """Take the lock of the folder; a server that outlived its keeper still holds it."""
+def _take_lock(lock: FileLock, folder: Path) -> None:
+    """Take the lock of the folder, ending a server that outlived its supervisor and holds it."""
     pid_file = folder / "pid"
-    for last_resort in (None, signal.SIGTERM, signal.SIGKILL):
-        if last_resort and pid_file.exists():
-            os.kill(int(pid_file.read_text()), last_resort)
-        if lock.take_alone(deadline_s=ORPHAN_DEADLINE_S):
+    for request in (None, signal.SIGTERM, signal.SIGKILL):
+        if request and pid_file.exists():
+            os.kill(int(pid_file.read_text()), request)
+        if lock.wait_exclusive(deadline_s=ORPHAN_DEADLINE_S):
             pid_file.unlink(missing_ok=True)
             return
     raise _failed(folder)
 
 
-def _end_with_parent() -> Callable[[], None] | None:
-    """What a new child does first: ask Linux to end it when its parent has ended."""
+def _die_with_parent() -> Callable[[], None] | None:
+    """What a new child runs first: it asks Linux for a SIGTERM when its parent ends."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
     return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _kept_port(folder: Path) -> int | None:
+def _last_port(folder: Path) -> int | None:
     try:
         return int((folder / "port").read_text())
     except (OSError, ValueError):
@@ -173,6 +173,6 @@ def _failed(folder: Path) -> ServerUnreachable:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     return ServerUnreachable(
         "the embedded nats-server did not start",
-        detail=lines[-1] if lines else "it said nothing",
+        detail=lines[-1] if lines else "its log is empty",
         hint=f"Read {log}",
     )

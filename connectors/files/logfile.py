@@ -1,14 +1,14 @@
-"""A shard's log as JSON lines: one message a line, in the order of the sequences.
+"""A shard's log as JSON lines: one message per line, in the order of the sequences.
 
 Promise: what was written is read back byte for byte, whatever the payloads hold; a file that is
-damaged or misses a message is refused with the place, never read past it.
+damaged or lacks a message is refused with the line, and not read any further.
 """
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Final, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,13 +17,13 @@ from state.errors import LogGap, SettingsError
 from state.log import RawBatch
 from walras_schemas import INT64_MAX
 
-NS_PER_MS = 1_000_000
+NS_PER_MS: Final = 1_000_000
 
 Positive = Annotated[int, msgspec.Meta(ge=1, le=INT64_MAX)]
 
 
 class LoggedMessage(Protocol):
-    """One message of a log, wherever it was read from; the subject is the public one."""
+    """One message of a log from any reader; the subject is the public one."""
 
     @property
     def seq(self) -> int: ...
@@ -38,7 +38,7 @@ class LoggedMessage(Protocol):
 
 
 class Line(msgspec.Struct, forbid_unknown_fields=True):
-    """A line of the file; exactly one of the two payloads is there."""
+    """A line of the file; it has exactly one of the two payloads."""
 
     seq: Positive
     timestamp_ns: Positive
@@ -49,7 +49,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def content(self) -> bytes:
-        """The payload as it lay in the log."""
+        """The payload as it was in the log."""
         if isinstance(self.payload, str) and self.payload_b64 is UNSET:
             return self.payload.encode()
         if isinstance(self.payload_b64, str) and self.payload is UNSET:
@@ -58,7 +58,7 @@ class Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def write_log(path: Path, messages: Iterable[LoggedMessage]) -> int:
-    """Write the messages as they come; how many there were."""
+    """Write the messages in their order; returns how many there were."""
     encoder = msgspec.json.Encoder()
     written = 0
     with path.open("wb") as file:
@@ -83,7 +83,7 @@ def read_batches(path: Path, *, shard: int, batch_size: int, window_ms: int) -> 
 
 
 def _closing_tick(shard: int, seq: int, latest_ns: int, *, window_ns: int) -> RawBatch:
-    """What the clock would have said at the end of the window of the latest message."""
+    """The tick at the end of the window of the latest message."""
     return RawBatch(
         shard=shard,
         first_seq=seq,
@@ -110,7 +110,9 @@ def _read_messages(path: Path) -> Iterator[tuple[int, str, bytes]]:
                 yield line.timestamp_ns, line.subject, payload
     except OSError as failure:
         raise SettingsError(
-            "the log file cannot be read", detail=str(failure), hint="Check its name and rights"
+            "the log file cannot be read",
+            detail=str(failure),
+            hint="Check its name and its permissions",
         ) from failure
 
 
@@ -142,5 +144,5 @@ def _gap(path: Path, *, expected_seq: int, found_seq: int) -> LogGap:
     return LogGap(
         "the log file has a gap",
         detail=f"{path}, line {expected_seq}: sequence {expected_seq} is next, found {found_seq}",
-        hint="A replay starts with the first message of a shard: export its whole log again",
+        hint="A replay starts with the first message of a shard: export the whole log again",
     )

@@ -1,1 +1,1 @@
-"""The ledger's edge: each window becomes one Postgres transaction, and Postgres gives it back."""
+"""The ledger in Postgres: each window is written in one transaction, and can be read back."""

@@ -1,7 +1,7 @@
-"""Open connections to Postgres, and say plainly when it does not answer.
+"""Open connections to Postgres, and report a server that does not answer.
 
-Promise: a connection from here commits each statement unless a transaction is open, calls itself
-`walras`, and waits without limit for nothing: neither a server, nor a lock, nor a lost peer.
+Promise: a connection from here commits each statement unless a transaction is open, has the
+application name `walras`, and every wait has a limit: for a server, for a lock, for a lost peer.
 """
 
 from collections.abc import Iterator
@@ -20,51 +20,52 @@ _DEFAULTS: Final = {
     "connect_timeout": "5",
     "tcp_user_timeout": "30000",
 }
-# A process that was paused in the middle of a commit must not keep its shard locked for ever.
+# A process that is paused during a commit must not lock its shard for ever.
 _LIMITS: Final = "-c lock_timeout=30s -c idle_in_transaction_session_timeout=60s"
 
 
 def connection_parameters(dsn: str) -> dict[str, Any]:
-    """What `dsn` says, and the house's limits where it says nothing."""
+    """The parameters in `dsn`, with our defaults for those that it leaves out."""
     try:
-        told = conninfo_to_dict(dsn)
+        given = conninfo_to_dict(dsn)
     except ProgrammingError:
-        # The cause is left out on purpose: it quotes the text, which may hold a password.
+        # Without the cause, which quotes the text and with it perhaps a password.
         raise SettingsError(
-            "the address of Postgres cannot be read",
+            "the address of Postgres is invalid",
             detail="it is neither a postgresql:// URI nor a list of key=value pairs",
             hint="Write it like postgresql://user:password@host:5432/database",
         ) from None
-    options = f"{_LIMITS} {told.get('options') or ''}".strip()
-    return _DEFAULTS | told | {"options": options}
+    options = f"{_LIMITS} {given.get('options') or ''}".strip()
+    return _DEFAULTS | given | {"options": options}
 
 
 def connect(dsn: str) -> Connection:
-    """A new connection in autocommit mode; `ServerUnreachable` when there is none to have."""
-    with reaching():
+    """A new connection in autocommit mode; `ServerUnreachable` when the server does not answer."""
+    with translate_errors():
         conn = psycopg.connect(**connection_parameters(dsn), autocommit=True)
-    # A lock on the shard's row orders the writers; a stricter level would refuse who waited for it.
+    # Writers take turns by the lock on the shard's row; at a stricter level the one that waited for
+    # it would fail.
     conn.isolation_level = IsolationLevel.READ_COMMITTED
     return conn
 
 
 @contextmanager
-def reaching() -> Iterator[None]:
-    """Tell a lost or silent server as `ServerUnreachable`."""
+def translate_errors() -> Iterator[None]:
+    """Raise `ServerUnreachable` for a lost or silent server."""
     try:
         yield
-    except OperationalError as lost:
-        raise unreachable(lost) from lost
+    except OperationalError as error:
+        raise unreachable(error) from error
 
 
-def unreachable(lost: psycopg.Error) -> ServerUnreachable:
-    """What psycopg met, in three parts."""
-    detail = " ".join(str(lost).split()) or type(lost).__name__
-    if isinstance(lost, LockNotAvailable):
+def unreachable(error: psycopg.Error) -> ServerUnreachable:
+    """An error of psycopg as a failure in three parts."""
+    detail = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, LockNotAvailable):
         return ServerUnreachable(
             "Postgres did not give a lock in time",
             detail=detail,
-            hint="Another walras process stands in the middle of its work: look for it in "
+            hint="Another walras process holds it in an open transaction: find that session in "
             "pg_stat_activity and end it",
         )
     return ServerUnreachable(

@@ -1,9 +1,9 @@
 """Bring the ledger's schema up to date: the SQL files of `state/migrations`, in order of name.
 
-Promise: all missing migrations are applied in one transaction together with the note that they are,
-or none is; of processes that start at once one applies them and the others find nothing left to do.
+Promise: all missing migrations are applied and recorded in one transaction, or none is; of several
+processes that start at once, one applies them and the others find nothing left to do.
 
-The runner is yoyo; its own tables stand in the schema `yoyo`.
+The runner is yoyo; its own tables are in the schema `yoyo`.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from psycopg import Connection, OperationalError
 from yoyo.backends import DatabaseBackend
 
 import state
-from connectors.postgres.connection import connect, connection_parameters, reaching
+from connectors.postgres.connection import connect, connection_parameters, translate_errors
 from state.errors import SettingsError
 
 MIGRATIONS: Final = Path(state.__file__).parent / "migrations"
@@ -26,17 +26,17 @@ _APPLIED: Final = "SELECT max(migration_id) FROM yoyo._yoyo_migration"
 
 def migrate(dsn: str, *, migrations: Path = MIGRATIONS) -> list[str]:
     """Apply what is missing; the names of what was applied, in order."""
-    with connect(dsn) as guard, reaching():
-        # The runner's own lock is a row that outlives a killed process: this one ends with it.
-        guard.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+    with connect(dsn) as lock, translate_errors():
+        # Not the runner's own lock: that is a row, which outlives a killed process.
+        lock.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
         try:
-            guard.execute("CREATE SCHEMA IF NOT EXISTS yoyo")
+            lock.execute("CREATE SCHEMA IF NOT EXISTS yoyo")
             with _runner(dsn) as runner:
                 return _apply_missing(runner, migrations)
         except OperationalError:
             raise
-        except psycopg.Error as refused:
-            raise _refusal(refused) from refused
+        except psycopg.Error as error:
+            raise _refused(error) from error
 
 
 def schema_version(conn: Connection) -> str | None:
@@ -65,9 +65,9 @@ def _apply_missing(runner: DatabaseBackend, migrations: Path) -> list[str]:
     return [migration.id for migration in missing]
 
 
-def _refusal(refused: psycopg.Error) -> SettingsError:
+def _refused(error: psycopg.Error) -> SettingsError:
     return SettingsError(
         "the ledger's schema could not be brought up to date",
-        detail=" ".join(str(refused).split()),
-        hint="Give walras a database of its own, and a user who may create schemas in it",
+        detail=" ".join(str(error).split()),
+        hint="Give walras a database of its own and a user that may create schemas in it",
     )

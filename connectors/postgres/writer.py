@@ -1,14 +1,14 @@
-"""The commit step: each closed window into the ledger, however often Postgres goes away meanwhile.
+"""The commit step: each closed window into the ledger, through every outage of Postgres.
 
-Promise: a window is passed on only when it is in the ledger. An outage is waited out with growing
-pauses up to a limit, told once when it begins and once when it ends; a commit whose answer was lost
-is tried again and found applied, so it is never applied twice. Whoever waits here is let go at once
-when the writer is closed, also by a server that has fallen silent.
+Promise: a window is passed on only when it is in the ledger. An outage is retried with growing
+waits up to a limit, and logged once when it begins and once when it ends; a commit whose answer was
+lost is retried and found applied, so it is never applied twice. Closing the writer ends every wait
+at once, also for a server that has fallen silent.
 """
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from socket import SHUT_RDWR, socket
@@ -24,17 +24,21 @@ from connectors.postgres.ledger.transaction import commit_window, mark_published
 from state.errors import ServerUnreachable, WalrasError
 from state.shard import ShardState, Token
 from state.window import ClosedWindow
+from walras_client.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
-Passing = psycopg.Error | ServerUnreachable
+Transient = psycopg.Error | ServerUnreachable
 Connect = Callable[[str], Connection]
 
 T = TypeVar("T")
 
-# What passes when one tries again: lost connections, shutdowns, deadlocks and serialization
-# failures; a standby that is not yet promoted; a pause of ours that the server did not wait for.
-_PASSING: Final = (
+RETRY_LIMIT_S: Final = 120.0
+"""From the first failure on; what lasts longer ends the run."""
+
+# Lost connections, shutdowns, deadlocks and serialization failures; a standby that is not promoted
+# yet; a pause of this process that was longer than the server allows.
+_TRANSIENT: Final = (
     OperationalError,
     ServerUnreachable,
     ReadOnlySqlTransaction,
@@ -42,33 +46,23 @@ _PASSING: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """The pauses between tries: they double from `first_s` to `longest_s`, `in_all_s` together."""
-
-    first_s: float = 0.1
-    longest_s: float = 1.0
-    in_all_s: float = 120.0
-
-    def pauses(self) -> Iterator[float]:
-        pause, left = self.first_s, self.in_all_s
-        while left > 0:
-            yield min(pause, left)
-            left -= pause
-            pause = min(2 * pause, self.longest_s)
-
-
 class LedgerWriter:
     """Writes one shard with the right that its claim gave, over one connection."""
 
     def __init__(
-        self, dsn: str, *, shard: int, token: Token, patience: Patience, connect: Connect = connect
+        self,
+        dsn: str,
+        *,
+        shard: int,
+        token: Token,
+        retry_limit_s: float,
+        connect: Connect = connect,
     ) -> None:
         self._dsn = dsn
         self._connect = connect
         self._shard = shard
         self._token = token
-        self._patience = patience
+        self._retry_limit_s = retry_limit_s
         self._conn: Connection | None = None
         self._in_use = Lock()
         self._closed = Event()
@@ -79,26 +73,31 @@ class LedgerWriter:
         return (closed,)
 
     def mark_published(self, window_id: int) -> None:
-        """Remember that all results up to this window are out."""
+        """Record that all results up to this window are published."""
         self._run(lambda conn: mark_published(conn, self._shard, window_id, token=self._token))
 
     def close(self) -> None:
-        """Let go of Postgres for good: what waits for it fails, and nothing is tried again."""
+        """Disconnect from Postgres for good: what waits for it fails, and nothing is retried."""
         self._closed.set()
         if self._in_use.acquire(blocking=False):
-            self._drop()
+            self._disconnect()
             self._in_use.release()
         else:
-            _hang_up(self._conn)
+            _shut_down(self._conn)
 
     def _run(self, work: Callable[[Connection], T]) -> T:
+        backoff = Backoff(self._retry_limit_s)
         with self._in_use:
-            try:
-                return self._try(work)
-            except _PASSING as lost:
-                return self._try_again(work, lost)
-            except psycopg.Error as refusal:
-                raise _refused(self._shard, refusal) from refusal
+            while True:
+                try:
+                    done = self._try(work)
+                except _TRANSIENT as error:
+                    self._wait(backoff, error)
+                except psycopg.Error as error:
+                    raise _refused(self._shard, error) from error
+                else:
+                    self._log_recovery(backoff)
+                    return done
 
     def _try(self, work: Callable[[Connection], T]) -> T:
         self._conn = conn = self._conn or self._connect(self._dsn)
@@ -106,59 +105,71 @@ class LedgerWriter:
             if self._closed.is_set():
                 raise _closed(self._shard)
             return work(conn)
-        except _PASSING:
-            self._drop()
+        except _TRANSIENT:
+            self._disconnect()
             raise
 
-    def _try_again(self, work: Callable[[Connection], T], lost: Passing) -> T:
-        if not self._closed.is_set():
-            log.warning("shard %d waits: %s", self._shard, _outage(lost))
-        for pause_s in self._patience.pauses():
-            if self._closed.wait(pause_s):
-                raise _closed(self._shard) from lost
-            try:
-                done = self._try(work)
-            except _PASSING as again:
-                lost = again
-            else:
-                log.info("shard %d goes on: Postgres answers again", self._shard)
-                return done
-        raise _outage(lost) from lost
+    def _wait(self, backoff: Backoff, error: Transient) -> None:
+        """Wait before the next retry; raise when there is to be none."""
+        if self._closed.is_set():
+            raise _closed(self._shard) from error
+        outage = error if isinstance(error, ServerUnreachable) else unreachable(error)
+        self._log_outage(backoff, outage)
+        wait_s = backoff.next_s()
+        if wait_s is None:
+            raise outage from error
+        if self._closed.wait(wait_s):
+            raise _closed(self._shard) from error
 
-    def _drop(self) -> None:
-        """Give the connection back; the next use opens another."""
+    def _log_outage(self, backoff: Backoff, outage: ServerUnreachable) -> None:
+        if not backoff.is_retrying:
+            log.warning(
+                "shard %d: postgres unavailable, retrying: %s",
+                self._shard,
+                outage.detail,
+                extra={"shard": self._shard},
+            )
+
+    def _log_recovery(self, backoff: Backoff) -> None:
+        if backoff.is_retrying:
+            log.info(
+                "shard %d: postgres available again after %.0f s",
+                self._shard,
+                backoff.elapsed_s,
+                extra={"shard": self._shard},
+            )
+
+    def _disconnect(self) -> None:
+        """Close the connection; the next use opens another."""
         conn, self._conn = self._conn, None
         if conn is not None:
             conn.close()
 
 
-def _hang_up(conn: Connection | None) -> None:
-    """Cut the line under whoever waits for an answer on it."""
-    # Where it has ended in this very moment, nobody waits any more.
+def _shut_down(conn: Connection | None) -> None:
+    """Shut down the socket of a connection that another thread waits on."""
+    # When the connection was closed at this very moment, there is nothing to end.
     with suppress(OSError, OperationalError):
         if conn is not None:
-            with socket(fileno=os.dup(conn.fileno())) as line:
-                line.shutdown(SHUT_RDWR)
+            # A duplicate, because the descriptor itself stays psycopg's to close.
+            with socket(fileno=os.dup(conn.fileno())) as duplicate:
+                duplicate.shutdown(SHUT_RDWR)
 
 
 def _closed(shard: int) -> ServerUnreachable:
     return ServerUnreachable(
-        f"a window of shard {shard} is not known to be in the ledger",
-        detail="the flow ended while it waited for Postgres",
-        hint="Nothing is lost: the next start reads the log from the ledger's position",
+        f"a window of shard {shard} may not be in the ledger",
+        detail="the flow stopped while it waited for Postgres",
+        hint="Nothing is lost: the next start resumes the log at the position in the ledger",
     )
 
 
-def _refused(shard: int, refusal: psycopg.Error) -> WalrasError:
+def _refused(shard: int, error: psycopg.Error) -> WalrasError:
     return WalrasError(
         f"Postgres refused a window of shard {shard}",
-        detail=" ".join(str(refusal).split()),
-        hint="`walras doctor` compares its schema; was it changed, or is it being restored?",
+        detail=" ".join(str(error).split()),
+        hint="Was its schema changed, or is a backup being restored? `walras doctor` compares it",
     )
-
-
-def _outage(lost: Passing) -> ServerUnreachable:
-    return lost if isinstance(lost, ServerUnreachable) else unreachable(lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +178,7 @@ class LedgerWriters:
 
     dsn: str
     claims: Mapping[int, ShardState]
-    patience: Patience = field(default_factory=Patience)
+    retry_limit_s: float = RETRY_LIMIT_S
     connect: Connect = connect
     _writers: dict[int, LedgerWriter] = field(default_factory=dict, init=False)
 
@@ -177,7 +188,7 @@ class LedgerWriters:
             self.dsn,
             shard=shard,
             token=self.claims[shard].token,
-            patience=self.patience,
+            retry_limit_s=self.retry_limit_s,
             connect=self.connect,
         )
         return self._writers.setdefault(shard, made)
@@ -187,10 +198,10 @@ class LedgerWriters:
         return self.of(shard).commit
 
     def mark_published(self, shard: int, window_id: int) -> None:
-        """Remember that all results of a shard up to this window are out."""
+        """Record that all results of a shard up to this window are published."""
         self.of(shard).mark_published(window_id)
 
     def close(self) -> None:
-        """Let go of Postgres for good; see `LedgerWriter.close`."""
+        """Disconnect from Postgres for good; see `LedgerWriter.close`."""
         for writer in list(self._writers.values()):
             writer.close()

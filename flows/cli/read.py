@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from connectors.duckdb.ledger import open_ledger
-from connectors.duckdb.query import Answer, ask_stranger
+from connectors.duckdb.query import Answer, run_untrusted
 from flows.analytics.questions import Question, answer, first_of_last
 from flows.cli.console import AsJson, say_json
 from flows.cli.tables import print_table, raw_table_of, show
@@ -74,7 +74,7 @@ def sql(
     as_json: AsJson = False,
 ) -> None:
     with _ledger() as ledger:
-        found = ask_stranger(ledger, query)
+        found = run_untrusted(ledger, query)
     if as_json:
         say_json(found.records())
     else:

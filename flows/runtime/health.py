@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from connectors.nats.log_checks import LogEnd, log_ends
 from connectors.postgres.connection import connect
-from connectors.postgres.reads.progress import Standing, standings
+from connectors.postgres.reads.progress import ShardProgress, read_progress
 from connectors.web.app import Page, serving
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
@@ -56,11 +56,11 @@ class Health:
 def measure(settings: Settings, servers: Servers) -> Health:
     """Ask both servers; one that does not answer is a trouble among others."""
     troubles: list[str] = []
-    known: dict[int, Standing] = {}
+    known: dict[int, ShardProgress] = {}
     ends: dict[int, LogEnd] = {}
     try:
         with closing(connect(servers.postgres_dsn)) as ledger:
-            known = standings(ledger)
+            known = read_progress(ledger)
     except WalrasError as failure:
         troubles.append(f"{failure.what}: {failure.detail}")
     try:
@@ -73,7 +73,7 @@ def measure(settings: Settings, servers: Servers) -> Health:
     return Health(shards, tuple(_behind(shards, settings.window_ms)))
 
 
-def _shard(shard: int, standing: Standing | None, end: LogEnd) -> ShardHealth:
+def _shard(shard: int, standing: ShardProgress | None, end: LogEnd) -> ShardHealth:
     next_seq, applied_ns = (standing.next_seq, standing.stream_time_ns) if standing else (1, 0)
     lag = max(0, end.last_seq + 1 - next_seq)
     behind_ns = max(0, end.last_ns - (applied_ns or end.first_ns)) if lag else 0

@@ -1,4 +1,4 @@
-"""One filled log on a stand of its own, for every contender that is tried on it."""
+"""One loaded log on a testbed of its own, for all runs that are tried on it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ import pytest
 
 from bench.baselines.contract import Job
 from bench.harness.instrumented_flow import SHARD, settle_opening
-from bench.harness.resources import roots
-from bench.harness.testbed import Stand, stand
-from bench.throughput.drain import Task
-from bench.throughput.load import Filled, fill
+from bench.harness.resources import root_pids
+from bench.harness.testbed import LoadedLog, Testbed, open_testbed
+from bench.throughput.drain import DrainTask
+from bench.throughput.load import load
 from bench.workload import Workload
 from flows.runtime.servers import Servers
 from tests.support.servers import open_folder
@@ -23,47 +23,48 @@ WORKLOAD = Workload(
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A log on a stand."""
+    """A log on a testbed."""
 
-    stand: Stand
-    filled: Filled
+    testbed: Testbed
+    loaded: LoadedLog
 
-    def task(self, ledger: Servers) -> Task:
+    def task(self, ledger: Servers) -> DrainTask:
         """To drain the log in this process, which is the worker then."""
-        return Task(
+        return DrainTask(
             servers=ledger,
-            kinds=roots(self.stand.home, worker=1),
+            kinds=root_pids(self.testbed.home, worker=1),
             window_ms=WORKLOAD.window_ms,
-            last_seq=self.filled.last_seq[SHARD],
+            last_seq=self.loaded.last_seq[SHARD],
         )
 
     def job(self, database: Servers, *, bids_max: int = WORKLOAD.bids) -> Job:
-        """The same for a peer."""
+        """The same for a baseline."""
         return Job(
             nats_url=database.nats_url,
             dsn=database.postgres_dsn,
+            folder=self.testbed.home.parent,
             workload=WORKLOAD,
-            last_seq=self.filled.last_seq[SHARD],
+            last_seq=self.loaded.last_seq[SHARD],
             bids_max=bids_max,
         )
 
 
 @pytest.fixture(scope="session")
 def bench() -> Iterator[Bench]:
-    with open_folder() as folder, stand(folder, window_ms=WORKLOAD.window_ms) as place:
-        yield Bench(place, asyncio.run(fill(place.servers.nats_url, [WORKLOAD])))
+    with open_folder() as folder, open_testbed(folder, window_ms=WORKLOAD.window_ms) as testbed:
+        yield Bench(testbed, asyncio.run(load(testbed.servers.nats_url, [WORKLOAD])))
 
 
 @pytest.fixture
 def ledger(bench: Bench) -> Iterator[Servers]:
     """A ledger in which the market is open and the credits are granted."""
-    with bench.stand.ledger() as servers:
-        opened_seq = bench.filled.opened_seq[SHARD]
+    with bench.testbed.ledger() as servers:
+        opened_seq = bench.loaded.opened_seq[SHARD]
         settle_opening(servers, window_ms=WORKLOAD.window_ms, opened_seq=opened_seq)
         yield servers
 
 
 @pytest.fixture
 def database(bench: Bench) -> Iterator[Servers]:
-    with bench.stand.database() as servers:
+    with bench.testbed.database() as servers:
         yield servers

@@ -1,4 +1,4 @@
-"""The doors of the benchmark."""
+"""The command lines of the benchmark: `walras bench` and `python -m bench`."""
 
 import pytest
 
@@ -7,32 +7,32 @@ from flows.cli import bench as cli_bench
 from flows.cli.app import BENCH_HELP
 from state.errors import SettingsError
 
-COMMANDS = ("quick", "full", "growth", "show")
+COMMANDS = ("quick", "full", "scaling", "show")
 
 
-def test_both_doors_know_the_same_words(capsys: pytest.CaptureFixture[str]) -> None:
-    """`walras bench` names what it cannot import to check."""
+def test_both_command_lines_have_the_same_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of `walras bench` names commands that it cannot import to check."""
     assert 0 == run(["--help"])
-    told = capsys.readouterr().out
-    assert [] == [word for word in COMMANDS if f" {word} " not in told]
+    shown = capsys.readouterr().out
+    assert [] == [word for word in COMMANDS if f" {word} " not in shown]
     assert [] == [word for word in COMMANDS if f"bench {word}" not in BENCH_HELP]
 
 
-def test_a_mistake_is_told_in_three_parts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_reported_in_three_parts(capsys: pytest.CaptureFixture[str]) -> None:
     """Ten minutes of work that end in a traceback are not tried again."""
     for words in (["show", "nosuch.json"], ["nosuch"], ["full", "--nosuch"]):
         assert 2 == run(words)
-        told = capsys.readouterr().err
-        assert (True, 3) == (told.startswith("error: "), len(told.splitlines()))
+        shown = capsys.readouterr().err
+        assert (True, 3) == (shown.startswith("error: "), len(shown.splitlines()))
 
 
-def test_the_door_hands_over_words_and_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
-    """An option that stays at the door measures something else than was asked for."""
+def test_walras_bench_passes_on_arguments_and_exit_code(capfd: pytest.CaptureFixture[str]) -> None:
+    """An option that is not passed on measures something else than was asked for."""
     assert 2 == cli_bench.bench("show", "nosuch.json", "--docs", "nosuch.md")
     assert "nosuch.json: [Errno 2] No such file" in capfd.readouterr().err
 
 
-def test_a_lean_installation_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lean_installation_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A deployment has no use for matplotlib, and its operator none for a traceback."""
     monkeypatch.setattr(cli_bench, "find_spec", lambda _name: None)
     with pytest.raises(SettingsError, match="it needs matplotlib, psutil, sqlalchemy"):

@@ -1,4 +1,4 @@
-"""What the contenders are given: valid commands, always the same, half of which lose."""
+"""What all runs are given: valid commands, always the same, half of which lose."""
 
 import json
 from itertools import chain
@@ -51,7 +51,7 @@ def test_every_bid_is_valid_and_new(workload: Workload) -> None:
 
 
 def test_the_same_seed_gives_the_same_commands() -> None:
-    """Figures of two runs could not be compared, nor could two contenders."""
+    """Figures of two runs could not be compared, nor could two designs."""
     one, two = (
         [{**bid, "event_id": ""} for bid in placed(workload)] for workload in (SINGLES, SINGLES)
     )

@@ -13,7 +13,7 @@ from psycopg import Connection
 from connectors.nats.jetstream import NS_PER_S
 from connectors.nats.log_checks import log_ends
 from connectors.postgres.connection import connect
-from connectors.postgres.reads.progress import standings
+from connectors.postgres.reads.progress import read_progress
 from flows.runtime.servers import Servers
 from state.errors import ServerUnreachable
 from tests.chaos.faults import Injected, alone
@@ -72,7 +72,7 @@ def lag_windows(servers: Servers) -> int:
     """How many windows are closed, as a later message is in the log, and not in the ledger."""
     end = log_ends(servers.nats_url, shards=1)[0]
     with connect(servers.postgres_dsn) as ledger:
-        standing = standings(ledger).get(0)
+        standing = read_progress(ledger).get(0)
     applied_ns = standing.stream_time_ns if standing else 0
     return max(0, end.last_ns // WINDOW_NS - (applied_ns or end.first_ns) // WINDOW_NS - 1)
 

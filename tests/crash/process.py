@@ -19,7 +19,7 @@ import pytest
 from connectors.nats import results_publisher as publisher
 from connectors.nats import source
 from connectors.nats.source import NatsSource
-from connectors.postgres.writer import LedgerWriters, Patience
+from connectors.postgres.writer import LedgerWriters
 from flows.runtime import shutdown as ending
 from flows.runtime import supervisor as deployment
 from flows.runtime import worker
@@ -158,8 +158,8 @@ def _run(settings: Settings, failpoint: str | None, limits: Limits, said: Path) 
 def _limit(patch: pytest.MonkeyPatch, limits: Limits) -> None:
     patch.setattr(worker, "NatsSource", partial(NatsSource, batch_size=BATCH_SIZE))
     if limits.postgres_s is not None:
-        patience = Patience(in_all_s=limits.postgres_s)
-        patch.setattr(worker, "LedgerWriters", partial(LedgerWriters, patience=patience))
+        limited = partial(LedgerWriters, retry_limit_s=limits.postgres_s)
+        patch.setattr(worker, "LedgerWriters", limited)
     if limits.nats_s is not None:
         patch.setattr(source, "OUTAGE_LIMIT_S", limits.nats_s)
         patch.setattr(publisher, "OUTAGE_LIMIT_S", limits.nats_s)

@@ -72,7 +72,7 @@ def test_paused_and_replaced(stand: Stand, point: str, place: str) -> None:
             next_window()
             say(stand.nc, [TICK])  # where all is done, only the next window tells
             assert REPLACED == zombie.wait(), zombie.said
-            assert "another worker has claimed shard 0" in zombie.said
+            assert "another process took over shard 0" in zombie.said
             assert 0 == successor.stop()
         case.check()
 

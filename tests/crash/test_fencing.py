@@ -28,7 +28,7 @@ def wake(zombie: Up, nc: Line) -> None:
     next_window()
     say(nc, [TICK])
     assert REPLACED == zombie.wait(within_s=WITHIN_S)
-    assert "error: another worker has claimed shard 0: " in zombie.said
+    assert "error: another process took over shard 0: " in zombie.said
 
 
 @pytest.mark.parametrize("point", ASLEEP)

@@ -76,7 +76,7 @@ def test_two_at_once(servers: Servers, nc: Line, folder: Path) -> None:
     trade(servers, nc, 0)
     second = start_up()
     code, said = end_of(first)
-    assert (REPLACED, "error: another worker has claimed shard 0") == (code, said[0])
+    assert (REPLACED, "error: another process took over shard 0") == (code, said[0])
     assert "end it and start this one again" in said[2]
     trade(servers, nc, 1)
     assert None is second.process.poll()

@@ -15,7 +15,7 @@ from connectors.nats.topology import (
     RESULT_AGE_S,
     RESULT_BYTES,
 )
-from connectors.postgres.writer import Patience
+from connectors.postgres.writer import RETRY_LIMIT_S
 from flows.allocation import build
 from flows.runtime.settings import variables
 from state.errors import WalrasError
@@ -119,7 +119,7 @@ def test_exit_codes_are_those_of_the_errors() -> None:
 
 def test_numbers_in_the_guides_are_those_of_the_code() -> None:
     """These limits stand in prose, where no table test sees them."""
-    assert (120, 300) == (Patience().in_all_s, OUTAGE_LIMIT_S)
+    assert (120, 300) == (RETRY_LIMIT_S, OUTAGE_LIMIT_S)
     assert "waited out for two minutes, one of NATS for five" in GUIDE
     assert (1000, 1 << 20) == (BATCH_MAX, PAYLOAD_MAX_BYTES)
     assert "at most 1000 events, in at most 1 MiB" in WRITING

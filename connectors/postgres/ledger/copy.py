@@ -1,7 +1,7 @@
-"""The rows that a window adds to the ledger, as Postgres takes them in fastest: by binary COPY.
+"""The rows that a window adds to the ledger, written by the fastest way in: binary COPY.
 
-Promise: what went in comes back exactly, times to the nanosecond. The one exception is text of a
-dead letter that no Postgres text can hold: NUL and lone surrogates are written out as escapes.
+Promise: what is written is read back exactly, times to the nanosecond. The one exception is text of
+a dead letter that no Postgres text can hold: NUL and lone surrogates are written as escapes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,15 +27,15 @@ _ENUM: Final = "text"
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """Where rows go: the statement and the types that their values travel as."""
+    """A table to copy to: the statement, and the types of the values on the wire."""
 
     copy: str
     types: tuple[str, ...]
 
     @classmethod
     def of(cls, name: str, columns: Mapping[str, str]) -> Self:
-        listed = ", ".join(f'"{column}"' for column in columns)
-        copy = f"COPY ledger.{name} ({listed}) FROM STDIN (FORMAT binary)"
+        names = ", ".join(f'"{column}"' for column in columns)
+        copy = f"COPY ledger.{name} ({names}) FROM STDIN (FORMAT binary)"
         return cls(copy, types=tuple(columns.values()))
 
     def fill(self, conn: Connection, rows: Iterable[Row]) -> None:
@@ -45,7 +45,7 @@ class _Table:
                 copy.write_row(row)
 
 
-_PLACE: Final = {
+_POSITION: Final = {
     "shard": "int4",
     "seq": "int8",
     "ord": "int2",
@@ -55,7 +55,7 @@ _PLACE: Final = {
 }
 _BIDS: Final = _Table.of(
     "bid",
-    _PLACE
+    _POSITION
     | {
         "market": "text",
         "agent_id": "text",
@@ -73,7 +73,7 @@ _BIDS: Final = _Table.of(
 )
 _COMMANDS: Final = _Table.of(
     "command",
-    _PLACE
+    _POSITION
     | {
         "market": "text",
         "agent_id": "text",
@@ -85,7 +85,7 @@ _COMMANDS: Final = _Table.of(
     },
 )
 _DEAD_LETTERS: Final = _Table.of(
-    "dead_letter", _PLACE | {"subject": "text", "error": "text", "payload": "bytea"}
+    "dead_letter", _POSITION | {"subject": "text", "error": "text", "payload": "bytea"}
 )
 _PRICES: Final = _Table.of(
     "price",
@@ -121,7 +121,7 @@ def _time(time_ns: int) -> tuple[int, int]:
 
 
 def _bid_rows(settlement: Settlement) -> Iterator[Row]:
-    """By agent and time, as the index on them wants its entries."""
+    """Ordered by agent, then by time, like the index on both: inserts into it are then cheapest."""
     shard, window_id = settlement.shard, settlement.window_id
     for bid in sorted(settlement.bids, key=attrgetter("agent")):
         yield (

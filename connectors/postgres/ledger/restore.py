@@ -1,18 +1,18 @@
-"""Give a shard back what it remembered when its last window closed.
+"""Restore the state that a shard had when its last window closed.
 
-Promise: the state that comes back goes on as if nothing had stopped. Resources and quotes come back
-in the order of their names, event ids as far back as a command could still repeat them.
+Promise: the restored state gives the same outcomes as the one that was lost. Resources and quotes
+are in the order of their names; event ids reach as far back as a command could still repeat them.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from psycopg import Connection
-from psycopg.sql import SQL, Composed
 
 from connectors.postgres.ledger.shard_row import ShardRow
+from connectors.postgres.statements import read_statement
 from state.accounts import Account, MarketAccounts, ShardAccounts, bid_key
 from state.dedupe import NS_PER_MS, DedupeIndex
 from state.market import ListedResource, Listing, Listings, Quote
@@ -41,27 +41,12 @@ _ACCOUNTS: Final = """
     FROM ledger.account JOIN ledger.listing USING (market)
     WHERE shard = %s
 """
-# An id is remembered once it got past the rules that stand before `duplicate` in the precedence.
-_REMEMBERED: Final = SQL("""
-    WHERE shard = %(shard)s AND "timestamp" >= %(since)s
-    AND seq >= (
-        SELECT min(first_seq) FROM ledger."window"
-        WHERE shard = %(shard)s AND window_id >= %(since_window)s
-    )
-    AND (reason IS NULL OR reason >= 'duplicate')
-""")
-_AGENTS_IDS: Final = SQL("""
-    SELECT market, agent_id, event_id FROM ledger.bid {remembered}
-    UNION ALL
-    SELECT market, agent_id, event_id FROM ledger.command {remembered} AND agent_id <> %(treasury)s
-""").format(remembered=_REMEMBERED)
-_OPERATORS_IDS: Final = SQL("""
-    SELECT market, agent_id, event_id FROM ledger.command {remembered} AND agent_id = %(treasury)s
-""").format(remembered=_REMEMBERED)
+_AGENTS_IDS: Final = read_statement("recent_agent_ids")
+_OPERATORS_IDS: Final = read_statement("recent_operator_ids")
 
 
 def restore_listings(conn: Connection, row: ShardRow) -> Listings:
-    """The listings of the shard's markets, and the ids that operators used."""
+    """The listings of the shard's markets, and the event ids that operators used."""
     resources: defaultdict[str, dict[str, ListedResource]] = defaultdict(dict)
     for market, name, *listed in conn.execute(_RESOURCES, [row.shard]):
         resources[market][name] = ListedResource(*listed)
@@ -83,15 +68,17 @@ def restore_listings(conn: Connection, row: ShardRow) -> Listings:
 
 
 def restore_accounts(conn: Connection, row: ShardRow, markets: Iterable[str]) -> ShardAccounts:
-    """The accounts of the opened markets, the ids that agents used, the digest to go on from."""
-    books = {market: MarketAccounts() for market in markets}
+    """The accounts of the opened markets, the event ids that agents used, and the last digest."""
+    accounts = {market: MarketAccounts() for market in markets}
     for market, agent, balance in _stream(conn, _ACCOUNTS, [row.shard]):
-        books[market].by_agent[agent] = Account(balance_micros=int(balance))
-    return ShardAccounts(markets=books, dedupe=_used_ids(conn, row, _AGENTS_IDS), digest=row.digest)
+        accounts[market].by_agent[agent] = Account(balance_micros=int(balance))
+    return ShardAccounts(
+        markets=accounts, dedupe=_used_ids(conn, row, _AGENTS_IDS), digest=row.digest
+    )
 
 
-def _used_ids(conn: Connection, row: ShardRow, query: str | Composed) -> DedupeIndex:
-    """The ids of all messages that are recent enough for one of their ids not to be stale yet."""
+def _used_ids(conn: Connection, row: ShardRow, query: LiteralString) -> DedupeIndex:
+    """The ids of all messages recent enough that one of their ids may not be stale yet."""
     since_ns = row.stream_time_ns - (DEDUPE_HORIZON_MS + CLOCK_SKEW_MS) * NS_PER_MS
     bounds = {
         "shard": row.shard,
@@ -99,14 +86,14 @@ def _used_ids(conn: Connection, row: ShardRow, query: str | Composed) -> DedupeI
         "since": _EPOCH + timedelta(microseconds=since_ns // 1000),
         "since_window": since_ns // (row.window_ms * NS_PER_MS),
     }
-    seen = DedupeIndex()
+    used = DedupeIndex()
     for market, sender, event_id in _stream(conn, query, bounds):
-        seen.remember(bid_key(market, sender, event_id))
-    return seen
+        used.remember(bid_key(market, sender, event_id))
+    return used
 
 
-def _stream(conn: Connection, query: str | Composed, parameters: Any) -> Iterator[tuple[Any, ...]]:
-    """The rows of a large answer, which is never in memory as a whole."""
+def _stream(conn: Connection, query: LiteralString, parameters: Any) -> Iterator[tuple[Any, ...]]:
+    """The rows of a large result, which is never in memory as a whole."""
     with conn.cursor(name="restore") as cursor:
         cursor.itersize = _FETCH_ROWS
         yield from cursor.execute(query, parameters)

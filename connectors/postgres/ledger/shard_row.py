@@ -1,10 +1,10 @@
 """The row of a shard: which log it follows, how far it has read, and who may write it.
 
-Promise: whoever holds the row's lock sees all that earlier commits of the shard left, and keeps
-every other writer of the shard out until its transaction ends. A process that was paused while it
-copied rows keeps its lock for as long as it is paused, since no time limit of Postgres ends a COPY
-that waits for its client: a writer that is at work gets time to finish; one that is silent
-meanwhile loses its session, and a commit that nobody has seen.
+Promise: a transaction that holds the row's lock sees all earlier commits of the shard, and excludes
+every other writer of the shard until it ends. A process that was paused during a COPY keeps its
+lock for as long as it is paused, since no time limit of Postgres ends a COPY that waits for its
+client. So a successor waits for a writer that is active, and ends the session of one that is idle:
+its commit is rolled back.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,8 @@ from psycopg import Connection
 from psycopg.errors import LockNotAvailable
 from psycopg.rows import class_row
 
-from connectors.postgres.connection import reaching
+from connectors.postgres.connection import translate_errors
+from connectors.postgres.statements import read_statement
 from state.errors import LedgerDiverged, LogReplaced, SettingsError, ShardReplaced
 from state.shard import StreamIdentity, Token
 
@@ -26,8 +27,12 @@ _LOCK: Final = """
     SELECT shard, token, next_seq, stream_time_ns, stream, stream_created_ns, window_ms, digest
     FROM ledger.shard WHERE shard = %s FOR UPDATE
 """
-_READ: Final = "SELECT coalesce(sum(next_seq - 1), 0)::bigint FROM ledger.shard"
+_MESSAGES_READ: Final = "SELECT coalesce(sum(next_seq - 1), 0)::bigint FROM ledger.shard"
 _REPLACE_WRITER: Final = "UPDATE ledger.shard SET token = token + 1 WHERE shard = %s"
+_WAIT_FOR_HOLDER: Final = "SET LOCAL lock_timeout = '3s'"
+_EVICT_IDLE_HOLDER: Final = read_statement("evict_idle_holder")
+
+T = TypeVar("T")
 
 
 class ShardRow(NamedTuple):
@@ -45,14 +50,14 @@ class ShardRow(NamedTuple):
 
 
 def lock_shard(conn: Connection, shard: int) -> ShardRow:
-    """Lock a shard that was claimed before, and read where it stands."""
+    """Lock a shard that was claimed before, and read its row."""
     with conn.cursor(row_factory=class_row(ShardRow)) as cursor:
         row = cursor.execute(_LOCK, [shard]).fetchone()
     if row is None:
         raise LedgerDiverged(
-            f"the ledger does not know shard {shard}",
-            detail="it did when the shard was claimed",
-            hint="It was emptied, or is being restored: start again when it is whole",
+            f"shard {shard} is not in the ledger",
+            detail="it was there when the shard was claimed",
+            hint="The ledger was emptied or is being restored: start again when it is complete",
         )
     return row
 
@@ -60,7 +65,7 @@ def lock_shard(conn: Connection, shard: int) -> ShardRow:
 def claim_shard(
     conn: Connection, shard: int, *, identity: StreamIdentity, window_ms: int
 ) -> ShardRow:
-    """Lock a shard, new or known, and take its next token, from when on older ones are refused."""
+    """Lock a shard, new or known, and take its next fencing token: older ones are then refused."""
     conn.execute(_ADD, [shard, identity.name, identity.created_ns, window_ms])
     row = lock_shard(conn, shard)
     _require_same_log(row, identity)
@@ -70,72 +75,62 @@ def claim_shard(
 
 
 def read_messages(conn: Connection) -> int:
-    """How many messages of its logs the ledger has read."""
-    with reaching():
-        row = conn.execute(_READ).fetchone()
+    """How many messages of all logs are applied in the ledger."""
+    with translate_errors():
+        row = conn.execute(_MESSAGES_READ).fetchone()
     assert row is not None
     return int(row[0])
 
 
 def require_own(row: ShardRow, token: Token) -> None:
-    """Stop a writer that a successor has replaced."""
+    """Refuse a writer that a successor has replaced."""
     if row.token != token:
-        raise replaced(row.shard, detail=f"the ledger's token is {row.token}, ours is {token}")
+        raise replaced(
+            row.shard, detail=f"the fencing token in the ledger is {row.token}, ours is {token}"
+        )
 
 
 def replaced(shard: int, *, detail: str) -> ShardReplaced:
-    """The failure of a writer whose token is not the ledger's any more."""
+    """The failure of a writer whose fencing token is not the ledger's any more."""
     return ShardReplaced(
-        f"another worker has claimed shard {shard}",
+        f"another process took over shard {shard}",
         detail=detail,
         hint="This one stops. If no other was meant to run, end it and start this one again",
     )
 
 
 def _require_same_log(row: ShardRow, identity: StreamIdentity) -> None:
-    built_from = StreamIdentity(row.stream, row.stream_created_ns)
-    if built_from != identity:
+    ledgers = StreamIdentity(row.stream, row.stream_created_ns)
+    if ledgers != identity:
         raise LogReplaced(
             "the log is not the one the ledger was built from",
-            detail=f"shard {row.shard} follows stream {_told(built_from)}, not {_told(identity)}",
+            detail=f"shard {row.shard} follows stream {_describe(ledgers)}, "
+            f"not {_describe(identity)}",
             hint="Restore that stream, or start with an empty ledger",
         )
 
 
-def _told(identity: StreamIdentity) -> str:
-    return f"{identity.name!r} made at {identity.created_ns} ns"
+def _describe(identity: StreamIdentity) -> str:
+    return f"{identity.name!r} created at {identity.created_ns} ns"
 
 
 def _require_same_window(row: ShardRow, window_ms: int) -> None:
     if row.window_ms != window_ms:
         raise SettingsError(
-            "the window length is not the ledger's",
-            detail=f"shard {row.shard} was cut into windows of {row.window_ms} ms, "
-            f"the setting says {window_ms} ms",
+            "the window length differs from the ledger's",
+            detail=f"shard {row.shard} has windows of {row.window_ms} ms, "
+            f"WALRAS_WINDOW_MS is {window_ms}",
             hint=f"Set WALRAS_WINDOW_MS={row.window_ms}, or start with an empty ledger",
         )
 
 
-_LET_FINISH: Final = "SET LOCAL lock_timeout = '3s'"
-# Who locks or has changed a row stands in the row itself; every transaction locks its own number.
-_END_SILENT_HOLDER: Final = """
-    SELECT pg_terminate_backend(pid)
-    FROM ledger.shard
-    JOIN pg_locks AS held ON held.transactionid = shard.xmax AND held.granted
-    JOIN pg_stat_activity AS holder USING (pid)
-    WHERE shard = %s AND wait_event = 'ClientRead' AND state_change < now() - interval '3 s'
-"""
-
-T = TypeVar("T")
-
-
-def evicting(conn: Connection, shard: int, work: Callable[[], T]) -> T:
-    """Do work that locks the shard's row, in one transaction."""
+def with_eviction(conn: Connection, shard: int, work: Callable[[], T]) -> T:
+    """Do work that locks the shard's row in one transaction; evict an idle holder of the lock."""
     try:
         with conn.transaction():
-            conn.execute(_LET_FINISH)
+            conn.execute(_WAIT_FOR_HOLDER)
             return work()
     except LockNotAvailable:
-        conn.execute(_END_SILENT_HOLDER, [shard])
+        conn.execute(_EVICT_IDLE_HOLDER, [shard])
     with conn.transaction():
         return work()

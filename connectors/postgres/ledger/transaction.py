@@ -1,7 +1,7 @@
-"""The ledger: claim a shard, commit its windows one by one, remember which are announced.
+"""The ledger: claim a shard, commit its windows one by one, record which are published.
 
-Promise: of a window everything is in the ledger or nothing is, in the order of the log and exactly
-once, whoever tries again; and only the holder of a shard's latest claim can add to it.
+Promise: a window is in the ledger as a whole or not at all, in the order of the log and exactly
+once, however often it is retried; and only the holder of a shard's latest claim can write.
 """
 
 from typing import Final
@@ -9,17 +9,17 @@ from typing import Final
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
 
-from connectors.postgres.connection import reaching
+from connectors.postgres.connection import translate_errors
 from connectors.postgres.ledger.copy import copy_rows
 from connectors.postgres.ledger.read_window import read_settlement
 from connectors.postgres.ledger.restore import restore_accounts, restore_listings
 from connectors.postgres.ledger.shard_row import (
     ShardRow,
     claim_shard,
-    evicting,
     lock_shard,
     replaced,
     require_own,
+    with_eviction,
 )
 from connectors.postgres.ledger.upserts import replace_balances, replace_listings
 from state.errors import LedgerDiverged, LogGap
@@ -34,7 +34,7 @@ _ADD_WINDOW: Final = """
         (shard, window_id, first_seq, next_seq, stream_time_ns, digest, prev_digest)
     VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
-_MOVE_ON: Final = """
+_ADVANCE: Final = """
     UPDATE ledger.shard SET next_seq = %s, stream_time_ns = %s, digest = coalesce(%s, digest)
     WHERE shard = %s
 """
@@ -56,13 +56,13 @@ def claim(
     window_ms: int,
     after: Token | None = None,
 ) -> ShardState:
-    """Take the right to write a shard, and the state to go on from.
+    """Take the right to write a shard, and the state to resume from.
 
     With `after`, the token of an earlier claim of ours, only if nobody has claimed it meanwhile.
 
-    One transaction holds the shard's row from the first statement to the last: a commit of the
-    worker before is seen as a whole or refused, so what is read here is what it left. A worker that
-    stands still with the row in its hands is not waited for.
+    One transaction holds the lock on the shard's row from the first statement to the last: a commit
+    of the previous worker is seen as a whole or refused, so the state read here is complete. A
+    worker that is idle while it holds the lock is not waited for.
     """
 
     def take() -> ShardState:
@@ -71,13 +71,13 @@ def claim(
             require_own(row, Token(after + 1))
         return _state(conn, row)
 
-    with reaching():
-        return evicting(conn, shard, take)
+    with translate_errors():
+        return with_eviction(conn, shard, take)
 
 
 def resume(conn: Connection, shard: int, *, token: Token) -> ShardState:
     """The state of a shard that was claimed with `token`, for another process of the claimant."""
-    with reaching(), conn.transaction():
+    with translate_errors(), conn.transaction():
         row = lock_shard(conn, shard)
         require_own(row, token)
         return _state(conn, row)
@@ -103,12 +103,12 @@ def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bo
        (`LedgerDiverged`), and nothing is written.
     4. `next_seq` below it: messages are missing (`LogGap`). Equal, but after another digest: the
        rows before it are not ours (`LedgerDiverged`).
-    5. Set the listings and balances that it changed; a market of another shard stops here.
-    6. Add the window's bids, commands, dead letters and prices, and last its own row, which says
-       when it was written.
-    7. Move `next_seq`, stream time and digest on.
+    5. Set the listings and balances that it changed; a market of another shard is refused here.
+    6. Insert the window's bids, commands, dead letters and prices, and last its own row, which has
+       the time of the commit.
+    7. Advance `next_seq`, stream time and digest.
 
-    Of a window that saw nothing but ticks only the position is written (no 5 and 6).
+    For a window with nothing but ticks only the position is written (no 5 and 6).
     """
     assert conn.info.transaction_status == TransactionStatus.IDLE, "a window is one transaction"
     with conn.transaction():
@@ -123,31 +123,31 @@ def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bo
             replace_balances(conn, closed)
             copy_rows(conn, closed)  # 6
             _add_window(conn, closed)
-        _move_on(conn, closed)  # 7
+        _advance(conn, closed)  # 7
     return True
 
 
 def unpublished(conn: Connection, shard: int) -> list[int]:
-    """The windows whose results may not all be out, oldest first."""
-    with reaching():
+    """The windows whose results may not all be published, oldest first."""
+    with translate_errors():
         return [window_id for (window_id,) in conn.execute(_UNPUBLISHED, [shard])]
 
 
 def mark_published(conn: Connection, shard: int, window_id: int, *, token: Token) -> None:
-    """Remember that the results of all windows up to this one are out."""
+    """Record that the results of all windows up to this one are published."""
     if conn.execute(_MARK_PUBLISHED, [window_id, shard, token]).rowcount == 0:
-        raise replaced(shard, detail=f"our token {token} is not the ledger's any more")
+        raise replaced(shard, detail=f"our fencing token {token} is not the ledger's any more")
 
 
 def _require_same_window(conn: Connection, row: ShardRow, closed: ClosedWindow) -> None:
-    """Refuse an applied window that is not, row by row, the one in the ledger."""
+    """Refuse an applied window whose rows differ from those in the ledger."""
     found = conn.execute(_DIGEST, [closed.shard, closed.window_id]).fetchone()
     held, ours = found[0] if found else None, _digest(closed)
     if held != ours or row.next_seq < closed.next_seq:
         raise _diverged(
             closed,
-            ledger=f"{_told(held)} and reads {row.next_seq} next",
-            log=f"{_told(ours)} and reads {closed.next_seq} next",
+            ledger=f"{_describe(held)} and reads {row.next_seq} next",
+            log=f"{_describe(ours)} and reads {closed.next_seq} next",
         )
 
 
@@ -156,29 +156,29 @@ def _require_next(row: ShardRow, closed: ClosedWindow) -> None:
     if row.next_seq < closed.first_seq:
         raise LogGap(
             f"messages of shard {closed.shard} are missing",
-            detail=f"the ledger has to read {row.next_seq} next, "
+            detail=f"the ledger reads {row.next_seq} next, "
             f"but window {closed.window_id} begins at {closed.first_seq}",
             hint="If the ledger was set back to an earlier state, start again: the log is read "
-            "from there. Else restore the stream: no later window can be right without them",
+            "from there. Otherwise restore the stream: every later window depends on them",
         )
     if isinstance(closed, Settlement) and closed.prev_digest != row.digest:
         raise _diverged(
             closed,
-            ledger=f"{_told(row.digest)} before it",
-            log=f"{_told(closed.prev_digest)} before it",
+            ledger=f"{_describe(row.digest)} before it",
+            log=f"{_describe(closed.prev_digest)} before it",
         )
 
 
 def _diverged(closed: ClosedWindow, *, ledger: str, log: str) -> LedgerDiverged:
     return LedgerDiverged(
-        f"window {closed.window_id} of shard {closed.shard} is not what the ledger holds",
+        f"window {closed.window_id} of shard {closed.shard} differs from the one in the ledger",
         detail=f"the ledger has {ledger}; the log gives {log}",
         hint="Keep both and replay the log into an empty ledger: the first window that differs "
-        "shows where they part",
+        "shows where they diverge",
     )
 
 
-def _told(digest: bytes | None) -> str:
+def _describe(digest: bytes | None) -> str:
     return "no row" if digest is None else f"digest {digest.hex()}"
 
 
@@ -201,6 +201,6 @@ def _add_window(conn: Connection, settlement: Settlement) -> None:
     )
 
 
-def _move_on(conn: Connection, closed: ClosedWindow) -> None:
+def _advance(conn: Connection, closed: ClosedWindow) -> None:
     position = [closed.next_seq, closed.stream_time_ns, _digest(closed), closed.shard]
-    conn.execute(_MOVE_ON, position)
+    conn.execute(_ADVANCE, position)

@@ -1,4 +1,4 @@
-"""What a window replaces in the ledger: balances, and the listings of markets.
+"""What a window updates in the ledger: balances, and the listings of markets.
 
 Promise: a market stays in the shard that opened it; a second shard that claims it is refused.
 """
@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 from psycopg import Connection
 
+from connectors.postgres.statements import read_statement
 from state.errors import LogError
 from state.market import Listing
 from state.window import Settlement
@@ -18,38 +19,17 @@ _BALANCES: Final = """
     SELECT * FROM unnest(%s::text[], %s::text[], %s::numeric[])
     ON CONFLICT (market, agent_id) DO UPDATE SET balance_micros = excluded.balance_micros
 """
-_LISTINGS: Final = """
-    INSERT INTO ledger.listing AS known
-        (shard, market, opened_seq, opened_ord, rule, stale_after_windows)
-    SELECT %s, *
-    FROM unnest(%s::text[], %s::bigint[], %s::smallint[], %s::text[], %s::bigint[])
-    ON CONFLICT (market) DO UPDATE SET
-        rule = excluded.rule,
-        stale_after_windows = excluded.stale_after_windows
-    WHERE known.shard = excluded.shard
-"""
-_FORGET_RESOURCES: Final = "DELETE FROM ledger.listed_resource WHERE market = ANY(%s)"
-_RESOURCES: Final = """
-    INSERT INTO ledger.listed_resource
-        (market, resource, supply, initial_price_micros, reserve_micros, reserve_ratio_ppm)
-    SELECT * FROM unnest(
-        %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]
-    )
-"""
-_QUOTES: Final = """
-    INSERT INTO ledger.quote (market, resource, price_micros, window_id)
-    SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[])
-    ON CONFLICT (market, resource) DO UPDATE SET
-        price_micros = excluded.price_micros,
-        window_id = excluded.window_id
-"""
+_LISTINGS: Final = read_statement("upsert_listings")
+_DELETE_RESOURCES: Final = "DELETE FROM ledger.listed_resource WHERE market = ANY(%s)"
+_RESOURCES: Final = read_statement("insert_listed_resources")
+_QUOTES: Final = read_statement("upsert_quotes")
 
 
 def replace_balances(conn: Connection, settlement: Settlement) -> None:
     """Set the balances of accounts, new and known, that the window moved.
 
-    Most of the active accounts only bid and lost: their rows are left as they are, and no row is
-    looked for but those that are written, however many agents there are.
+    Most of the active accounts only bid and lost: their rows are not even looked up, however many
+    agents there are.
     """
     moved = settlement.moved
     balances = [row for row in settlement.balances if (row.market, row.agent) in moved]
@@ -60,9 +40,9 @@ def replace_balances(conn: Connection, settlement: Settlement) -> None:
 
 
 def _array(texts: Sequence[str]) -> str:
-    """An array in Postgres's own words: a name or a number is quoted there as it is in JSON.
+    """An array as a Postgres literal, which quotes names and numbers as JSON does.
 
-    There is a balance for each agent of a window, and psycopg writes an array item by item.
+    There is a balance for each agent of a window, and psycopg would format item by item.
     """
     return "{" + msgspec.json.encode(texts).decode()[1:-1] + "}"
 
@@ -86,7 +66,7 @@ def replace_listings(conn: Connection, shard: int, listings: Sequence[Listing]) 
 def _replace_resources(
     conn: Connection, markets: Sequence[str], listings: Iterable[Listing]
 ) -> None:
-    conn.execute(_FORGET_RESOURCES, [markets])
+    conn.execute(_DELETE_RESOURCES, [markets])
     rows = (
         (
             listing.market,
@@ -119,7 +99,7 @@ def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
 
 def _in_two_shards(shard: int, markets: Sequence[str]) -> LogError:
     return LogError(
-        "a market came up in a second shard",
-        detail=f"shard {shard} opened {', '.join(markets)}, of which another shard keeps one",
-        hint="A market's messages belong in one stream: has the number of shards been changed?",
+        "a market was opened in a second shard",
+        detail=f"shard {shard} opened {', '.join(markets)}; one of them belongs to another shard",
+        hint="The messages of a market belong in one stream: was the number of shards changed?",
     )

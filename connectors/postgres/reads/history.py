@@ -1,8 +1,8 @@
 """Past results of one agent, window by window, as they were published.
 
 Promise: whole windows only, oldest first. The windows of a page are found by steps along the index
-of the agent's bids, so that a long life makes a page no slower. What does is its distance from now,
-for balances are counted back from the one of now: the first of 200 000 windows took 0.4 s.
+of the agent's bids, so a long history makes a page no slower. Its distance from now does, because
+balances are computed backwards from the current one: the first of 200 000 windows took 0.4 s.
 """
 
 from collections import defaultdict
@@ -16,6 +16,7 @@ from psycopg import Connection
 from psycopg.rows import class_row
 from psycopg.sql import SQL
 
+from connectors.postgres.statements import read_statement
 from walras_schemas import (
     AgentResult,
     BidOutcome,
@@ -34,8 +35,8 @@ WINDOW_OUTCOMES: Final = 50_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 R = TypeVar("R")
-Way = Mapping[str, SQL]
-"""The order in which windows are looked for, and what lies beyond the last one found."""
+Direction = Mapping[str, SQL]
+"""What the direction puts into a statement: the order, and where the next window lies."""
 
 _SHARD: Final = """
     SELECT shard FROM walras.transactions WHERE market = %(market)s AND agent_id = %(agent)s LIMIT 1
@@ -43,62 +44,33 @@ _SHARD: Final = """
 _WINDOW_LENGTH: Final = """
     SELECT closed_at - opened_at FROM walras.windows WHERE shard = %s LIMIT 1
 """
-_OWN: Final = SQL("market = %(market)s AND agent_id = %(agent)s")
-_BETWEEN: Final = SQL('"timestamp" >= %(from_at)s AND "timestamp" < %(until_at)s')
-_FORWARD: Final[Way] = {
+_FORWARD: Final[Direction] = {
     "order": SQL("ASC"),
     "beyond": SQL(""""timestamp" >= timestamptz 'epoch' + (here.window_id + 1) * %(length)s"""),
 }
-_BACKWARD: Final[Way] = {
+_BACKWARD: Final[Direction] = {
     "order": SQL("DESC"),
     "beyond": SQL(""""timestamp" < timestamptz 'epoch' + here.window_id * %(length)s"""),
 }
-# Each step asks the index for the next bid that is not in the window of the last one.
-_WINDOWS: Final = SQL("""
-    WITH RECURSIVE bid_window AS (
-        (
-            SELECT window_id FROM walras.bids WHERE {own} AND {between}
-            ORDER BY "timestamp" {order} LIMIT 1
-        )
-        UNION ALL
-        SELECT there.window_id
-        FROM bid_window AS here CROSS JOIN LATERAL (
-            SELECT window_id FROM walras.bids WHERE {own} AND {between} AND {beyond}
-            ORDER BY "timestamp" {order} LIMIT 1
-        ) AS there
-    )
-    SELECT window_id FROM (
-        (SELECT window_id FROM bid_window LIMIT %(limit)s)
-        UNION
-        SELECT window_id FROM walras.commands
-        WHERE {own} AND window_id >= %(first_window)s AND window_id < %(end_window)s
-    ) AS own_window
-    ORDER BY window_id {order} LIMIT %(limit)s
-""")
-_BIDS: Final = SQL("""
-    SELECT window_id, seq, ord, event_id, status, reason, paid_micros
-    FROM walras.bids WHERE {own} AND {between}
-    ORDER BY "timestamp" {order} LIMIT %(rows)s
-""")
-_COMMANDS: Final = SQL("""
-    SELECT window_id, seq, ord, event_id, type, status, reason
-    FROM walras.commands
-    WHERE {own} AND window_id >= %(first_window)s AND window_id < %(end_window)s
-    ORDER BY window_id {order} LIMIT %(rows)s
-""")
-_ALLOCATIONS: Final = SQL("""
-    SELECT seq, ord, resource, quantity FROM walras.allocations WHERE {own} AND {between}
-""").format(own=_OWN, between=_BETWEEN)
-_MOVED: Final = SQL("""
+_WINDOWS: Final = SQL(read_statement("history_windows"))
+_BIDS: Final = SQL(read_statement("history_bids"))
+_COMMANDS: Final = SQL(read_statement("history_commands"))
+_ALLOCATIONS: Final = """
+    SELECT seq, ord, resource, quantity FROM walras.allocations
+    WHERE market = %(market)s AND agent_id = %(agent)s
+    AND "timestamp" >= %(from_at)s AND "timestamp" < %(until_at)s
+"""
+_MOVED: Final = """
     SELECT least(window_id, %(end_window)s), sum(amount_micros)::numeric
-    FROM walras.transactions WHERE {own} AND "timestamp" >= %(from_at)s
+    FROM walras.transactions
+    WHERE market = %(market)s AND agent_id = %(agent)s AND "timestamp" >= %(from_at)s
     GROUP BY 1
-""").format(own=_OWN)
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """An agent that the ledger knows, and how it stands after the last window of its market."""
+    """An agent that has an account, with its balance after the last window of its market."""
 
     market: str
     agent: str
@@ -130,7 +102,7 @@ def read_results(
 
 def _value(conn: Connection, query: LiteralString, parameters: Any) -> Any:
     row = conn.execute(query, parameters).fetchone()
-    assert row is not None, "who owns credits received them in a window"
+    assert row is not None, "an agent with an account received credits in a window"
     return row[0]
 
 
@@ -163,44 +135,50 @@ class _CommandRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Pages:
-    """The past of one owner, to be read in one direction or the other."""
+    """The history of one owner, read forward or backward."""
 
     conn: Connection
     owner: Owner
     shard: int
     length: timedelta
 
-    def read(self, span: _Span, way: Way, *, limit: int) -> list[AgentResult] | QueryError:
-        """The first windows of a span on the way, up to a limit."""
-        windows = self._windows(span, way, limit)
+    def read(
+        self, span: _Span, direction: Direction, *, limit: int
+    ) -> list[AgentResult] | QueryError:
+        """The first windows of a span in a direction, up to a limit."""
+        windows = self._windows(span, direction, limit)
         if not windows:
             return []
         return (
-            self._page(windows, way, most=PAGE_OUTCOMES)
-            or self._page(windows[:1], way, most=WINDOW_OUTCOMES)
+            self._page(windows, direction, most=PAGE_OUTCOMES)
+            or self._page(windows[:1], direction, most=WINDOW_OUTCOMES)
             or _too_large(windows[0])
         )
 
-    def _page(self, windows: Sequence[int], way: Way, *, most: int) -> list[AgentResult]:
+    def _page(
+        self, windows: Sequence[int], direction: Direction, *, most: int
+    ) -> list[AgentResult]:
         """The first of these windows, as many as have at most so many bids and commands."""
         page = _Span(min(windows), max(windows) + 1)
-        bids = self._rows(_BidRow, _BIDS, page, way, most=most)
-        commands = self._rows(_CommandRow, _COMMANDS, page, way, most=most)
+        bids = self._rows(_BidRow, _BIDS, page, direction, most=most)
+        commands = self._rows(_CommandRow, _COMMANDS, page, direction, most=most)
         cut = {rows[-1].window_id for rows in (bids, commands) if len(rows) > most}
         whole = sorted(takewhile(lambda window: window not in cut, windows))
         return self._results(whole, bids, commands) if whole else []
 
-    def _windows(self, span: _Span, way: Way, limit: int) -> list[int]:
+    def _windows(self, span: _Span, direction: Direction, limit: int) -> list[int]:
         parameters = self._parameters(span) | {"length": self.length, "limit": limit}
-        query = _WINDOWS.format(own=_OWN, between=_BETWEEN, **way)
+        query = _WINDOWS.format(**direction)
         return [window for (window,) in self.conn.execute(query, parameters)]
 
-    def _rows(self, kind: type[R], query: SQL, page: _Span, way: Way, *, most: int) -> list[R]:
-        """At most one row more than asked for, which shows that there are more."""
+    def _rows(
+        self, kind: type[R], query: SQL, page: _Span, direction: Direction, *, most: int
+    ) -> list[R]:
+        """At most one row more than `most`, which shows that there are more."""
         parameters = self._parameters(page) | {"rows": most + 1}
-        asked = query.format(own=_OWN, between=_BETWEEN, order=way["order"])
+        statement = query.format(order=direction["order"])
         with self.conn.cursor(row_factory=class_row(kind)) as cursor:
-            return cursor.execute(asked, parameters).fetchall()
+            return cursor.execute(statement, parameters).fetchall()
 
     def _results(
         self, windows: Sequence[int], bids: Iterable[_BidRow], commands: Iterable[_CommandRow]
@@ -227,7 +205,7 @@ class _Pages:
         ]
 
     def _won(self, page: _Span) -> Mapping[tuple[int, int], dict[str, int]]:
-        """What each bid of the page won, by its place in the log."""
+        """What each bid of the page won, by its position in the log."""
         won: defaultdict[tuple[int, int], dict[str, int]] = defaultdict(dict)
         for seq, ord_, resource, quantity in self.conn.execute(
             _ALLOCATIONS, self._parameters(page)
@@ -236,7 +214,7 @@ class _Pages:
         return won
 
     def _balances(self, windows: Iterable[int], page: _Span) -> Mapping[int, int]:
-        """The balance after each window: that of now, less all that was moved since."""
+        """The balance after each window: the current one less all that moved since."""
         parameters = self._parameters(page)
         moved = {window: int(micros) for window, micros in self.conn.execute(_MOVED, parameters)}
         balances, balance = {}, self.owner.balance_micros

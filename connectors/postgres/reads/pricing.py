@@ -1,7 +1,7 @@
-"""What pricing keeps in the ledger and reads from it: choices of controllers, past windows.
+"""What pricing writes to the ledger and reads from it: the chosen controllers, past windows.
 
 Promise: the choices of a market are replaced as a whole; only committed windows are read. Nothing
-here waits for a shard's lock, nor makes a commit wait.
+here waits for a shard's lock or delays a commit.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,11 @@ from psycopg import Connection
 from psycopg.errors import UndefinedTable
 from psycopg.rows import class_row
 
-from connectors.postgres.connection import reaching
+from connectors.postgres.connection import translate_errors
+from connectors.postgres.statements import read_statement
 from state.errors import SettingsError
 
-_FORGET: Final = "DELETE FROM ledger.controller WHERE market = %s"
+_DELETE: Final = "DELETE FROM ledger.controller WHERE market = %s"
 _CHOOSE: Final = """
     INSERT INTO ledger.controller (market, resource, choice)
     SELECT %s, * FROM unnest(%s::text[], %s::jsonb[])
@@ -24,20 +25,7 @@ _LISTED: Final = """
     FROM ledger.listed_resource LEFT JOIN ledger.controller USING (market, resource)
     WHERE market = %s ORDER BY resource
 """
-_PAST: Final = """
-    WITH latest AS (
-        SELECT * FROM ledger.price
-        WHERE market = %(market)s AND resource = %(resource)s AND window_id < %(before)s
-        ORDER BY window_id DESC LIMIT 1
-    ), sales AS (
-        SELECT * FROM ledger.price
-        WHERE market = %(market)s AND resource = %(resource)s AND window_id < %(before)s
-        AND sold > 0
-        ORDER BY window_id DESC LIMIT %(sales)s
-    )
-    SELECT window_id, reference_micros, clearing_micros, supply, sold
-    FROM (SELECT * FROM latest UNION SELECT * FROM sales) AS remembered ORDER BY window_id
-"""
+_PAST: Final = read_statement("past_windows")
 
 
 class ListedChoice(NamedTuple):
@@ -49,27 +37,27 @@ class ListedChoice(NamedTuple):
 
 
 def replace_choices(conn: Connection, market: str, choices: Mapping[str, str]) -> None:
-    """Set the controllers of a market, given as JSON by resource; all before are forgotten.
+    """Set the controllers of a market, given as JSON by resource, in place of all earlier ones.
 
-    A ledger that has no room for them yet has none to forget.
+    An older ledger has no table for them, and so none to delete.
     """
     try:
-        with reaching(), conn.transaction():
-            conn.execute(_FORGET, [market])
+        with translate_errors(), conn.transaction():
+            conn.execute(_DELETE, [market])
             conn.execute(_CHOOSE, [market, list(choices), list(choices.values())])
     except UndefinedTable as missing:
         if not choices:
             return
         raise SettingsError(
-            "the ledger does not know controllers yet",
+            "the ledger has no table for controllers yet",
             detail=str(missing).splitlines()[0],
-            hint="Start `walras up` once, which brings the ledger up to date",
+            hint="Run `walras up` once with this version: it brings the ledger up to date",
         ) from missing
 
 
 def listed_choices(conn: Connection, market: str) -> list[ListedChoice]:
-    """The resources that a market lists, each with what was chosen for it."""
-    with reaching(), conn.cursor(row_factory=class_row(ListedChoice)) as cursor:
+    """The resources that a market lists, each with the controller chosen for it."""
+    with translate_errors(), conn.cursor(row_factory=class_row(ListedChoice)) as cursor:
         return cursor.execute(_LISTED, [market]).fetchall()
 
 
@@ -81,5 +69,5 @@ def past_windows(
     Each as window, reference price, clearing price, supply and units sold.
     """
     place = {"market": market, "resource": resource, "before": before_window, "sales": sales}
-    with reaching():
+    with translate_errors():
         return conn.execute(_PAST, place).fetchall()

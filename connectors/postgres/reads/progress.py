@@ -1,6 +1,6 @@
-"""Where each shard stands in the ledger, for whoever asks how the flow is doing.
+"""The progress of each shard in the ledger, for health checks.
 
-Promise: read only, by index, the same at any size of the ledger; a database without a ledger has no
+Promise: read only, by index, as fast at any size of the ledger; a database without a ledger has no
 shards.
 """
 
@@ -9,31 +9,26 @@ from typing import Final, NamedTuple
 from psycopg import Connection
 from psycopg.rows import class_row
 
+from connectors.postgres.statements import read_statement
+
 _HAS_LEDGER: Final = "SELECT to_regclass('ledger.shard') IS NOT NULL"
-_STANDINGS: Final = """
-    SELECT shard, next_seq, stream_time_ns, (
-        SELECT extract(epoch FROM clock_timestamp() - committed_at)::float8
-        FROM ledger."window" AS latest WHERE latest.shard = known.shard
-        ORDER BY window_id DESC LIMIT 1
-    ) AS committed_ago_s
-    FROM ledger.shard AS known
-"""
+_PROGRESS: Final = read_statement("shard_progress")
 
 
-class Standing(NamedTuple):
-    """One shard: how far it has read, and when its last window with a row was committed."""
+class ShardProgress(NamedTuple):
+    """How far a shard has read, and when its last window with a row was committed."""
 
     shard: int
     next_seq: int
-    """The next to read."""
+    """Next to read."""
     stream_time_ns: int
     """Of the last message that was applied; 0 before the first."""
     committed_ago_s: float | None
 
 
-def standings(conn: Connection) -> dict[int, Standing]:
+def read_progress(conn: Connection) -> dict[int, ShardProgress]:
     """Every shard that was claimed at least once."""
     if conn.execute(_HAS_LEDGER).fetchone() != (True,):
         return {}
-    with conn.cursor(row_factory=class_row(Standing)) as cursor:
-        return {standing.shard: standing for standing in cursor.execute(_STANDINGS)}
+    with conn.cursor(row_factory=class_row(ShardProgress)) as cursor:
+        return {progress.shard: progress for progress in cursor.execute(_PROGRESS)}

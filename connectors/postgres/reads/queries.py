@@ -1,7 +1,7 @@
-"""What agents may ask the ledger: a balance, the last prices, past results.
+"""The queries of agents to the ledger: a balance, the last prices, past results.
 
-Promise: only the public views are read, each answer is one snapshot of what is committed, and past
-results are equal to those that were published. A question that takes too long is given up.
+Promise: only the public views are read, each reply is one snapshot of what is committed, and past
+results are equal to those that were published. A query that takes too long is cancelled.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from psycopg import Connection, IsolationLevel
 from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
-from connectors.postgres.connection import connection_parameters, reaching
+from connectors.postgres.connection import connection_parameters, translate_errors
 from connectors.postgres.reads.history import Owner, read_results
 from walras_schemas import (
     BalanceReply,
@@ -25,7 +25,7 @@ from walras_schemas import (
     ResourcePrice,
 )
 
-NAME: Final = "walras queries"
+APPLICATION_NAME: Final = "walras queries"
 CONNECTIONS: Final = 3
 WAIT_S: Final = 2.0
 STATEMENT_LIMIT_S: Final = 3
@@ -40,12 +40,12 @@ _PRICES: Final = """
 
 @dataclass(frozen=True, slots=True)
 class LedgerReader:
-    """Answers questions; those that cannot be answered get a `QueryError`."""
+    """Answers queries; one that cannot be answered gets a `QueryError`."""
 
     _pool: ConnectionPool
 
     def balance(self, market: str, agent: str) -> BalanceReply | QueryError:
-        """What the agent owns."""
+        """The agent's balance."""
         with self._reading() as conn:
             owner = _owner(conn, market, agent)
         if isinstance(owner, QueryError):
@@ -68,7 +68,7 @@ class LedgerReader:
         return PricesReply(market=market, window_id=last_window, prices=prices)
 
     def history(self, market: str, agent: str, query: HistoryQuery) -> HistoryReply | QueryError:
-        """A page of the agent's past results, one for each window; the parts are the caller's."""
+        """A page of the agent's past results, one per window; the caller splits them into parts."""
         with self._reading() as conn:
             owner = _owner(conn, market, agent)
             if isinstance(owner, QueryError):
@@ -86,23 +86,23 @@ class LedgerReader:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with reaching(), self._pool.connection(timeout=WAIT_S) as conn:
+        with translate_errors(), self._pool.connection(timeout=WAIT_S) as conn:
             yield conn
 
 
 @contextmanager
 def open_reader(dsn: str) -> Iterator[LedgerReader]:
-    """A reader over a few connections of its own; they are made when a question comes."""
+    """A reader with a few connections of its own, opened when a query needs them."""
     parameters = connection_parameters(dsn)
     options = f"{parameters['options']} -c statement_timeout={STATEMENT_LIMIT_S}s"
     with ConnectionPool(
-        kwargs=parameters | {"options": options, "application_name": NAME},
+        kwargs=parameters | {"options": options, "application_name": APPLICATION_NAME},
         configure=_read_snapshots,
         check=ConnectionPool.check_connection,
         min_size=0,
         max_size=CONNECTIONS,
         reconnect_timeout=WAIT_S,
-        name=NAME,
+        name=APPLICATION_NAME,
     ) as pool:
         yield LedgerReader(pool)
 
@@ -131,7 +131,7 @@ def _last_window(conn: Connection, market: str) -> int | None:
 
 
 def _last_whole_window(query: HistoryQuery) -> int | None:
-    """The window after which a reader goes on; one that it knows parts of is still to be read."""
+    """The window after which to resume; one that the agent has only in part is read again."""
     if query.after_window is None or query.after_part is None:
         return query.after_window
     return query.after_window - 1

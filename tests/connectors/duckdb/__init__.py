@@ -1,1 +1,1 @@
-"""Questions to the live ledger, tested on a real Postgres."""
+"""Queries of the live ledger, tested on a real Postgres."""

@@ -1,6 +1,7 @@
 """A ledger on a real Postgres that is small enough to check by hand."""
 
 from collections.abc import Iterator
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import duckdb
@@ -10,7 +11,7 @@ import pytest
 from connectors.duckdb.ledger import open_ledger
 from connectors.embedded.servers import Servers
 
-LEDGER = """
+LEDGER: Final = """
     CREATE SCHEMA walras;
     CREATE TABLE walras.bids (
         market text COLLATE "C", seq bigint, status text, paid_micros bigint,

@@ -1,4 +1,4 @@
-"""Questions and answers: exact values, and a stranger's query that stays inside the views."""
+"""Queries and answers: exact values, and untrusted queries that stay inside the views."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -9,30 +9,30 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.duckdb.ledger import open_ledger
-from connectors.duckdb.query import Answer, ask, ask_stranger
+from connectors.duckdb.query import Answer, ask, run_untrusted
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 
 
 def test_an_answer_is_exact(ledger: duckdb.DuckDBPyConnection) -> None:
     """An amount that went through a float comes back one micro-credit off."""
     answer = ask(ledger, "SELECT paid_micros, sum(paid_micros) FROM bids GROUP BY ALL ORDER BY 1")
-    assert answer.rows == ((0, 0), (16, 16), (9007199254740993, 9007199254740993))
-    assert {type(value) for row in answer.rows for value in row} == {int}
+    assert ((0, 0), (16, 16), (9007199254740993, 9007199254740993)) == answer.rows
+    assert {int} == {type(value) for row in answer.rows for value in row}
 
 
-def test_an_instant_is_told_in_utc(ledger: duckdb.DuckDBPyConnection) -> None:
+def test_an_instant_is_shown_in_utc(ledger: duckdb.DuckDBPyConnection) -> None:
     """An instant in the reader's own zone cannot be compared with the log."""
     answer = ask(ledger, "SELECT timestamp, [timestamp] FROM bids WHERE seq = 1")
     instant = "2026-01-02 03:04:05.678901+00"
-    assert answer.rows == ((instant, f"['{instant}']"),)
+    assert ((instant, f"['{instant}']"),) == answer.rows
 
 
-def test_a_question_gets_the_parameters_that_it_names(ledger: duckdb.DuckDBPyConnection) -> None:
-    """Questions share their parameters; one that DuckDB does not know of would fail the query."""
+def test_a_query_gets_the_parameters_that_it_names(ledger: duckdb.DuckDBPyConnection) -> None:
+    """Queries share their parameters; one that the query does not name would fail it."""
     sql = "SELECT seq FROM bids WHERE $market IS NULL OR market = $market ORDER BY seq"
     of_m1 = ask(ledger, sql, market="m1", limit=1)
     of_all = ask(ledger, sql, market=None, limit=1)
-    assert (of_m1.rows, of_all.rows) == (((1,), (2,)), ((1,), (2,), (3,)))
+    assert (((1,), (2,)), ((1,), (2,), (3,))) == (of_m1.rows, of_all.rows)
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,16 @@ def test_a_question_gets_the_parameters_that_it_names(ledger: duckdb.DuckDBPyCon
         ("SELECT range FROM range(2)", ((0,), (1,))),
     ],
 )
-def test_a_stranger_may_ask(
+def test_an_untrusted_query_may_read(
     ledger: duckdb.DuckDBPyConnection, query: str, rows: tuple[tuple[object, ...], ...]
 ) -> None:
-    """A guard that stops honest questions is soon switched off."""
-    assert ask_stranger(ledger, query).rows == rows
+    """A check that refuses honest queries is soon switched off."""
+    assert rows == run_untrusted(ledger, query).rows
 
 
-def test_columns_of_one_name_are_told_apart(ledger: duckdb.DuckDBPyConnection) -> None:
+def test_columns_of_one_name_are_distinguished(ledger: duckdb.DuckDBPyConnection) -> None:
     """In JSON the second of two equal names would silently replace the first."""
-    assert ask_stranger(ledger, "SELECT 1 AS a, 2 AS a").records() == [{"a": 1, "a_2": 2}]
+    assert [{"a": 1, "a_2": 2}] == run_untrusted(ledger, "SELECT 1 AS a, 2 AS a").records()
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_columns_of_one_name_are_told_apart(ledger: duckdb.DuckDBPyConnection) -
         "SELEC 1",
     ],
 )
-def test_what_is_no_question_is_refused(ledger: duckdb.DuckDBPyConnection, query: str) -> None:
-    """What slips through here runs with the rights of the ledger's owner."""
+def test_anything_but_a_select_is_refused(ledger: duckdb.DuckDBPyConnection, query: str) -> None:
+    """A statement that gets through runs with the rights of the ledger's owner."""
     with pytest.raises(SettingsError, match="the query was not run"):
-        ask_stranger(ledger, query)
+        run_untrusted(ledger, query)
 
 
 @pytest.mark.parametrize(
@@ -100,61 +100,61 @@ def test_what_is_no_question_is_refused(ledger: duckdb.DuckDBPyConnection, query
         "SELECT json_serialize_plan('FROM query(''SELECT 1'')')",
     ],
 )
-def test_a_stranger_calls_nothing_that_reaches_further(
+def test_an_untrusted_query_calls_no_other_functions(
     ledger: duckdb.DuckDBPyConnection, call: str
 ) -> None:
-    """The functions of the extension hand any text to Postgres, as a superuser runs programs."""
+    """The extension's functions pass any text to Postgres, where a superuser runs programs."""
     with pytest.raises(SettingsError, match="it may not call"):
-        ask_stranger(ledger, call)
+        run_untrusted(ledger, call)
     assert not Path("stolen.csv").exists()
 
 
-def test_a_stranger_sees_no_variable_of_ours(ledger: duckdb.DuckDBPyConnection) -> None:
+def test_an_untrusted_query_reads_no_python_variable(ledger: duckdb.DuckDBPyConnection) -> None:
     """DuckDB would read a Python variable of the caller as a table of that name."""
-    secrets = ask_stranger(ledger, "SELECT 1 AS a")
+    secrets = run_untrusted(ledger, "SELECT 1 AS a")
     assert isinstance(secrets, Answer)
     with pytest.raises(SettingsError, match="secrets does not exist"):
-        ask_stranger(ledger, "FROM secrets")
+        run_untrusted(ledger, "FROM secrets")
 
 
-def test_a_ledger_that_went_away_is_unreachable(postgres_dsn: str) -> None:
-    """An outage is not the fault of whoever asked."""
+def test_a_ledger_that_became_unavailable_is_unreachable(postgres_dsn: str) -> None:
+    """An outage is not an error in the query."""
     with psycopg.connect(postgres_dsn) as owner:
         owner.execute("CREATE SCHEMA walras")
         owner.execute("CREATE TABLE walras.bids (seq bigint)")
     name = conninfo_to_dict(postgres_dsn)["dbname"]
     with open_ledger(postgres_dsn) as ledger:
-        ask_stranger(ledger, "FROM bids")
+        run_untrusted(ledger, "FROM bids")
         with psycopg.connect(make_conninfo(postgres_dsn, dbname="postgres")) as owner:
             owner.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
             ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
             owner.execute(ended, [name])
         with pytest.raises(ServerUnreachable):
-            ask_stranger(ledger, "FROM bids")
+            run_untrusted(ledger, "FROM bids")
 
 
-def test_a_reader_without_rights_is_told_so(dsn: str) -> None:
-    """Whoever reads with a user of its own meets this first, and it is no crash."""
+def test_a_reader_without_rights_gets_an_error(dsn: str) -> None:
+    """A Postgres user for reading starts without rights: that must not look like a crash."""
     with psycopg.connect(dsn, autocommit=True) as owner:
-        owner.execute("CREATE ROLE stranger LOGIN")
+        owner.execute("CREATE ROLE reader LOGIN")
         try:
             with (
-                open_ledger(make_conninfo(dsn, user="stranger")) as ledger,
+                open_ledger(make_conninfo(dsn, user="reader")) as ledger,
                 pytest.raises(WalrasError, match="permission denied for schema walras"),
             ):
                 ask(ledger, "FROM bids")
         finally:
-            owner.execute("DROP ROLE stranger")
+            owner.execute("DROP ROLE reader")
 
 
-def test_a_ledger_of_another_version_is_told_as_one(ledger: duckdb.DuckDBPyConnection) -> None:
+def test_a_ledger_of_another_version_is_reported_as_one(ledger: duckdb.DuckDBPyConnection) -> None:
     """A program that is newer than its ledger asks for views that are not there yet."""
-    with pytest.raises(WalrasError, match="not one of this version"):
+    with pytest.raises(WalrasError, match="the schema of another version"):
         ask(ledger, "FROM clearing_prices")
 
 
 def test_a_balance_beyond_64_bits_is_exact(ledger: duckdb.DuckDBPyConnection) -> None:
     """The treasury of a large market owes more than an int64 holds."""
     answer = ask(ledger, "SELECT balance_micros FROM accounts ORDER BY 1")
-    assert answer.rows == ((-12345678901234567890,), (12345678901234567890,))
-    assert {type(balance) for (balance,) in answer.rows} == {int}
+    assert ((-12345678901234567890,), (12345678901234567890,)) == answer.rows
+    assert {int} == {type(balance) for (balance,) in answer.rows}

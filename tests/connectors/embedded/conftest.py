@@ -1,4 +1,4 @@
-"""Places for servers of a test's own, whose processes must all be gone after it."""
+"""Folders for the servers of one test, whose processes must all be gone after it."""
 
 import subprocess
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def stopped() -> Iterator[Path]:
 
 @pytest.fixture
 def bare() -> Iterator[Path]:
-    """A place where nothing was ever started."""
+    """A folder in which nothing was ever started."""
     with open_folder() as folder:
         yield folder / "home"
         eventually(lambda: gone(folder))
@@ -30,14 +30,14 @@ def bare() -> Iterator[Path]:
 
 @pytest.fixture
 def root(bare: Path, stopped: Path) -> Path:
-    """A place where servers have been before."""
+    """A folder in which servers have run before."""
     subprocess.run(["cp", "-a", stopped, bare], check=True)  # noqa: S607 - owners are kept
     return bare
 
 
 @pytest.fixture
-def stranger(root: Path) -> Iterator[int]:
-    """A process of the user that Postgres runs as, which has nothing to do with any server."""
+def unrelated(root: Path) -> Iterator[int]:
+    """A process of the user that Postgres runs as, unrelated to any server."""
     owner = (root / "postgres").stat().st_uid
     with subprocess.Popen(["sleep", "600"], user=owner) as process:  # noqa: S607 - any will do
         yield process.pid

@@ -1,4 +1,4 @@
-"""Processes that use the embedded servers, and looks at what runs and what has ended."""
+"""Processes that use the embedded servers, and which of all processes are running."""
 
 import subprocess
 import sys
@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import psutil
 
-WITHIN_S = 60.0
+WITHIN_S: Final = 60.0
 
-# Says where the servers are, and uses them until its input ends.
-USER = """
+# Prints where the servers are, and uses them until its input ends.
+USER: Final = """
 import sys
 from pathlib import Path
 from connectors.embedded.servers import embedded
@@ -39,7 +40,7 @@ class User:
         return self.process.stdout.readline().split()
 
     def end(self) -> None:
-        """Let it leave, in order."""
+        """Let it stop in order."""
         self.process.communicate(timeout=WITHIN_S)
 
     def kill(self) -> None:
@@ -58,19 +59,19 @@ def user_of(root: Path) -> Iterator[User]:
 
 
 def running(root: Path) -> dict[int, str]:
-    """Keepers and servers of the folder by process id."""
+    """Supervisors and servers of the folder by process id."""
     return {
         process.pid: process.name() for process in psutil.process_iter() if _belongs(process, root)
     }
 
 
 def servers_running(root: Path) -> list[str]:
-    """Names of the two servers, as far as they run."""
+    """Names of the two servers, if they are running."""
     return sorted(name for name in running(root).values() if not name.startswith("python"))
 
 
-def keeper_of(root: Path) -> int:
-    return int((root / "keeper.pid").read_text())
+def supervisor_of(root: Path) -> int:
+    return int((root / "supervisor.pid").read_text())
 
 
 def gone(root: Path) -> bool:
@@ -78,15 +79,17 @@ def gone(root: Path) -> bool:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    """Wait until it is so; fails at the deadline."""
-    give_up_at_s = time.monotonic() + WITHIN_S
+    """Wait until the condition holds; fails at the deadline."""
+    deadline_at_s = time.monotonic() + WITHIN_S
     while not condition():
-        assert time.monotonic() < give_up_at_s, f"not so within {WITHIN_S:.0f} s"
+        assert time.monotonic() < deadline_at_s, (
+            f"the condition did not hold within {WITHIN_S:.0f} s"
+        )
         time.sleep(0.05)
 
 
 def _belongs(process: psutil.Process, root: Path) -> bool:
-    """Whether it is a keeper or a server (not one of the server's own workers) of the folder."""
+    """Whether it is a supervisor or a server (not a server's own child) of the folder."""
     try:
         words = process.cmdline()
         return (
@@ -100,6 +103,6 @@ def _belongs(process: psutil.Process, root: Path) -> bool:
 
 
 def _is_backend(process: psutil.Process) -> bool:
-    """Whether Postgres has just forked it: for a moment it bears the words of its parent."""
+    """Whether Postgres has just forked it: for a moment it has the command line of its parent."""
     parent = process.parent()
     return parent is not None and "postgres" == parent.name() == process.name()

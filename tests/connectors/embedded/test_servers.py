@@ -1,9 +1,10 @@
-"""The servers of a laptop: there when someone uses them, gone when nobody does."""
+"""The embedded servers: running while they are used, gone when they are not."""
 
 import os
 import signal
 import socket
 from pathlib import Path
+from typing import Final
 
 import psutil
 import psycopg
@@ -19,19 +20,19 @@ from tests.connectors.embedded.processes import (
     User,
     eventually,
     gone,
-    keeper_of,
     running,
     servers_running,
+    supervisor_of,
     user_of,
 )
 from tests.support.nats_logs import make_streams
 
-BOTH = ["nats-server", "postgres"]
+BOTH: Final = ["nats-server", "postgres"]
 
 
-def assert_answering(servers: Servers, root: Path) -> None:
-    assert nats_server.answers(servers.nats_url, root / "nats")
-    assert postgres_server.answers(servers.postgres_dsn)
+def assert_reachable(servers: Servers, root: Path) -> None:
+    assert nats_server.is_reachable(servers.nats_url, root / "nats")
+    assert postgres_server.is_reachable(servers.postgres_dsn)
 
 
 def text_in_ledger(dsn: str) -> list[str]:
@@ -42,7 +43,7 @@ def text_in_ledger(dsn: str) -> list[str]:
 def test_they_start_and_stop_and_keep_what_they_hold(bare: Path) -> None:
     """A market that is stopped for the night must be there in the morning."""
     with embedded(bare, shards=2) as servers:
-        assert_answering(servers, bare)
+        assert_reachable(servers, bare)
         assert BOTH == servers_running(bare)
         with held(connected(servers.nats_url, name="test")) as nc:
             make_streams(nc, shards=2)
@@ -58,17 +59,17 @@ def test_they_start_and_stop_and_keep_what_they_hold(bare: Path) -> None:
 
 
 def test_processes_share_them_and_the_last_one_stops_them(root: Path) -> None:
-    """A reading command that ends must not take the servers from under the market."""
+    """A reading command that ends must not stop the servers of the market."""
     with user_of(root) as up, user_of(root) as reading:
         assert up.servers() == reading.servers()
         assert BOTH == servers_running(root)
-        keeper = keeper_of(root)
+        supervisor = supervisor_of(root)
         up.end()
-        assert keeper in running(root)
+        assert supervisor in running(root)
         with embedded(root, shards=2) as servers:
             reading.end()
-            assert_answering(servers, root)
-            assert keeper == keeper_of(root)
+            assert_reachable(servers, root)
+            assert supervisor == supervisor_of(root)
 
 
 def test_many_that_start_at_once_start_one_pair(bare: Path) -> None:
@@ -81,26 +82,26 @@ def test_many_that_start_at_once_start_one_pair(bare: Path) -> None:
     assert (1, BOTH) == (len(addresses), started)
 
 
-def test_a_killed_user_takes_its_servers_along(root: Path) -> None:
-    """What outlives its terminal is found weeks later, with its port and its memory."""
+def test_the_servers_of_a_killed_user_are_stopped(root: Path) -> None:
+    """Servers that outlive their terminal hold a port and memory for weeks."""
     with user_of(root) as user:
         user.servers()
         assert BOTH == servers_running(root)
         user.kill()
 
 
-def test_a_killed_user_leaves_them_to_the_others(root: Path) -> None:
+def test_a_killed_user_does_not_stop_them_for_others(root: Path) -> None:
     """The crash of one command must not be the crash of the market."""
     with user_of(root) as killed, embedded(root, shards=2) as servers:
         killed.servers()
         killed.kill()
         with user_of(root) as late:
             assert [servers.nats_url, servers.postgres_dsn] == late.servers()
-        assert_answering(servers, root)
+        assert_reachable(servers, root)
 
 
 def test_ctrl_c_reaches_the_user_and_not_the_servers(root: Path) -> None:
-    """A flow that is told to stop still has a window to commit."""
+    """A flow that is stopped still has a window to commit."""
     with user_of(root) as user:
         user.servers()
         sessions = {os.getsid(pid) for pid in running(root)}
@@ -108,96 +109,96 @@ def test_ctrl_c_reaches_the_user_and_not_the_servers(root: Path) -> None:
         user.end()
 
 
-def test_a_killed_keeper_is_followed_by_another(root: Path) -> None:
-    """Its Postgres runs on and its pid files lie: neither may keep the market from starting."""
+def test_a_killed_supervisor_is_replaced(root: Path) -> None:
+    """Its Postgres still runs and its pid files are stale: the market must start all the same."""
     with user_of(root) as user:
         before = user.servers()
-        killed = keeper_of(root)
+        killed = supervisor_of(root)
         os.kill(killed, signal.SIGKILL)
         eventually(lambda: killed not in running(root))
         with embedded(root, shards=2) as servers:
             assert before == [servers.nats_url, servers.postgres_dsn]
-            assert_answering(servers, root)
+            assert_reachable(servers, root)
             assert BOTH == servers_running(root)
 
 
-def test_the_last_user_clears_up_after_a_killed_keeper(root: Path) -> None:
-    """Its Postgres is nobody's child: it would run until the machine is switched off."""
+def test_the_last_user_stops_the_servers_of_a_killed_supervisor(root: Path) -> None:
+    """Its Postgres has no parent any more: it would run until the machine is switched off."""
     with user_of(root) as user:
         user.servers()
-        os.kill(keeper_of(root), signal.SIGKILL)
+        os.kill(supervisor_of(root), signal.SIGKILL)
         user.end()
         eventually(lambda: gone(root))
 
 
 @pytest.mark.parametrize("name", BOTH)
 def test_a_killed_server_is_started_again_for_the_next_user(root: Path, name: str) -> None:
-    """A keeper that lives is no proof that its servers do."""
+    """A supervisor that runs is no proof that its servers do."""
     with user_of(root) as user:
         user.servers()
         (main,) = [pid for pid, found in running(root).items() if found == name]
         os.kill(main, signal.SIGKILL)
         eventually(lambda: main not in running(root))
         with embedded(root, shards=2) as servers:
-            assert_answering(servers, root)
+            assert_reachable(servers, root)
 
 
-def test_stale_files_never_hurt(root: Path, stranger: int) -> None:
-    """After a power cut every pid file names somebody else's process."""
-    (root / "keeper.pid").write_text(str(stranger))
-    (root / "nats" / "pid").write_text(str(stranger))
+def test_stale_files_are_harmless(root: Path, unrelated: int) -> None:
+    """After a power cut every pid file names an unrelated process."""
+    (root / "supervisor.pid").write_text(str(unrelated))
+    (root / "nats" / "pid").write_text(str(unrelated))
     (root / "servers.json").write_text("{half a fi")
-    lines = [stranger, root / "postgres", 1, 5432, root / "postgres"]
+    lines = [unrelated, root / "postgres", 1, 5432, root / "postgres"]
     (root / "postgres" / "postmaster.pid").write_text("".join(f"{line}\n" for line in lines))
     with embedded(root, shards=2) as servers:
-        assert_answering(servers, root)
+        assert_reachable(servers, root)
     eventually(lambda: gone(root))
-    assert psutil.Process(stranger).status() != psutil.STATUS_ZOMBIE
+    assert psutil.Process(unrelated).status() != psutil.STATUS_ZOMBIE
 
 
 def test_a_taken_port_is_left_to_its_holder(root: Path) -> None:
     """Overnight another program may have taken the port: both must run."""
     port = int((root / "nats" / "port").read_text())
-    with socket.socket() as stranger:
-        stranger.bind(("127.0.0.1", port))
-        stranger.listen()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port))
+        other.listen()
         with embedded(root, shards=2) as servers:
             assert not servers.nats_url.endswith(f":{port}")
-            assert_answering(servers, root)
+            assert_reachable(servers, root)
 
 
 def test_another_nats_server_on_the_port_is_not_taken_for_ours(tmp_path: Path) -> None:
-    """A market that speaks with its neighbour's server trades in the neighbour's log."""
+    """A market that is connected to its neighbour's server trades in the neighbour's log."""
     neighbour = nats_server.start_nats(tmp_path / "neighbour", shards=1)
     try:
-        assert nats_server.answers(neighbour.url, tmp_path / "neighbour")
-        assert not nats_server.answers(neighbour.url, tmp_path / "ours")
+        assert nats_server.is_reachable(neighbour.url, tmp_path / "neighbour")
+        assert not nats_server.is_reachable(neighbour.url, tmp_path / "ours")
     finally:
         neighbour.stop()
 
 
 @pytest.mark.parametrize("name", ["Müller & Söhne's 100%", "long" * 30])
 def test_folders_may_be_named_anything(bare: Path, name: str) -> None:
-    """A shell reads some letters in its own way, and a socket's path has a hundred bytes."""
+    """A shell gives some letters a meaning, and the path of a socket has a hundred bytes."""
     root = bare / name
     with embedded(root, shards=2) as servers:
-        assert_answering(servers, root)
+        assert_reachable(servers, root)
 
 
 def test_another_number_of_shards_is_refused_while_they_run(root: Path) -> None:
     """The server's mapping has one number: with another, commands would end in the wrong log."""
     with (
         embedded(root, shards=2),
-        pytest.raises(SettingsError, match="2 shards, asked for 3"),
+        pytest.raises(SettingsError, match="2 shards, WALRAS_SHARDS is 3"),
         embedded(root, shards=3),
     ):
         pass
     with embedded(root, shards=3) as servers:
-        assert_answering(servers, root)
+        assert_reachable(servers, root)
 
 
-def test_a_missing_nats_server_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever installed the code in an odd way needs the name of what is missing."""
+def test_a_missing_nats_server_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an unusual installation the error must name what is missing."""
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SettingsError, match="nats-server is not installed"):
@@ -205,14 +206,14 @@ def test_a_missing_nats_server_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_servers_that_cannot_start_say_why(bare: Path) -> None:
-    """An error without the server's own words sends its reader through every log."""
+    """Without the server's own error, one has to search every log."""
     bare.mkdir()
     (bare / "nats").write_text("a file where the folder should be")
     with pytest.raises(ServerUnreachable, match="did not start"), embedded(bare, shards=2):
         pass
 
 
-def test_settings_of_postgres_are_written_once_and_the_users_to_change(root: Path) -> None:
+def test_settings_of_postgres_are_written_once(root: Path) -> None:
     """What an operator tuned must survive the next start."""
     conf = root / "postgres" / "postgresql.conf"
     with embedded(root, shards=2) as servers, psycopg.connect(servers.postgres_dsn) as connection:

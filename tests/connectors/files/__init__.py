@@ -1,1 +1,1 @@
-"""The log as a file: what may stand in it, and what a damaged one says."""
+"""The log as a file: what it may contain, and how a damaged one is reported."""

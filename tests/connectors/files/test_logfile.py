@@ -1,9 +1,10 @@
-"""The log file: strict on the way in, exact on the way out."""
+"""The log file: what is written is exact, and what is read is checked."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -11,12 +12,14 @@ from connectors.files.logfile import read_batches, write_log
 from state.errors import LogGap, SettingsError
 from state.log import RawBatch
 
-LINE = '{"seq":1,"timestamp_ns":5,"subject":"market.m1.bid.a1","payload":"{}","headers":{}}\n'
+LINE: Final = (
+    '{"seq":1,"timestamp_ns":5,"subject":"market.m1.bid.a1","payload":"{}","headers":{}}\n'
+)
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message as any reader of a log may hand it over."""
+    """A message as any reader of a log may return it."""
 
     seq: int
     timestamp_ns: int
@@ -30,7 +33,7 @@ def read(path: Path, *, batch_size: int = 100, window_ms: int = 1000) -> list[Ra
 
 
 def test_the_form_of_a_line(tmp_path: Path) -> None:
-    """Others read this file too: a field under another name is one they do not find."""
+    """Other programs read this file too: to them a renamed field is a missing one."""
     file = tmp_path / "log"
     text, raw = Message(1, 5, "ü".encode(), headers={"traceparent": "00"}), Message(2, 6, b"\xff")
     assert 2 == write_log(file, [text, raw])
@@ -97,15 +100,15 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str, reason: str) -> None
     """A file cut short by a full disk must not replay as a shorter market."""
     file = tmp_path / "log"
     file.write_text(LINE + line.rstrip("\n") + "\n")
-    with pytest.raises(SettingsError, match="the log file is damaged") as told:
+    with pytest.raises(SettingsError, match="the log file is damaged") as refused:
         read(file)
-    assert f"{file}, line 2: " in told.value.detail
-    assert reason in told.value.detail
+    assert f"{file}, line 2: " in refused.value.detail
+    assert reason in refused.value.detail
 
 
 @pytest.mark.parametrize("found", [1, 3])
 def test_a_missing_or_repeated_message_is_a_gap(tmp_path: Path, found: int) -> None:
-    """Two files put together the wrong way replay as a market that never was."""
+    """Two files joined in the wrong order would replay as a market that never was."""
     file = tmp_path / "log"
     write_log(file, [Message(1, 5), Message(found, 6)])
     with pytest.raises(LogGap, match=f"line 2: sequence 2 is next, found {found}"):
@@ -120,7 +123,7 @@ def test_a_log_without_its_beginning_is_a_gap(tmp_path: Path) -> None:
         read(file)
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     """The most common mistake must not end in a traceback."""
     with pytest.raises(SettingsError, match="No such file"):
         read(tmp_path / "nothing")

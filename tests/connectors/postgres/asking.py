@@ -1,15 +1,15 @@
-"""What tests ask of a database, and how they wait for it to be in some state."""
+"""Queries that tests share, and waiting until a condition holds."""
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
 
-OF_ROWS = (
+OF_ROWS: Final = (
     "bids",
     "allocations",
     "transactions",
@@ -19,8 +19,8 @@ OF_ROWS = (
     "prices",
     "dead_letters",
 )
-VIEWS = (*OF_ROWS, "paradoxical_rejections")
-DEADLINE_S = 20.0
+VIEWS: Final = (*OF_ROWS, "paradoxical_rejections")
+DEADLINE_S: Final = 20.0
 
 
 def rows_of_view(conn: Connection, view: str) -> list[dict[str, Any]]:
@@ -53,7 +53,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
     """Return as soon as the condition holds; fail when it never does."""
     deadline = time.monotonic() + DEADLINE_S
     while not holds():
-        assert time.monotonic() < deadline, "the awaited condition never came"
+        assert time.monotonic() < deadline, "the condition never held"
         time.sleep(0.01)
 
 
@@ -69,7 +69,7 @@ def end_sessions(dsn: str, *, running: str) -> int:
 
 
 def someone_waits_for_a_lock(dsn: str) -> bool:
-    """Whether a session of the database stands before a lock."""
+    """Whether a session of the database waits for a lock."""
     with psycopg.connect(dsn, autocommit=True) as conn:
         waiting = value(
             conn,

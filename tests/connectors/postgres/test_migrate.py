@@ -1,10 +1,10 @@
-"""The schema is the sum of its migrations, and comes to be once, however often it is asked for."""
+"""The schema is the sum of its migrations, each of them applied once."""
 
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from psycopg import Connection
@@ -12,14 +12,15 @@ from psycopg import Connection
 from connectors.postgres.connection import connect
 from connectors.postgres.migrate import LOCK_KEY, MIGRATIONS, migrate, schema_version
 from state.errors import SettingsError
+from tests.connectors.postgres import schema
 from tests.connectors.postgres.asking import value, wait_until
 
-NAMES = sorted(file.stem for file in MIGRATIONS.glob("*.sql"))
+NAMES: Final = sorted(file.stem for file in MIGRATIONS.glob("*.sql"))
 
-CATALOGUE = """
+CATALOGUE: Final = """
     SELECT 'column', attrelid::regclass::text, attnum::text, attname || ' '
         || format_type(atttypid, atttypmod) || ' ' || attnotnull || ' '
-        || coalesce(pg_get_expr(adbin, adrelid), '')
+        || attcollation::regcollation::text || ' ' || coalesce(pg_get_expr(adbin, adrelid), '')
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
     LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE relnamespace::regnamespace::text IN ('ledger', 'walras') AND attnum > 0
@@ -32,6 +33,9 @@ CATALOGUE = """
     UNION ALL
     SELECT 'view', oid::regclass::text, '', pg_get_viewdef(oid) FROM pg_class
     WHERE relkind = 'v' AND relnamespace::regnamespace::text = 'walras'
+    UNION ALL
+    SELECT 'relation', oid::regclass::text, relkind::text, reloptions::text FROM pg_class
+    WHERE relnamespace::regnamespace::text IN ('ledger', 'walras')
     UNION ALL
     SELECT 'enum', enumtypid::regtype::text, enumsortorder::text, enumlabel FROM pg_enum
     ORDER BY 1, 2, 3, 4
@@ -52,6 +56,18 @@ def test_schema_is_the_sum_of_its_migrations(empty_dsn: str, dsn: str, tmp_path:
     assert [[name] for name in NAMES] == applied
     assert catalogue(dsn) == catalogue(empty_dsn)
     assert len(catalogue(dsn)) > 100
+
+
+def test_the_schema_file_is_the_sum_of_the_migrations(empty_dsn: str, dsn: str) -> None:
+    """A file that is read in place of the migrations must not show another ledger."""
+    with connect(empty_dsn) as conn:
+        conn.execute(schema.FILE.read_bytes())
+    assert catalogue(dsn) == catalogue(empty_dsn)
+
+
+def test_the_schema_file_is_what_its_command_writes(dsn: str) -> None:
+    """Corrected by hand, the file would lose the correction with the next migration."""
+    assert schema.schema_of(dsn) == schema.FILE.read_text(encoding="utf-8")
 
 
 def test_a_second_time_does_nothing(dsn: str) -> None:
@@ -80,9 +96,9 @@ def test_two_processes_at_once(empty_dsn: str) -> None:
         gate.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
         both = [start_migrating(empty_dsn) for _ in range(2)]
         wait_until(lambda: value(gate, waiting) == 2)
-    told = sorted(process.communicate(timeout=60)[0].strip() for process in both)
+    printed = sorted(process.communicate(timeout=60)[0].strip() for process in both)
     assert [0, 0] == [process.returncode for process in both]
-    assert sorted([str(NAMES), "[]"]) == told
+    assert sorted([str(NAMES), "[]"]) == printed
 
 
 def test_a_process_killed_while_migrating_leaves_no_lock(empty_dsn: str) -> None:
@@ -113,6 +129,6 @@ def test_schema_version(conn: Connection) -> None:
 
 
 def test_no_schema_has_no_version(empty_dsn: str) -> None:
-    """An empty database is told as such, not as an error of SQL."""
+    """An empty database is reported as such, not as an error of SQL."""
     with connect(empty_dsn) as conn:
         assert schema_version(conn) is None

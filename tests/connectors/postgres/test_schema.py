@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from psycopg import Connection
@@ -11,7 +12,7 @@ from connectors.postgres.connection import connect
 from tests.connectors.postgres.asking import VIEWS
 from walras_schemas import BidStatus, RejectionReason
 
-COLUMNS = {
+COLUMNS: Final = {
     "bids": "market agent_id event_id seq ord shard window_id timestamp kind bundle limit_micros "
     "status reason paid_micros",
     "allocations": "market window_id seq ord event_id agent_id resource quantity timestamp",
@@ -27,11 +28,11 @@ COLUMNS = {
     "paradoxical_rejections": "market window_id seq ord agent_id event_id kind bundle limit_micros",
 }
 
-OF_VIEW = """
+OF_VIEW: Final = """
     SELECT column_name, data_type FROM information_schema.columns
     WHERE table_schema = 'walras' AND table_name = %s ORDER BY ordinal_position
 """
-INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'ledger' AND tablename = %s"
+INDEXES: Final = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'ledger' AND tablename = %s"
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
-"""What the views tell: the same story in bids, allocations, postings and balances."""
+"""The views agree with each other: bids, allocations, postings and balances."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from msgspec import structs
 from psycopg import Connection
@@ -24,7 +24,7 @@ from tests.connectors.postgres.windows import (
 )
 from walras_schemas import BidStatus, RejectionReason
 
-START = datetime(2025, 10, 9, 8, 53, 20, tzinfo=UTC)
+START: Final = datetime(2025, 10, 9, 8, 53, 20, tzinfo=UTC)
 
 
 def shown(conn: Connection, closed: Settlement, view: str) -> list[dict[str, Any]]:
@@ -96,7 +96,7 @@ def test_allocations(conn: Connection) -> None:
     )
 
 
-def test_every_movement_is_told_from_both_sides(conn: Connection) -> None:
+def test_every_movement_is_shown_from_both_sides(conn: Connection) -> None:
     """A posting without its counterpart is money from nowhere."""
     closed = window(
         commands=[
@@ -110,7 +110,7 @@ def test_every_movement_is_told_from_both_sides(conn: Connection) -> None:
         bids=[won(5, "a2", 1, 9), lost(6, "a1")],
     )
     rows = shown(conn, closed, "transactions")
-    told = [
+    sides = [
         (row["txn_id"], row["kind"], row["agent_id"], row["amount_micros"], row["counterparty"])
         for row in rows
     ]
@@ -121,7 +121,7 @@ def test_every_movement_is_told_from_both_sides(conn: Connection) -> None:
         ("0-2-0", "transfer", "a2", 40, "a1"),
         ("0-5-0", "payment", "a2", -9, "house"),
         ("0-5-0", "payment", "house", 9, "a2"),
-    ] == sorted(told)
+    ] == sorted(sides)
 
 
 def test_postings_sum_to_zero_and_make_the_balances(conn: Connection) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec import structs
 from psycopg import Connection
@@ -14,11 +14,11 @@ from state.shard import ShardState, StreamIdentity
 from state.window import BalanceRow, CommandRow, DeadLetter, EmptyWindow, PriceRow, Settlement
 from walras_schemas import BidStatus
 
-WINDOW_MS = 1_000
-NS_PER_MS = 1_000_000
-START_WINDOW = 1_760_000_000
-START_NS = START_WINDOW * WINDOW_MS * NS_PER_MS
-LOG = StreamIdentity("WALRAS_0", 1_759_999_999_123_456_789)
+WINDOW_MS: Final = 1_000
+NS_PER_MS: Final = 1_000_000
+START_WINDOW: Final = 1_760_000_000
+START_NS: Final = START_WINDOW * WINDOW_MS * NS_PER_MS
+LOG: Final = StreamIdentity("WALRAS_0", 1_759_999_999_123_456_789)
 
 R = TypeVar("R")
 

@@ -146,7 +146,7 @@ def test_a_write_in_sql_is_refused(walras: Walras) -> None:
     """The question door must not be a way in."""
     refused = walras("sql", "DELETE FROM bids")
     assert (refused.code, refused.err.splitlines()[0]) == (2, "error: the query was not run")
-    assert "only read" in refused.err
+    assert "read-only" in refused.err
 
 
 @pytest.mark.usefixtures("_up")
@@ -214,7 +214,10 @@ def test_a_fresh_folder_has_no_ledger(
     """The first question of a newcomer comes before the first start."""
     monkeypatch.setenv("WALRAS_HOME", str(tmp_path))
     asked = walras("windows")
-    assert (asked.code, asked.err.splitlines()[0]) == (1, "error: there is no ledger here yet")
+    assert (asked.code, asked.err.splitlines()[0]) == (
+        1,
+        "error: there is no ledger in this database yet",
+    )
 
 
 def test_up_keeps_passwords_to_itself(

@@ -1,4 +1,4 @@
-"""A claim gives the right to write and the state to go on from, or says why not."""
+"""A claim gives the right to write and the state to resume from, or says why not."""
 
 from dataclasses import replace
 
@@ -38,7 +38,9 @@ def commit_all(conn: Connection, *windows: Settlement) -> None:
         commit_window(conn, closed, token=token)
 
 
-def judged(dedupe: DedupeIndex, sender: str, event: str, *, time_ns: int) -> RejectionReason | None:
+def checked(
+    dedupe: DedupeIndex, sender: str, event: str, *, time_ns: int
+) -> RejectionReason | None:
     return dedupe.check(bid_key("m1", sender, event), time_ns=time_ns)
 
 
@@ -164,10 +166,10 @@ def test_ids_are_still_known_after_a_restart(conn: Connection) -> None:
     state = claim_log(conn)
     time_ns = first.stream_time_ns
     duplicate = RejectionReason.DUPLICATE
-    assert duplicate == judged(state.accounts.dedupe, "a1", event_id(4), time_ns=time_ns)
-    assert duplicate == judged(state.listings.dedupe, "treasury", event_id(2), time_ns=time_ns)
-    assert None is judged(state.accounts.dedupe, "a1", event_id(2), time_ns=time_ns)
-    assert None is judged(state.accounts.dedupe, "a2", event_id(4), time_ns=time_ns)
+    assert duplicate == checked(state.accounts.dedupe, "a1", event_id(4), time_ns=time_ns)
+    assert duplicate == checked(state.listings.dedupe, "treasury", event_id(2), time_ns=time_ns)
+    assert None is checked(state.accounts.dedupe, "a1", event_id(2), time_ns=time_ns)
+    assert None is checked(state.accounts.dedupe, "a2", event_id(4), time_ns=time_ns)
 
 
 @pytest.mark.parametrize("reason", list(RejectionReason)[1:])
@@ -183,8 +185,8 @@ def test_ids_of_refused_bids(conn: Connection, reason: RejectionReason) -> None:
         RejectionReason.DUPLICATE
     )
     expected = RejectionReason.DUPLICATE if known else None
-    assert expected == judged(state.accounts.dedupe, "a1", event_id(1), time_ns=time_ns)
-    assert expected == judged(state.listings.dedupe, "treasury", event_id(2), time_ns=time_ns)
+    assert expected == checked(state.accounts.dedupe, "a1", event_id(1), time_ns=time_ns)
+    assert expected == checked(state.listings.dedupe, "treasury", event_id(2), time_ns=time_ns)
 
 
 def test_ids_are_known_for_as_long_as_they_could_come_back(conn: Connection) -> None:
@@ -198,7 +200,7 @@ def test_ids_are_known_for_as_long_as_they_could_come_back(conn: Connection) -> 
     later = replace(window(after=first), window_id=START_WINDOW + 65, stream_time_ns=last_moment_ns)
     commit_all(conn, first, later)
     seen = claim_log(conn).accounts.dedupe
-    assert RejectionReason.DUPLICATE == judged(seen, "a1", ahead, time_ns=last_moment_ns)
+    assert RejectionReason.DUPLICATE == checked(seen, "a1", ahead, time_ns=last_moment_ns)
 
 
 @pytest.mark.parametrize("window_ms", [1_000, 100_000])
@@ -214,4 +216,4 @@ def test_older_ids_are_left_where_they_are(conn: Connection, window_ms: int) -> 
     for closed in (first, later):
         commit_window(conn, closed, token=token)
     seen = claim(conn, 0, identity=LOG, window_ms=window_ms).accounts.dedupe
-    assert None is judged(seen, "a1", event_id(4), time_ns=then_ns)
+    assert None is checked(seen, "a1", event_id(4), time_ns=then_ns)

@@ -1,8 +1,9 @@
-"""A claim gets the shard's row: from who is at work by waiting, from who is silent by force."""
+"""A claim gets the shard's row: it waits for an active holder, and evicts an idle one."""
 
 import time
 from collections.abc import Callable
 from threading import Thread
+from typing import Final
 
 import pytest
 from psycopg import Connection, OperationalError
@@ -11,16 +12,16 @@ from connectors.postgres.connection import connect
 from tests.connectors.postgres.asking import someone_waits_for_a_lock, wait_until
 from tests.connectors.postgres.windows import claim_log
 
-LOCK = "SELECT FROM ledger.shard WHERE shard = 0 FOR UPDATE"
-LONGER_S = 4
-"""Than a claim waits before it looks who is in its way."""
+LOCK: Final = "SELECT FROM ledger.shard WHERE shard = 0 FOR UPDATE"
+BUSY_S: Final = 4
+"""Longer than a claim waits before it looks for an idle holder."""
 
 
-def test_a_writer_that_stands_still_in_a_copy_is_ended(conn: Connection, dsn: str) -> None:
-    """No time limit of Postgres ends it: a sleeping process would keep its shard for ever."""
+def test_a_writer_that_is_idle_in_a_copy_is_evicted(conn: Connection, dsn: str) -> None:
+    """No time limit of Postgres ends it: a paused process would keep its shard for ever."""
     claim_log(conn)
-    with connect(dsn) as sleeping, pytest.raises(OperationalError):
-        copy_while(sleeping, lambda: claim_log(conn))
+    with connect(dsn) as idle, pytest.raises(OperationalError):
+        copy_while(idle, lambda: claim_log(conn))
     assert 3 == claim_log(conn).token
 
 
@@ -32,8 +33,8 @@ def copy_while(writer: Connection, happens: Callable[[], object]) -> None:
             happens()
 
 
-def test_a_writer_that_is_at_work_is_waited_for(conn: Connection, dsn: str) -> None:
-    """Its window would be written again by its successor, for nothing."""
+def test_a_writer_that_is_active_is_waited_for(conn: Connection, dsn: str) -> None:
+    """Evicted, its window would have to be written again by its successor."""
     claimed = [claim_log(conn).token]
 
     def claim() -> None:
@@ -45,7 +46,7 @@ def test_a_writer_that_is_at_work_is_waited_for(conn: Connection, dsn: str) -> N
         conn.execute(LOCK)
         claiming.start()
         wait_until(lambda: someone_waits_for_a_lock(dsn))
-        until_s = time.monotonic() + LONGER_S
+        until_s = time.monotonic() + BUSY_S
         while time.monotonic() < until_s:
             conn.execute("SELECT pg_sleep(0.2)")
     claiming.join()

@@ -41,7 +41,7 @@ def read_back(conn: Connection, *windows: Settlement) -> list[Settlement]:
 
 
 def test_everything_comes_back(conn: Connection) -> None:
-    """A field that is lost here is lost in what agents are told after a crash."""
+    """A field that is lost here is missing in the results published after a crash."""
     first = busy_window()
     assert [replace(first, listings=())] == read_back(conn, first)
 
@@ -52,7 +52,7 @@ def test_an_empty_window_comes_back(conn: Connection) -> None:
 
 
 def test_rows_come_back_in_their_order(conn: Connection) -> None:
-    """They are stored by agent: told in that order, an agent's outcomes would be mixed up."""
+    """They are stored by agent: published in that order, an agent's outcomes would be mixed up."""
     bids = [lost(2, "zoe"), lost(3, "amy"), structs.replace(lost(3, "zoe"), ord=1), lost(4, "amy")]
     closed = window(
         bids=bids, commands=[grant(7, "zoe", 1), structs.replace(grant(7, "amy", 1), ord=999)]
@@ -62,7 +62,7 @@ def test_rows_come_back_in_their_order(conn: Connection) -> None:
 
 
 def test_balances_come_back_as_they_were_after_the_window(conn: Connection) -> None:
-    """Told with today's balance, a window of yesterday says what never was."""
+    """With the current balance, a window of yesterday would show a state that never was."""
     first = busy_window()
     second = window(
         after=first,
@@ -79,8 +79,8 @@ def test_balances_come_back_as_they_were_after_the_window(conn: Connection) -> N
     assert [each.balances for each in (first, second, third)] == [each.balances for each in read]
 
 
-def test_accounts_that_only_asked_are_told_their_balance(conn: Connection) -> None:
-    """Who bids and loses is told a balance too, be it zero; who has no account is told none."""
+def test_accounts_that_only_bid_have_a_balance(conn: Connection) -> None:
+    """A bidder that lost gets a balance too, even zero; an agent without an account gets none."""
     first = window(
         commands=[grant(1, "rich", 5), grant(2, "poor", 9)],
         bids=[won(3, "poor", 1, 9), lost(4, "later")],

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from psycopg import Connection
@@ -19,7 +19,7 @@ from tests.twin.random_logs import random_log
 from tests.twin.rows import Row, Rows, in_order
 from walras_schemas import BidStatus
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def settled(seed: int, *, commands: int = 600) -> list[ClosedWindow]:
@@ -69,7 +69,7 @@ def test_views_show_what_was_settled(conn: Connection, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_windows_are_read_back(conn: Connection, seed: int) -> None:
-    """What a crash left unpublished is told from the ledger, word for word."""
+    """What a crash left unpublished is published from the ledger, field for field."""
     windows = settled(seed)
     commit_all(conn, windows)
     for closed in windows:
@@ -113,7 +113,7 @@ def paradoxical(window: Settlement) -> set[tuple[int, int, int]]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_paradoxical_rejections_are_told(conn: Connection, seed: int) -> None:
+def test_paradoxical_rejections_are_shown(conn: Connection, seed: int) -> None:
     """A bid that lost to a lower one must be able to find out that it did."""
     windows = settled(seed)
     commit_all(conn, windows)

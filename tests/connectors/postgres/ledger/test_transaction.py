@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from threading import Thread
+from typing import Final
 
 import pytest
 from psycopg import Connection
@@ -42,7 +43,7 @@ from tests.connectors.postgres.windows import (
     won,
 )
 
-EMPTY = {
+EMPTY: Final = {
     "bids": 0,
     "allocations": 0,
     "transactions": 0,
@@ -52,7 +53,7 @@ EMPTY = {
     "prices": 0,
     "dead_letters": 0,
 }
-BUSY = {
+BUSY: Final = {
     "bids": 2,
     "allocations": 1,
     "transactions": 6,
@@ -153,7 +154,7 @@ def test_an_idle_window_again_is_skipped(conn: Connection) -> None:
     assert [False, False] == [commit_window(conn, each, token=token) for each in (tick, first)]
 
 
-DIVERGED: dict[str, Callable[[Settlement], Settlement | EmptyWindow]] = {
+DIVERGED: Final[dict[str, Callable[[Settlement], Settlement | EmptyWindow]]] = {
     "another digest": lambda first: replace(first, digest=bytes(32)),
     "idle, though the ledger has rows": lambda first: EmptyWindow(
         0, first.window_id, first.first_seq, first.next_seq, first.stream_time_ns
@@ -165,7 +166,7 @@ DIVERGED: dict[str, Callable[[Settlement], Settlement | EmptyWindow]] = {
 
 @pytest.mark.parametrize("case", DIVERGED)
 def test_another_window_in_the_same_place_is_refused(conn: Connection, case: str) -> None:
-    """A log or a code that gives other rows for the same messages must stop, not go on beside."""
+    """A log or a code that gives other rows for the same messages must stop, not continue."""
     token = claim_log(conn).token
     first = busy_window()
     commit_window(conn, first, token=token)
@@ -188,13 +189,13 @@ def test_a_window_after_other_rows_is_refused(conn: Connection) -> None:
 def test_a_gap_is_refused(conn: Connection, closed: Settlement | EmptyWindow) -> None:
     """Messages that retention dropped were bids of someone: no window after them can be right."""
     token = claim_log(conn).token
-    with pytest.raises(LogGap, match=r"has to read 1 next, but window \d+ begins at 7"):
+    with pytest.raises(LogGap, match=r"the ledger reads 1 next, but window \d+ begins at 7"):
         commit_window(conn, replace(closed, first_seq=7), token=token)
     assert EMPTY == counts(conn)
 
 
 def test_a_replaced_writer_writes_nothing(conn: Connection) -> None:
-    """A process that was paused wakes up beside its successor."""
+    """A process that was paused resumes beside its successor."""
     paused = claim_log(conn)
     successor = claim_log(conn)
     with pytest.raises(ShardReplaced):
@@ -203,8 +204,8 @@ def test_a_replaced_writer_writes_nothing(conn: Connection) -> None:
     assert commit_window(conn, busy_window(), token=successor.token) is True
 
 
-def test_a_replaced_writer_is_told_even_of_an_applied_window(conn: Connection) -> None:
-    """It would go on reading for nothing, and publish beside its successor."""
+def test_a_replaced_writer_is_refused_even_for_an_applied_window(conn: Connection) -> None:
+    """It would continue reading for nothing, and publish beside its successor."""
     paused, first = claim_log(conn), busy_window()
     commit_window(conn, first, token=claim_log(conn).token)
     with pytest.raises(ShardReplaced):
@@ -293,7 +294,7 @@ def test_what_no_text_can_hold_is_written_out(conn: Connection) -> None:
     assert b"\0\xff" == shown["payload"]
 
 
-def test_announced_windows_are_remembered(conn: Connection) -> None:
+def test_published_windows_are_recorded(conn: Connection) -> None:
     """What a crash left unpublished must be found, and nothing else be published again."""
     token = claim_log(conn).token
     first = busy_window()
@@ -309,7 +310,7 @@ def test_announced_windows_are_remembered(conn: Connection) -> None:
 
 
 def test_a_replaced_writer_marks_nothing(conn: Connection) -> None:
-    """Its successor would believe results to be out that nobody sent."""
+    """Its successor would take results for published that nobody sent."""
     paused = claim_log(conn)
     first = busy_window()
     commit_window(conn, first, token=claim_log(conn).token)

@@ -1,6 +1,7 @@
 """What the pricing flow finds in the ledger: the operator's choices, and the past of a resource."""
 
 import json
+from typing import Final
 
 import pytest
 from psycopg import Connection
@@ -17,7 +18,7 @@ from state.errors import SettingsError
 from state.window import Settlement
 from tests.connectors.postgres.windows import START_WINDOW, claim_log, listing, price, window
 
-EWMA = '{"controller": "ewma"}'
+EWMA: Final = '{"controller": "ewma"}'
 
 
 def commit_sales(conn: Connection, *units: int) -> None:
@@ -73,7 +74,7 @@ def test_choices_are_those_of_the_listed_resources(conn: Connection) -> None:
 
 
 def test_choices_are_replaced_as_a_whole(conn: Connection) -> None:
-    """A choice that outlives its opening prices a market by a file that nobody reads any more."""
+    """A choice that outlives its opening prices a market by a file that is no longer read."""
     commit_sales(conn, 0)
     replace_choices(conn, "m1", {"cpu": EWMA, "gpu": EWMA})
     replace_choices(conn, "m2", {"cpu": EWMA})
@@ -84,8 +85,8 @@ def test_choices_are_replaced_as_a_whole(conn: Connection) -> None:
     assert [ListedChoice] == list({type(row) for row in listed_choices(conn, "m1")})
 
 
-def test_a_ledger_that_is_behind_is_told(empty_dsn: str) -> None:
-    """Whoever opens a market before the first `walras up` needs the hint, not a traceback."""
+def test_an_outdated_ledger_is_reported(empty_dsn: str) -> None:
+    """Opening a market before the first `walras up` must give a hint, not a traceback."""
     with connect(empty_dsn) as conn:
         replace_choices(conn, "m1", {})
         with pytest.raises(SettingsError, match="walras up"):

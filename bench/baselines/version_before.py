@@ -1,0 +1,68 @@
+"""Baseline (e): an earlier version of Walras, out of this repository's history.
+
+It drains the same seeded workload with its own benchmark, its own servers and an environment that
+its own lock file describes. Promise: its checkout is temporary, and what it reports is measured as
+that version measured itself: from the start of its flow to the last window published.
+"""
+
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from bench.baselines.contract import Job
+from bench.harness.machine import REPOSITORY
+from bench.report.model import BaselineRun
+from state.errors import WalrasError
+
+PROGRAM: Final = Path(__file__).with_name("version_before_program.py")
+# Bytecode is compiled while the market is opened, which is not measured.
+SYNC: Final = ("tools/uv", "sync", "-q", "--locked", "--group=bench", "--no-dev")
+
+
+def run_version(commit: str, job: Job) -> BaselineRun:
+    """Check the commit out, set up its environment, and let it drain the job's workload."""
+    with TemporaryDirectory(dir=job.folder, prefix="version-") as folder:
+        checkout = Path(folder)
+        checkout.chmod(0o755)  # for a Postgres that runs as another user, as it does for root
+        _check_out(commit, checkout)
+        _output([*SYNC, "--no-compile-bytecode"], cwd=checkout)
+        run = _drain(checkout, job)
+    return BaselineRun(
+        settled=run["commands"],
+        dropped=job.workload.bids - run["commands"],
+        seconds=run["seconds"],
+        cpu_us=run["cpu_us"],
+    )
+
+
+def _check_out(commit: str, folder: Path) -> None:
+    archive = _output(["git", "archive", commit], cwd=REPOSITORY)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(folder, filter="data")
+
+
+def _drain(checkout: Path, job: Job) -> dict[str, Any]:
+    """What the program reports in its last line."""
+    task = {"workload": asdict(job.workload), "folder": str(job.folder)}
+    command: list[str | Path] = [checkout / ".venv/bin/python", "-P", PROGRAM]
+    report = _output(command, cwd=checkout, stdin=json.dumps(task).encode())
+    found: dict[str, Any] = json.loads(report.splitlines()[-1])
+    return found
+
+
+def _output(command: Sequence[str | Path], *, cwd: Path, stdin: bytes = b"") -> bytes:
+    done = subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, check=False)
+    if done.returncode:
+        lines = done.stderr.decode(errors="replace").splitlines() or ["no message"]
+        raise WalrasError(
+            "the earlier version could not be measured",
+            detail=f"{Path(command[0]).name}, exit code {done.returncode}: {lines[-1]}",
+            hint="Give a commit of this repository that has a benchmark, or leave it out",
+        )
+    return done.stdout

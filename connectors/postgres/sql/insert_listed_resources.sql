@@ -1,0 +1,5 @@
+INSERT INTO ledger.listed_resource
+    (market, resource, supply, initial_price_micros, reserve_micros, reserve_ratio_ppm)
+SELECT * FROM unnest(
+    %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]
+)
