@@ -46,12 +46,28 @@ NO_SUBJECTS = (
     "market..bid.a1",
     "market.m1.gift.a1",
     "result.m1.a1",
+    "market.m1.bid.a1\\xff",  # a byte that is no UTF-8, as the log keeps it
     "clock",
+    "clock.",
     "clock.0.0",
+    "market.m1.meter",
+    "market.m1.meter.64",
+    "market.m1.meter.01",
+    "market.m1.meter.0",  # a subject of its own once meters are admitted
 )
 
 
 _CROWD = {f"r{n}": 1 for n in range(17)}
+_LISTED = {"supply": 1, "initial_price_micros": 1}
+_NO_LISTINGS: tuple[Any, ...] = (
+    {"gpu": None},
+    {"gpu": {"supply": 1}},
+    {"GPU": _LISTED},
+    {"gpu": _LISTED | {"allowance_windows": 10**6 + 1}},
+    {"gpu": _LISTED | {"allowance_windows": -1}},
+    {"gpu": _LISTED | {"reserve_ratio_ppm": 10**9 + 1}},
+    {f"r{n}": _LISTED for n in range(257)},
+)
 _NO_QUANTITIES: tuple[Any, ...] = ({"gpu": 0}, {"gpu": 1.0}, {"gpu": "1"}, {"GPU": 1}, {"a.b": 1})
 _NO_COUNTS = (-1, 1.0, "5", True, None, 2**63, 10**400)
 _IMPOSSIBLE: dict[str, tuple[Any, ...]] = {
@@ -64,20 +80,24 @@ _IMPOSSIBLE: dict[str, tuple[Any, ...]] = {
     "resource": NO_NAMES,
     "agent_id": (*NO_NAMES, "treasury", "house"),
     "to_agent_id": (*NO_NAMES, "treasury", "house"),
-    "purpose": ("x" * 201, "\ud800", 1, None),
+    "purpose": ("x" * 201, "\ud800", "a\0", 1, None),
     "bundle": ({}, [], None, "gpu", _CROWD, *_NO_QUANTITIES),
     "rule": ("", "first_price", "UNIFORM", 1, None),
-    "resources": ({}, [], None, "gpu", {"gpu": None}, {"gpu": {"supply": 1}}, {"GPU": {}}),
+    "resources": ({}, [], None, "gpu", *_NO_LISTINGS),
     "supply": _NO_COUNTS,
     "stale_after_windows": _NO_COUNTS,
+    "max_commands": (0, 10**6 + 1, *_NO_COUNTS),
+    "lag_windows": (9, 10**6 + 1, *_NO_COUNTS),
+    "meters": (0, 65, *_NO_COUNTS),
 }
 _OPTIONAL = {"version", "timestamp", "scenario_id", "min_quantity", "purpose", "rule"}
+_OPTIONAL |= {"stale_after_windows", "max_commands", "lag_windows", "meters"}
 
 
 def broken_field(rng: Random, event: Event) -> Event:
     """The event with one of its fields (or one more) that cannot be, or without one it needs."""
     name = rng.choice([*event, "version", "timestamp", "scenario_id", "surprise"])
-    needed = name in event and name not in _OPTIONAL | {"stale_after_windows"}
+    needed = name in event and name not in _OPTIONAL
     if needed and rng.random() < 0.2:
         return {key: value for key, value in event.items() if key != name}
     return event | {name: rng.choice(_IMPOSSIBLE.get(name, NO_NUMBERS + BEYOND_NUMBERS))}
@@ -88,8 +108,20 @@ def broken_text(rng: Random, event: Event) -> bytes:
     return rng.choice(_SPOILERS)(json.dumps(event).encode())
 
 
+def odd_spelling(rng: Random, content: Any) -> bytes:
+    """Well-formed content in one of the many other texts that mean the same."""
+    text = json.dumps(content, ensure_ascii=rng.random() < 0.5, indent=rng.choice([None, 0, 3]))
+    if rng.random() < 0.5:
+        text = text.replace('"type"', '"\\u0074y\\u0070e"').replace("{", "{\t\r\n ")
+    return b" \n" * rng.randrange(3) + text.encode() + b"\t" * rng.randrange(3)
+
+
 def _twice(whole: bytes) -> bytes:
     return b'{"type": "bid_placed", ' + whole[1:]
+
+
+def _nested(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
 
 
 _SPOILERS: tuple[Callable[[bytes], bytes], ...] = (
@@ -119,6 +151,12 @@ _SPOILERS: tuple[Callable[[bytes], bytes], ...] = (
     _twice,
     lambda whole: b"[" + whole + b", " + _twice(whole) + b", 5, null, []]",
     lambda whole: b"[" + whole + b", " + whole[:-1] + b', "more": NaN}]',
-    lambda whole: b"[" + whole + b', {"more": ' + b"[" * 20 + b"]" * 20 + b"}]",
+    lambda whole: b"[" + whole + b', {"more": ' + _nested(20) + b"}]",
+    lambda whole: b"[" + whole + b", " + _nested(99) + b"]",
+    lambda whole: b"[" + whole + b", " + _nested(100) + b"]",
+    lambda whole: b"[" + whole + b', "x' + "ä".encode() * 800 + b'" ,\n 5 ]',
+    lambda whole: b"[" + whole + b"\t, " + _twice(whole)[:-1] + b" " * 1_024 + b"} ]",
+    lambda whole: b"[" + whole + b", " + whole[:-1] + b', "scenario_id": "\\ud800"}]',
+    lambda whole: whole[:-1] + b', "purpose": "\\u0000"}',
     lambda whole: b"[" + b",".join([whole] * 1_001) + b"]",
 )
