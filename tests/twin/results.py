@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from tests.twin.offers import Place
+from tests.twin.offers import Place, Vector
 from tests.twin.rows import Row, Rows
 
 MAX_RESULT_BYTES: Final = 512 * 1024
@@ -21,7 +21,7 @@ US_PER_MS: Final = 1_000
 
 @dataclass(slots=True)
 class Window:
-    """A window as it was read: its bounds, its rows, and the purposes that commands gave."""
+    """A window as it was read: its bounds, its rows, what bids won and what transfers were for."""
 
     shard: int
     window_id: int
@@ -30,6 +30,7 @@ class Window:
     last_seq: int
     only_ticks: bool = True
     rows: Rows = field(default_factory=Rows)
+    won: dict[Place, Vector] = field(default_factory=dict)
     purposes: dict[Place, str] = field(default_factory=dict)
 
     @property
@@ -76,19 +77,11 @@ def market_window(window: Window, market: str, rule: str) -> Row:
 
 def _served_micros(window: Window, bid: Row) -> int:
     """Its limit for what it won: a bundle's whole limit, of a unit bid the units' own price."""
-    won = sum(_won(window, bid).values())
+    won = sum(window.won.get(_place(bid), {}).values())
     if bid["kind"] == "bundle":
         return int(bid["limit_micros"]) if won else 0
     [quantity] = bid["bundle"].values()
     return won * int(bid["limit_micros"] // quantity)
-
-
-def _won(window: Window, bid: Row) -> dict[str, int]:
-    return {
-        row["resource"]: row["quantity"]
-        for row in window.rows.allocations
-        if _place(row) == _place(bid)
-    }
 
 
 def _place(row: Row) -> Place:
@@ -175,7 +168,7 @@ def _outcomes(window: Window, market: str, agent: str) -> list[Row]:
 def _outcome(window: Window, row: Row) -> Row:
     outcome = {name: row[name] for name in ("event_id", "seq", "ord", "status")}
     if "kind" in row:
-        outcome |= {"won": _won(window, row), "paid_micros": row["paid_micros"]}
+        outcome |= {"won": window.won.get(_place(row), {}), "paid_micros": row["paid_micros"]}
     else:
         outcome |= {"type": row["type"]}
     if row["reason"] is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Final
 
 from tests.twin.auction import allocate, clear, price_levels
 from tests.twin.offers import Offer, Terms
@@ -25,8 +26,8 @@ def bundle(seq: int, asked: dict[str, int], limit: int) -> Offer:
     return Offer((seq, 0), f"a{seq}", asked, limit, None)
 
 
-SCARCE_PAIR = {"gpu": terms(4, 10), "cpu": terms(6, 2), "mem": terms(100, 1)}
-SCARCE_BIDS = [
+SCARCE_PAIR: Final = {"gpu": terms(4, 10), "cpu": terms(6, 2), "mem": terms(100, 1)}
+SCARCE_BIDS: Final = [
     bundle(1, {"gpu": 2, "cpu": 2}, 96),  # density 96/24 = 4: wins, leaves gpu 2, cpu 4
     unit(2, "gpu", 2, 30),  # density 60/20 = 3: wins, leaves gpu 0
     bundle(3, {"gpu": 1, "cpu": 4, "mem": 2}, 40),  # density 40/20 = 2: lost for want of gpu

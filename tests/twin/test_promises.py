@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.twin.random_logs import random_log
 from tests.twin.rows import LogRecord, Row, Rows
 from tests.twin.twin import run
 
-SEEDS = range(8)
+SEEDS: Final = range(8)
 
 
 @cache

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from tests.twin.wire import read_address, read_events
 
-ID = "0199d6f2-7c00-7abc-8def-0123456789ab"
-GPU = {"supply": 1, "initial_price_micros": 1}
+ID: Final = "0199d6f2-7c00-7abc-8def-0123456789ab"
+GPU: Final = {"supply": 1, "initial_price_micros": 1}
 
 
 def is_event(channel: str, content: Any) -> bool:
@@ -76,8 +76,8 @@ def test_a_closing_says_nothing_else() -> None:
     assert not is_event("market", {"type": "market_closed"})
 
 
-FIT = ["", "\U0001f4b6" * 200]
-UNFIT = ["x" * 201, "a\0b", "\ud83d", None]
+FIT: Final = ["", "\U0001f4b6" * 200]
+UNFIT: Final = ["x" * 201, "a\0b", "\ud83d", None]
 
 
 def test_a_purpose_is_text_that_a_database_can_hold() -> None:

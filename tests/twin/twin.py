@@ -9,6 +9,7 @@ it. Left out: meters and allowances (§11 to §14), whose messages are dead lett
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from tests.twin.admission import BEFORE_DUPLICATE, BEFORE_QUOTA, NS_PER_MS, Case, judge
 from tests.twin.auction import Outcome, clear
@@ -26,8 +27,8 @@ from tests.twin.wire import INT64_MAX, Address, Event, read_address, read_events
 
 __all__ = ["LogRecord", "Rows", "run"]
 
-DEAD_LETTER_BYTES = 1_024
-NS_PER_US = 1_000
+DEAD_LETTER_BYTES: Final = 1_024
+NS_PER_US: Final = 1_000
 
 
 def run(records: Iterable[LogRecord], *, window_ms: int, shard: int = 0) -> Rows:
@@ -198,6 +199,7 @@ class _Twin:
         row |= {"status": filled if won else "lost", "paid_micros": paid}
         names = ("market", "window_id", "seq", "ord", "event_id", "agent_id", "timestamp_us")
         short = {name: row[name] for name in names}
+        window.won[place] = won
         for r, quantity in won.items():
             window.rows.allocations.append(short | {"resource": r, "quantity": quantity})
         if paid:
