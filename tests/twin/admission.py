@@ -1,4 +1,4 @@
-"""What a market remembers, and the rules of SEMANTICS §4 by which it judges an event.
+"""The rules of SEMANTICS §4 by which an event is judged.
 
 Promise: the rules stand in their order of precedence, one line a rule, and the rules after the
 first that fails are never looked at. Nothing here changes a market.
@@ -7,79 +7,21 @@ first that fails are never looked at. Nothing here changes a market.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Final
 
-from tests.twin.auction import Offer, Terms
-from tests.twin.rows import Row
+from tests.twin.market import Market, Rules
 from tests.twin.wire import INT64_MAX, Address, Event
 
-NS_PER_MS = 1_000_000
-STALE_AFTER_NS = 60_000 * NS_PER_MS
-FUTURE_AFTER_NS = 5_000 * NS_PER_MS
+NS_PER_MS: Final = 1_000_000
+STALE_AFTER_NS: Final = 60_000 * NS_PER_MS
+FUTURE_AFTER_NS: Final = 5_000 * NS_PER_MS
+
+# The reasons of rules 2 and 3, and of rules 2 to 5.
+BEFORE_QUOTA: Final = ("unknown_market", "market_closed")
+BEFORE_DUPLICATE: Final = (*BEFORE_QUOTA, "over_quota", "stale_event_id", "future_event_id")
 
 Fault = tuple[str, bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """A market as it stands for one window: its rule, and the terms of every resource."""
-
-    rule: str
-    terms: dict[str, Terms]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenBid:
-    """An admitted bid of the open window, beside the row that tells of it."""
-
-    offer: Offer
-    row: Row
-
-
-@dataclass(slots=True)
-class Market:
-    """Everything a market remembers; `opened` is its latest applied listing."""
-
-    opened: Event | None = None
-    in_force: Rules | None = None
-    supplies: dict[str, int] = field(default_factory=dict)
-    quotes: dict[str, tuple[int, int]] = field(default_factory=dict)  # price, window of the quote
-    used: set[tuple[str, str]] = field(default_factory=set)  # sender, event_id
-    known: set[str] = field(default_factory=set)
-    balances: dict[str, int] = field(default_factory=dict)
-    bids: list[OpenBid] = field(default_factory=list)
-
-    def free_micros(self, agent: str) -> int:
-        """What an agent can still promise: its balance less what its open bids hold."""
-        holds = [bid.offer.limit_micros for bid in self.bids if bid.offer.agent == agent]
-        return self.balances[agent] - sum(holds)
-
-    def own_bid(self, agent: str, event_id: str) -> OpenBid | None:
-        """The agent's bid of that id, if it is still open."""
-        for bid in self.bids:
-            if (bid.offer.agent, bid.row["event_id"]) == (agent, event_id):
-                return bid
-        return None
-
-    def rules_now(self, window_id: int) -> Rules | None:
-        """The rules as the latest commands leave them, seen from a window."""
-        if self.opened is None:
-            return None
-        stale_after = self.opened.get("stale_after_windows", 60)
-        resources = self.opened["resources"]
-        terms = {r: self._terms(r, resources[r], window_id, stale_after) for r in resources}
-        return Rules(self.opened.get("rule", "uniform"), terms)
-
-    def _terms(self, resource: str, listed: Event, window_id: int, stale_after: int) -> Terms:
-        quote = self.quotes.get(resource)
-        reference = quote[0] if quote else listed["initial_price_micros"]
-        rolling = reference * listed.get("reserve_ratio_ppm", 0) // 1_000_000
-        return Terms(
-            supply=self.supplies[resource],
-            reference_micros=reference,
-            reserve_micros=max(listed.get("reserve_micros", 0), rolling),
-            stale=quote is None or window_id - quote[1] > stale_after,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +37,26 @@ class Case:
     now_ns: int
 
     @property
-    def sender(self) -> str:
-        own = self.address.channel in ("bid", "transfer")
-        return self.address.party if own else "treasury"
+    def type(self) -> str:
+        return str(self.event["type"])
 
     @property
-    def wanted(self) -> dict[str, int]:
+    def by_agent(self) -> bool:
+        """Whether an agent sent it: a bid, a withdrawal or a transfer."""
+        return self.address.channel in ("bid", "transfer")
+
+    @property
+    def sender(self) -> str:
+        return self.address.party if self.by_agent else "treasury"
+
+    @property
+    def asked(self) -> dict[str, int]:
         """What a bid asks for; a unit bid is written as a bundle of one."""
         event = self.event
         return event["bundle"] if "bundle" in event else {event["resource"]: event["quantity"]}
 
     @property
-    def cost_micros(self) -> int:
+    def hold_micros(self) -> int:
         """The most a bid may pay, which is also what it holds."""
         event = self.event
         if "bundle" in event:
@@ -116,13 +66,8 @@ class Case:
 
 def judge(case: Case) -> str | None:
     """The reason for which an event is rejected; None for one that is applied."""
-    faults = _bid_faults if case.event["type"] == "bid_placed" else _command_faults
-    return shared_reason(case) or _first(faults(case))
-
-
-def shared_reason(case: Case) -> str | None:
-    """The reason among those that any event can fail for, before its own rules are asked."""
-    return _first(_shared_faults(case))
+    own_faults = _bid_faults if case.type == "bid_placed" else _command_faults
+    return _first(_shared_faults(case)) or _first(own_faults(case))
 
 
 def _first(faults: Iterator[Fault]) -> str | None:
@@ -130,32 +75,35 @@ def _first(faults: Iterator[Fault]) -> str | None:
 
 
 def _shared_faults(case: Case) -> Iterator[Fault]:
-    event_id = case.event["event_id"]
+    market, event_id = case.market, case.event["event_id"]
+    if case.type != "market_opened":
+        yield "unknown_market", market.opened is None
+        yield "market_closed", not _rules(case).is_open
+    if case.by_agent:
+        earlier = market.counted.get(case.sender, 0)
+        yield "over_quota", earlier >= _rules(case).max_commands
     born_ns = int(event_id.replace("-", "")[:12], 16) * NS_PER_MS
-    opens = case.event["type"] == "market_opened"
-    yield "unknown_market", case.market.opened is None and not opens
     yield "stale_event_id", case.now_ns - born_ns > STALE_AFTER_NS
     yield "future_event_id", born_ns - case.now_ns > FUTURE_AFTER_NS
-    yield "duplicate", (case.sender, event_id) in case.market.used
+    yield "duplicate", (case.sender, event_id) in market.used
 
 
 def _bid_faults(case: Case) -> Iterator[Fault]:
-    market, wanted, cost = case.market, case.wanted, case.cost_micros
-    assert market.in_force is not None, "an opened market has rules in force"
-    rule, terms = market.in_force.rule, market.in_force.terms
+    market, asked, hold = case.market, case.asked, case.hold_micros
+    rule, terms = _rules(case).rule, _rules(case).terms
     simple = "bundle" not in case.event and case.event.get("min_quantity", 1) == 1
     yield "unknown_agent", case.sender not in market.known
-    yield "unknown_resource", any(r not in terms for r in wanted)
+    yield "unknown_resource", any(r not in terms for r in asked)
     yield "unsupported_by_rule", rule == "vickrey" and not simple
-    yield "exceeds_supply", any(q > terms[r].supply for r, q in wanted.items())
-    yield "below_reserve", cost < sum(terms[r].reserve_micros * q for r, q in wanted.items())
-    yield "amount_overflow", cost > INT64_MAX
-    yield "insufficient_balance", market.free_micros(case.sender) < cost
+    yield "exceeds_supply", any(q > terms[r].supply for r, q in asked.items())
+    yield "below_reserve", hold < sum(terms[r].reserve_micros * q for r, q in asked.items())
+    yield "amount_overflow", hold > INT64_MAX
+    yield "insufficient_balance", market.free_micros(case.sender) < hold
 
 
 def _command_faults(case: Case) -> Iterator[Fault]:
     market, event = case.market, case.event
-    match event["type"]:
+    match case.type:
         case "bid_withdrawn":
             yield "not_open", market.own_bid(case.sender, event["bid_event_id"]) is None
         case "credits_transferred":
@@ -166,3 +114,8 @@ def _command_faults(case: Case) -> Iterator[Fault]:
         case "supply_changed" | "price_quoted":
             listed = market.opened["resources"] if market.opened else {}
             yield "unknown_resource", event.get("resource", case.address.party) not in listed
+
+
+def _rules(case: Case) -> Rules:
+    assert case.market.in_force is not None, "an opened market has rules in force"
+    return case.market.in_force

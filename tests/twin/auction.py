@@ -11,184 +11,196 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
 
-Place = tuple[int, int]
-Vector = dict[str, int]
+from tests.twin.offers import Offer, Place, Terms, Vector
+from tests.twin.vickrey import pay_vickrey
 
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What is in force for one resource during one window."""
-
-    supply: int
-    reference_micros: int
-    reserve_micros: int
-    stale: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """An admitted bid: its place in the log, what it wants, and the most it gives for all of it."""
-
-    place: Place
-    agent: str
-    wanted: Vector
-    limit_micros: int
-    min_quantity: int | None  # None: a bundle, all or nothing
+Levels = dict[str, Fraction]  # of the scarce resources; every other one lies at 0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What each winning offer got and pays, and each resource's clearing price."""
+    """What offers won, paid and lost in a window, and what is said of each resource in force."""
 
     won: dict[Place, Vector]
     paid_micros: dict[Place, int]
+    lost_value_micros: dict[Place, int]  # of the paradoxically rejected, and of no other
     clearing_micros: dict[str, int | None]
+    demanded: Vector
+    wanted: Vector
+    sold: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """What each winner got, and of what too little was left when its turn came."""
+
+    won: dict[Place, Vector]
+    lacked: dict[Place, set[str]]
 
 
 Market = dict[str, Terms]
-Won = dict[Place, Vector]
-Paid = dict[Place, int]
 
 
 def clear(rule: str, market: Market, offers: list[Offer]) -> Outcome:
-    """Allocate, then price, then publish a clearing price for every resource in force."""
-    won = _allocate(market, offers)
-    if rule in ("uniform", "uniform_lab"):
-        level = _price_level(rule, market, offers, won)
-        paid = {place: _pay_level(market, level, x) for place, x in won.items()}
-        prices = {r: _level_price(market, level, r) for r in market}
-    else:
-        pay = _pay_as_bid if rule == "pay_as_bid" else _pay_vickrey
-        paid = pay(market, offers, won)
-        prices = {r: _average_price(market, won, paid, r) for r in market}
-    sold = {r for x in won.values() for r in x}
-    return Outcome(won, paid, {r: prices[r] if r in sold else None for r in market})
+    """Allocate, find the price levels, let the winners pay, then say what became of a resource."""
+    allocation = allocate(market, offers)
+    won = allocation.won
+    levels = price_levels(rule, market, offers, allocation)
+    paid = _payments(rule, market, offers, won, levels)
+    wanting = [o for o in offers if o.limit_micros >= cost_micros(market, levels, o.asked)]
+    prices = _clearing_prices(rule, market, levels, won, paid)
+    return Outcome(
+        won=won,
+        paid_micros=paid,
+        lost_value_micros=_lost_values(rule, market, offers, won, levels),
+        clearing_micros={r: prices.get(r) for r in market},
+        demanded={r: sum(o.asked.get(r, 0) for o in offers) for r in market},
+        wanted={r: sum(o.asked.get(r, 0) for o in wanting) for r in market},
+        sold={r: sum(x.get(r, 0) for x in won.values()) for r in market},
+    )
+
+
+# --- allocation -----------------------------------------------------------------------------------
+
+
+def allocate(market: Market, offers: list[Offer]) -> Allocation:
+    """Go through the offers by density, the earlier of equals first, and give what is left."""
+    left = {r: terms.supply for r, terms in market.items()}
+    allocation = Allocation({}, {})
+    for offer in sorted(offers, key=lambda o: (-density(market, o), o.place)):
+        x = _share(left, offer)
+        if x != offer.asked:
+            # Whoever got less than all of it, unit bid or bundle, met too little of something.
+            lacked = {r for r, quantity in offer.asked.items() if left[r] < quantity}
+            allocation.lacked[offer.place] = lacked
+        if x:
+            allocation.won[offer.place] = x
+        for r, quantity in x.items():
+            left[r] -= quantity
+    return allocation
+
+
+def _share(left: Vector, offer: Offer) -> Vector:
+    if offer.min_quantity is None:
+        fits = all(quantity <= left[r] for r, quantity in offer.asked.items())
+        return dict(offer.asked) if fits else {}
+    [(r, quantity)] = offer.asked.items()
+    share = min(quantity, left[r])
+    return {r: share} if share >= offer.min_quantity and share > 0 else {}
+
+
+def density(market: Market, offer: Offer) -> Fraction:
+    """An offer's net value for each micro that its vector weighs at reference prices."""
+    return Fraction(_net_value(market, offer), _weight(market, offer.asked))
+
+
+def _net_value(market: Market, offer: Offer) -> int:
+    return offer.limit_micros - _reserve(market, offer.asked)
 
 
 def _weight(market: Market, x: Vector) -> int:
     return sum(market[r].reference_micros * quantity for r, quantity in x.items())
 
 
-def _density(market: Market, offer: Offer) -> Fraction:
-    return Fraction(offer.limit_micros, _weight(market, offer.wanted))
-
-
 def _reserve(market: Market, x: Vector) -> int:
     return sum(market[r].reserve_micros * quantity for r, quantity in x.items())
 
 
-def _allocate(market: Market, offers: list[Offer]) -> Won:
-    left = {r: terms.supply for r, terms in market.items()}
-    won: Won = {}
-    for offer in sorted(offers, key=lambda o: (-_density(market, o), o.place)):
-        x = _share(left, offer)
-        if x:
-            won[offer.place] = x
-        for r, quantity in x.items():
-            left[r] -= quantity
-    return won
+# --- price levels ---------------------------------------------------------------------------------
 
 
-def _share(left: Vector, offer: Offer) -> Vector:
-    if offer.min_quantity is None:
-        fits = all(quantity <= left[r] for r, quantity in offer.wanted.items())
-        return dict(offer.wanted) if fits else {}
-    [(r, quantity)] = offer.wanted.items()
-    share = min(quantity, left[r])
-    return {r: share} if share >= offer.min_quantity and share > 0 else {}
-
-
-# --- payments -------------------------------------------------------------------------------------
-
-
-def _price_level(rule: str, market: Market, offers: list[Offer], won: Won) -> Fraction:
-    winning = [_density(market, o) for o in offers if o.place in won]
-    if not winning:
-        return Fraction(0)
-    lowest = min(winning)
+def price_levels(rule: str, market: Market, offers: list[Offer], allocation: Allocation) -> Levels:
+    """The level of each scarce resource; they exist under every rule, as `wanted` needs them."""
     if rule == "uniform_lab":
-        return lowest
-    losing = [_density(market, o) for o in offers if won.get(o.place) != o.wanted]
-    return max((density for density in losing if density <= lowest), default=Fraction(0))
+        scarce = {r for x in allocation.won.values() for r in x}
+    else:
+        scarce = {r for lacked in allocation.lacked.values() for r in lacked}
+    levels = {}
+    for r in scarce:
+        winners = [o for o in offers if r in allocation.won.get(o.place, {})]
+        losers = [o for o in offers if r in allocation.lacked.get(o.place, set())]
+        lowest = min(_scarce_density(market, scarce, o) for o in winners)
+        levels[r] = lowest
+        if rule != "uniform_lab":
+            levels[r] = min(lowest, max(_scarce_density(market, scarce, o) for o in losers))
+    return levels
 
 
-def _pay_level(market: Market, level: Fraction, x: Vector) -> int:
-    return max(ceil(level * _weight(market, x)), _reserve(market, x))
+def _scarce_density(market: Market, scarce: set[str], offer: Offer) -> Fraction:
+    of_scarce = {r: quantity for r, quantity in offer.asked.items() if r in scarce}
+    return Fraction(_net_value(market, offer), _weight(market, of_scarce))
 
 
-def _pay_as_bid(market: Market, offers: list[Offer], won: Won) -> Paid:
-    paid = {}
-    for offer in offers:
-        if offer.place in won:
-            x = won[offer.place]
-            cost = Fraction(offer.limit_micros * _weight(market, x), _weight(market, offer.wanted))
-            paid[offer.place] = max(ceil(cost), _reserve(market, x))
-    return paid
+def cost_micros(market: Market, levels: Levels, x: Vector) -> int:
+    """Each unit at its reserve and its level times its reference, rounded up once."""
+    above = sum(
+        (levels[r] * market[r].reference_micros * x[r] for r in x if r in levels), Fraction(0)
+    )
+    return _reserve(market, x) + ceil(above)
 
 
-def _pay_vickrey(market: Market, offers: list[Offer], won: Won) -> Paid:
-    """Each agent, resource by resource, pays for the units of others that it pushed out."""
-    paid: Paid = {}
-    winners = {(o.agent, r) for o in offers if o.place in won for r in o.wanted}
-    for agent, r in winners:
-        own = {o.place: won[o.place][r] for o in offers if _wins(o, agent, r, won)}
-        displaced = _displaced(market, offers, won, agent=agent, resource=r)
-        total = _highest(displaced, sum(own.values()), market[r].reserve_micros)
-        paid |= _largest_remainder(total, own)
-    return paid
+# --- payments and prices --------------------------------------------------------------------------
 
 
-def _wins(offer: Offer, agent: str, resource: str, won: Won) -> bool:
-    return offer.agent == agent and resource in won.get(offer.place, {})
+def _payments(
+    rule: str, market: Market, offers: list[Offer], won: dict[Place, Vector], levels: Levels
+) -> dict[Place, int]:
+    winners = [offer for offer in offers if offer.place in won]
+    match rule:
+        case "pay_as_bid":
+            return {o.place: _own_price(o, won[o.place]) for o in winners}
+        case "vickrey":
+            reserves = {r: terms.reserve_micros for r, terms in market.items()}
+            return pay_vickrey(reserves, offers, won)
+    return {o.place: cost_micros(market, levels, won[o.place]) for o in winners}
 
 
-def _displaced(
-    market: Market, offers: list[Offer], won: Won, *, agent: str, resource: str
-) -> list[tuple[int, int]]:
-    """The other agents' losing units of a resource, as (unit value, units), best first."""
-    displaced = []
-    for offer in offers:
-        if offer.agent != agent and resource in offer.wanted:
-            quantity = offer.wanted[resource]
-            units = quantity - won.get(offer.place, {}).get(resource, 0)
-            value = max(offer.limit_micros // quantity, market[resource].reserve_micros)
-            displaced.append((value, units))
-    return sorted(displaced, reverse=True)
+def _own_price(offer: Offer, x: Vector) -> int:
+    if offer.min_quantity is None:
+        return offer.limit_micros
+    return sum(x.values()) * offer.unit_price_micros
 
 
-def _highest(displaced: list[tuple[int, int]], count: int, reserve_micros: int) -> int:
-    """The sum of the `count` highest unit values; units that are not there count at the reserve."""
-    total = 0
-    for value, units in displaced:
-        taken = min(units, count)
-        total += taken * value
-        count -= taken
-    return total + count * reserve_micros
+def _lost_values(
+    rule: str, market: Market, offers: list[Offer], won: dict[Place, Vector], levels: Levels
+) -> dict[Place, int]:
+    """What those lost who would have paid the price and yet won nothing."""
+    if rule not in ("uniform", "uniform_lab"):
+        return {}
+    values = {
+        o.place: o.limit_micros - cost_micros(market, levels, o.asked)
+        for o in offers
+        if o.place not in won
+    }
+    return {place: value for place, value in values.items() if value > 0}
 
 
-def _largest_remainder(total: int, units: dict[Place, int]) -> Paid:
-    quotas = {place: Fraction(total * n, sum(units.values())) for place, n in units.items()}
-    paid = {place: floor(quota) for place, quota in quotas.items()}
-    missing = total - sum(paid.values())
-    for place in sorted(units, key=lambda p: (paid[p] - quotas[p], p))[:missing]:
-        paid[place] += 1
-    return paid
+def _clearing_prices(
+    rule: str, market: Market, levels: Levels, won: dict[Place, Vector], paid: dict[Place, int]
+) -> dict[str, int]:
+    """The price of each resource that was sold; the others have none."""
+    sold = {r for x in won.values() for r in x}
+    if rule in ("uniform", "uniform_lab"):
+        return {r: _level_price(market, levels, r) for r in sold}
+    return {r: _average_price(market, won, paid, r) for r in sold}
 
 
-# --- clearing prices ------------------------------------------------------------------------------
+def _level_price(market: Market, levels: Levels, r: str) -> int:
+    level = levels.get(r, Fraction(0))
+    return _half_up(market[r].reserve_micros + level * market[r].reference_micros)
 
 
-def _level_price(market: Market, level: Fraction, r: str) -> int:
-    return max(_half_up(level * market[r].reference_micros), market[r].reserve_micros)
+def _average_price(market: Market, won: dict[Place, Vector], paid: dict[Place, int], r: str) -> int:
+    buyers = [place for place, x in won.items() if r in x]
+    total = sum((_part_paid(market, won[p], paid[p], r) for p in buyers), Fraction(0))
+    return _half_up(total / sum(won[place][r] for place in buyers))
 
 
-def _average_price(market: Market, won: Won, paid: Paid, r: str) -> int:
-    units, cost = 0, Fraction(0)
-    for place, x in won.items():
-        if r in x:
-            part = Fraction(market[r].reference_micros * x[r], _weight(market, x))
-            units, cost = units + x[r], cost + paid[place] * part
-    return _half_up(cost / units) if units else 0
+def _part_paid(market: Market, x: Vector, paid_micros: int, r: str) -> Fraction:
+    """What of a payment was for one resource: its reserve, and a share by weight of the rest."""
+    rest = paid_micros - _reserve(market, x)
+    share = Fraction(market[r].reference_micros * x[r], _weight(market, x))
+    return market[r].reserve_micros * x[r] + rest * share
 
 
 def _half_up(value: Fraction) -> int:

@@ -1,8 +1,9 @@
 """A log's records and the ledger rows it must give, as plain values.
 
-Promise: `Rows` holds exactly the columns of SEMANTICS §8 that the log alone decides. Left out are
-digests, commit times and transaction ids (they belong to one ledger), and the wording and payload
-of a dead letter. Times are stream time in nanoseconds, under the key `timestamp_ns`.
+Promise: `Rows` holds the views of SEMANTICS §8 and the messages of §7 as far as the log alone
+decides them, each row a dict by the view's own column names. Left out are digests, commit times and
+the wording of a dead letter's `error`. Times are whole microseconds of stream time since 1970,
+cut and not rounded, under the column's name with `_us` behind it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class LogRecord:
-    """One message of a shard's stream, with the server's sequence and time."""
+    r"""One message of a shard's stream, with the server's sequence and time.
+
+    Bytes of the subject that are no UTF-8 stand in it as `\xNN`, as §9 keeps them.
+    """
 
     seq: int
     timestamp_ns: int
@@ -26,7 +30,7 @@ class LogRecord:
 
 @dataclass(slots=True)
 class Rows:
-    """What the views of the ledger must show once every window of a log is closed."""
+    """What the views of the ledger must show, and what was published, once all windows closed."""
 
     bids: list[Row] = field(default_factory=list)
     allocations: list[Row] = field(default_factory=list)
@@ -35,7 +39,18 @@ class Rows:
     accounts: list[Row] = field(default_factory=list)
     windows: list[Row] = field(default_factory=list)
     prices: list[Row] = field(default_factory=list)
+    market_windows: list[Row] = field(default_factory=list)
+    markets: list[Row] = field(default_factory=list)
+    resources: list[Row] = field(default_factory=list)
     dead_letters: list[Row] = field(default_factory=list)
+    paradoxical_rejections: list[Row] = field(default_factory=list)
+    agent_results: list[Row] = field(default_factory=list)
+    window_messages: list[Row] = field(default_factory=list)
+
+    def add(self, more: Rows) -> None:
+        """Append every row of others, each behind those of its own view."""
+        for view in fields(Rows):
+            getattr(self, view.name).extend(getattr(more, view.name))
 
 
 def in_order(rows: Rows) -> Rows:
@@ -44,4 +59,4 @@ def in_order(rows: Rows) -> Rows:
 
 
 def _canonical(row: Row) -> str:
-    return json.dumps(row, sort_keys=True, separators=(",", ":"))
+    return json.dumps(row, sort_keys=True, separators=(",", ":"), default=bytes.hex)
