@@ -45,6 +45,7 @@ class _Outcome(msgspec.Struct, gc=False, omit_defaults=True):
     won: Mapping[str, int] | UnsetType = UNSET
     paid_micros: int | UnsetType = UNSET
     reason: RejectionReason | UnsetType = UNSET
+    purpose: str | UnsetType = UNSET
 
 
 class _Credit(msgspec.Struct, gc=False, omit_defaults=True):
@@ -191,6 +192,7 @@ def _command_outcome(row: CommandRow) -> _Outcome:
         type=row.type,
         status=CommandStatus.APPLIED if row.reason is None else CommandStatus.REJECTED,
         reason=row.reason or UNSET,
+        purpose=UNSET if row.purpose is None else row.purpose,
     )
 
 

@@ -21,7 +21,7 @@ from walras_schemas.commands import (
     SupplyChanged,
     bid_form_error,
 )
-from walras_schemas.ids import uuid7_ms
+from walras_schemas.ids import message_id, uuid7_ms
 from walras_schemas.names import (
     AMOUNT_MAX,
     BATCH_MAX,
@@ -128,6 +128,7 @@ __all__ = [
     "Subject",
     "SupplyChanged",
     "bid_form_error",
+    "message_id",
     "queries",
     "subjects",
     "uuid7_ms",

@@ -65,6 +65,7 @@ class CommandOutcome(WireObject):
     type: OtherCommandType
     status: CommandStatus
     reason: RejectionReason | None = None
+    purpose: OrAbsent[Purpose] = None
 
 
 class Credit(WireObject):
