@@ -90,6 +90,7 @@ def test_who_only_received_hears_of_it_and_the_treasury_never_does() -> None:
     scribe.grant("a1", 100)
     scribe.window(1)
     scribe.transfer("a1", "a2", 7)
+    scribe.grant("a2", 5)
     scribe.window(2)
     scribe.grant("a1", 1)
     scribe.bid("a2", 1, 5)
@@ -98,8 +99,12 @@ def test_who_only_received_hears_of_it_and_the_treasury_never_does() -> None:
     heard = [(row["window_id"] - FIRST_WINDOW, row["agent_id"]) for row in rows.agent_results]
     assert [(0, "a1"), (1, "a1"), (1, "a2"), (2, "a1"), (2, "a2")] == heard
     received = result(rows, 1, "a2")
-    credit = {"seq": 3, "ord": 0, "kind": "transfer", "from_agent_id": "a1", "amount_micros": 7}
-    assert ([], [credit]) == (received["outcomes"], received["credits"])
+    expected = [
+        {"seq": 3, "ord": 0, "kind": "transfer", "from_agent_id": "a1", "amount_micros": 7},
+        {"seq": 4, "ord": 0, "kind": "grant", "from_agent_id": "treasury", "amount_micros": 5},
+    ]
+    assert [] == received["outcomes"]
+    assert expected == received["credits"]
     assert [] == result(rows, 1, "a1")["credits"]
 
 
