@@ -42,7 +42,7 @@ Market = dict[str, Terms]
 
 
 def clear(rule: str, market: Market, offers: list[Offer]) -> Outcome:
-    """Allocate, find the price levels, let the winners pay, then say what became of a resource."""
+    """Allocate, find the price levels, let the winners pay, then sum up each resource."""
     allocation = allocate(market, offers)
     won = allocation.won
     levels = price_levels(rule, market, offers, allocation)

@@ -15,7 +15,7 @@ Command = tuple[str, Event]  # the channel below the market, and the event
 
 RULES: Final = ("uniform", "uniform_lab", "pay_as_bid", "vickrey")
 MARKETS: Final = ("m1", "m2", "m3", "m4")
-AGENTS: Final = ("a1", "a2", "a3", "a4", "a5", "stranger")
+AGENTS: Final = ("a1", "a2", "a3", "a4", "a5", "unknown")
 INITIAL_PRICES: Final = {"gpu": 10, "cpu": 3, "mem": 1, "net": 4, "vast": 1}
 AGES_MS: Final = (59_000, 59_999, 60_000, 60_001, 90_000, -4_000, -4_999, -5_000, -5_001, -60_000)
 PURPOSES: Final = ("", "service", "x" * 200, "\U0001f4b6", '"\\')
@@ -98,7 +98,7 @@ class RandomCommands:
 
     def grant(self, market: str, agent: str) -> Event:
         """Credits for an agent: mostly so few that it must choose."""
-        taker = agent if agent != "stranger" or self.rng.random() < 0.05 else "a5"
+        taker = agent if agent != "unknown" or self.rng.random() < 0.05 else "a5"
         amount = self.rng.choice([10**15 if self.rng.random() < 0.02 else 7, 40, 90, 150, 400])
         event = self._event("credits_granted", market, "treasury") | self._purpose()
         return event | {"agent_id": taker, "amount_micros": amount}

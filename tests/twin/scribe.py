@@ -59,7 +59,7 @@ class Scribe:
         return run(self.log, window_ms=WINDOW_MS)
 
     def window(self, number: int, *, after_ns: int = 0) -> None:
-        """Go on in that window, counted from the first, so long after it began."""
+        """Move to that window, counted from the first, and so long after it began."""
         self.now_ns = (FIRST_WINDOW + number) * WINDOW_MS * NS_PER_MS + after_ns
 
     def write(self, subject: str, payload: bytes) -> int:

@@ -124,13 +124,6 @@ def test_a_minimum_that_does_not_fit_is_lost_for_want() -> None:
     assert {(2, 0): 6} == outcome.lost_value_micros
 
 
-def test_a_partial_win_is_no_paradox() -> None:
-    """A view of bids that did not fit would fill with bids that did."""
-    outcome = clear("uniform_lab", {"gpu": terms(2)}, [unit(1, "gpu", 1, 3), unit(2, "gpu", 3, 2)])
-    assert {(1, 0): {"gpu": 1}, (2, 0): {"gpu": 1}} == outcome.won
-    assert {} == outcome.lost_value_micros
-
-
 def test_half_a_micro_is_published_upward() -> None:
     """Python's own rounding would publish 2 for 2.5."""
     bids = [unit(1, "gpu", 2, 10), bundle(2, {"gpu": 2}, 5)]

@@ -128,7 +128,7 @@ def _by_window(rows: list[Row], amount: str = "") -> Counter[tuple[Any, Any]]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_each_result_tells_what_the_rows_say(seed: int) -> None:
+def test_each_result_agrees_with_the_rows(seed: int) -> None:
     """An agent that acts on its results must find the same in the ledger."""
     rows = settled(seed)
     outcomes = Counter(

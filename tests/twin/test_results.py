@@ -13,7 +13,7 @@ def result(rows: Rows, number: int, agent: str) -> Row:
 
 
 def test_the_example_of_the_page() -> None:
-    """The page shows two messages: the log that it tells of must give them."""
+    """The page shows two messages: the log that it describes must give them."""
     scribe = Scribe()
     scribe.window(-1)
     tokens = {"supply": 100_000, "initial_price_micros": 1_000}
@@ -83,35 +83,40 @@ def test_outcomes_stand_in_the_order_of_the_log_and_say_what_belongs_to_them() -
     assert 100 - 10 - 3 == found["balance_micros"]
 
 
-def test_who_only_received_hears_of_it_and_the_treasury_never_does() -> None:
-    """A credit that nobody is told of is found out by bidding above one's balance."""
+def test_receiving_alone_makes_a_result_but_never_for_the_treasury() -> None:
+    """A credit without a result is only found by bidding above one's balance."""
     scribe = Scribe()
     scribe.open({"gpu": 2})
     scribe.grant("a1", 100)
     scribe.window(1)
     scribe.transfer("a1", "a2", 7)
+    scribe.grant("a2", 5)
     scribe.window(2)
     scribe.grant("a1", 1)
     scribe.bid("a2", 1, 5)
     scribe.bid("a1", 2, 4)
     rows = scribe.rows()
-    heard = [(row["window_id"] - FIRST_WINDOW, row["agent_id"]) for row in rows.agent_results]
-    assert [(0, "a1"), (1, "a1"), (1, "a2"), (2, "a1"), (2, "a2")] == heard
+    found = [(row["window_id"] - FIRST_WINDOW, row["agent_id"]) for row in rows.agent_results]
+    assert [(0, "a1"), (1, "a1"), (1, "a2"), (2, "a1"), (2, "a2")] == found
     received = result(rows, 1, "a2")
-    credit = {"seq": 3, "ord": 0, "kind": "transfer", "from_agent_id": "a1", "amount_micros": 7}
-    assert ([], [credit]) == (received["outcomes"], received["credits"])
+    expected = [
+        {"seq": 3, "ord": 0, "kind": "transfer", "from_agent_id": "a1", "amount_micros": 7},
+        {"seq": 4, "ord": 0, "kind": "grant", "from_agent_id": "treasury", "amount_micros": 5},
+    ]
+    assert [] == received["outcomes"]
+    assert expected == received["credits"]
     assert [] == result(rows, 1, "a1")["credits"]
 
 
 def test_what_is_malformed_makes_no_result() -> None:
-    """Nobody can be told of a command that has no id."""
+    """A command that could not be read has no id to report on."""
     scribe = Scribe()
     scribe.open({"gpu": 2})
     scribe.send("market.m1.bid.a1", {"type": "bid_placed"})
     assert [] == scribe.rows().agent_results
 
 
-def test_too_much_is_told_in_counts() -> None:
+def test_too_much_is_reported_in_counts() -> None:
     """A result above the broker's limit would never arrive; half of one would mislead."""
     scribe = Scribe()
     scribe.open({"gpu": 10**6}, max_commands=10**6)
@@ -164,7 +169,7 @@ def test_prices_stand_by_name() -> None:
     assert ["a10", "a2", "b"] == [price["resource"] for price in message["prices"]]
 
 
-def test_ids_are_told_in_lower_case() -> None:
+def test_ids_are_written_in_lower_case() -> None:
     """An id is compared by value; in a row it has one spelling."""
     scribe = Scribe()
     scribe.open({"gpu": 1})

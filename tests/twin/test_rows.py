@@ -100,7 +100,7 @@ def test_times_are_cut_to_microseconds_and_never_go_back() -> None:
     scribe = opened()
     scribe.window(0, after_ns=1_999)
     first = scribe.bid("a1", 1, 5)
-    scribe.window(0, after_ns=1_000)
+    scribe.window(-1)
     second = scribe.transfer("a1", "a2", 1)
     rows = scribe.rows()
     start_us = FIRST_WINDOW * 1_000_000

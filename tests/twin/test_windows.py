@@ -63,7 +63,7 @@ def test_a_market_that_never_opened_leaves_none() -> None:
     assert "unknown_market" == at(rows.bids, bid)["reason"]
     assert [[], [], [], []] == [rows.prices, rows.market_windows, rows.markets, rows.accounts]
     assert [] == rows.window_messages
-    [result] = rows.agent_results  # its command was well formed, so it hears what became of it
+    [result] = rows.agent_results  # its command was well formed, so it has an outcome
     assert ("a1", 0) == (result["agent_id"], result["balance_micros"])
 
 

@@ -71,7 +71,13 @@ class _Twin:
         window_id = self.now_ns // (self.window_ms * NS_PER_MS)
         if self.window is None or self.window.window_id != window_id:
             self.close()
-            self.window = Window(self.shard, window_id, self.window_ms, seq, seq)
+            self.window = Window(
+                shard=self.shard,
+                window_id=window_id,
+                window_ms=self.window_ms,
+                first_seq=seq,
+                last_seq=seq,
+            )
             for market in self.markets.values():
                 market.enter(window_id)
         self.window.last_seq = seq
@@ -225,7 +231,7 @@ class _Twin:
 def _remember(case: Case, reason: str | None) -> None:
     """Note what counts of an event whether or not it is applied."""
     market = case.market
-    if case.type != "price_quoted":
+    if case.type != "price_quoted":  # any other command, for whatever reason it was refused
         market.active = True
     if case.by_agent and reason not in BEFORE_QUOTA:
         market.counted[case.sender] = market.counted.get(case.sender, 0) + 1
