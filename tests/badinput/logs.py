@@ -9,10 +9,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from flows.testing import LogRecord, LogWriter
 from state.window import ClosedWindow, Settlement
 from tests.badinput.strings import STRINGS
-from tests.support.log_writer import LogWriter
-from tests.twin.rows import LogRecord
 
 WINDOW_MS = 1000
 Place = tuple[int, int]
@@ -60,8 +59,8 @@ def in_every_field(kind: str) -> list[LogRecord]:
     log = open_market()
     for text in STRINGS:
         for spoilt in _spoilt({"event_id": log.fresh_id(), **fields}, text):
-            log.say(subject, json.dumps(spoilt).encode())
-        log.say(subject, json.dumps(spoilt, ensure_ascii=False).encode(errors="surrogatepass"))
+            log.append(subject, json.dumps(spoilt).encode())
+        log.append(subject, json.dumps(spoilt, ensure_ascii=False).encode(errors="surrogatepass"))
         log.wait(10)
     return log.records
 
@@ -79,7 +78,7 @@ def in_every_subject() -> list[LogRecord]:
             f"clock.{text}",
         ):
             bid = COMMANDS["unit bid"][1]
-            log.say(subject, {"event_id": log.fresh_id(), **bid})
+            log.append(subject, {"event_id": log.fresh_id(), **bid})
         log.wait(10)
     return log.records
 
@@ -90,7 +89,7 @@ def as_payloads(texts: Iterable[bytes]) -> list[LogRecord]:
     subjects = sorted({subject for subject, _ in COMMANDS.values()})
     for text in texts:
         for subject in subjects:
-            log.say(subject, text)
+            log.append(subject, text)
         log.wait(10)
     return log.records
 

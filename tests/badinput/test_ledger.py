@@ -9,13 +9,12 @@ from psycopg import Connection
 from connectors.postgres.connection import connect
 from connectors.postgres.ledger.transaction import commit_window, read_settlement
 from connectors.postgres.migrate import migrate
+from flows.testing import LogRecord, settle_log
 from state.window import Settlement
 from tests.badinput.json_texts import MUST_REFUSE
 from tests.badinput.logs import COMMANDS, WINDOW_MS, as_payloads, in_every_field, in_every_subject
 from tests.badinput.strings import STRINGS, as_stored
 from tests.connectors.postgres.windows import claim_log, dead_letter, window
-from tests.support.flow import settle_log
-from tests.twin.rows import LogRecord
 
 BYTES = [text.encode(errors="surrogatepass") for text in STRINGS]
 
@@ -31,7 +30,7 @@ def conn(postgres_dsn: str) -> Iterator[Connection]:
 def assert_round_trip(conn: Connection, records: list[LogRecord]) -> None:
     """Every window of the log is read back from the ledger as it was settled."""
     token = claim_log(conn).token
-    for closed in settle_log(records, window_ms=WINDOW_MS):
+    for closed in settle_log(records, window_ms=WINDOW_MS).windows:
         assert commit_window(conn, closed, token=token) is True
         if isinstance(closed, Settlement):
             read = read_settlement(conn, closed.shard, closed.window_id)
@@ -68,4 +67,4 @@ def test_strings_that_no_decoder_has_softened(conn: Connection) -> None:
     assert [(as_stored(text), as_stored(text)) for text in STRINGS] == [
         (letter.subject, letter.error) for letter in read.dead_letters
     ]
-    assert [letter.payload for letter in read.dead_letters] == BYTES
+    assert BYTES == [letter.payload for letter in read.dead_letters]

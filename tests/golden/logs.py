@@ -6,15 +6,15 @@ Each is a function of nothing, so that a log can be recorded again after its sto
 import json
 from collections.abc import Callable
 
+from flows.testing import LogRecord, LogWriter
 from tests.golden.trading import Floor
-from tests.support.log_writer import LogWriter
 from tests.twin.malformed import NO_SUBJECTS, broken_field, broken_text
-from tests.twin.rows import LogRecord
+from walras_schemas import Rule
 
 WINDOW_MS = 1000
 
 
-def under(rule: str, seed: int) -> list[LogRecord]:
+def under(rule: Rule, seed: int) -> list[LogRecord]:
     """A market under one rule, message by message."""
     floor = Floor(seed, markets={"main": rule}, agents=12)
     floor.trade(1_500)
@@ -23,7 +23,7 @@ def under(rule: str, seed: int) -> list[LogRecord]:
 
 def busy() -> list[LogRecord]:
     """Four markets, one under each rule, and 20 000 commands in batches."""
-    rules = {
+    rules: dict[str, Rule] = {
         "m-uniform": "uniform",
         "m-lab": "uniform_lab",
         "m-pay": "pay_as_bid",
@@ -43,13 +43,13 @@ def malformed() -> list[LogRecord]:
             subject, event = floor.command(kind, "main")
             broken = floor.rng.random()
             if broken < 0.2:
-                floor.log.say(subject, broken_text(floor.rng, event))
+                floor.log.append(subject, broken_text(floor.rng, event))
             elif broken < 0.3:
-                floor.log.say(floor.rng.choice(NO_SUBJECTS), event)
+                floor.log.append(floor.rng.choice(NO_SUBJECTS), event)
             else:
                 _, fine = floor.command(kind, "main", subject)
                 spoiled = [broken_field(floor.rng, event), fine]
-                floor.log.say(subject, json.dumps(spoiled).encode())
+                floor.log.append(subject, json.dumps(spoiled).encode())
     return floor.log.records
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.testing import LogRecord
 from state.window import ClosedWindow
 from tests.operators.steps import final_digest, settlements
-from tests.twin.rows import LogRecord
 from walras_schemas import BidStatus
 
 HERE = Path(__file__).parent

@@ -6,11 +6,9 @@ what the digests belong to.
 
 from collections.abc import Mapping
 from random import Random
-from typing import Any
 
-from tests.support.log_writer import LogWriter
-
-Event = dict[str, Any]
+from flows.testing import Event, LogWriter
+from walras_schemas import Rule
 
 RESOURCES: dict[str, Event] = {
     "tokens": {"supply": 100_000, "initial_price_micros": 1_000},
@@ -33,7 +31,7 @@ CREDIT = 1_000_000
 class Floor:
     """The markets of one shard, and everyone who writes to them."""
 
-    def __init__(self, seed: int, *, markets: Mapping[str, str], agents: int) -> None:
+    def __init__(self, seed: int, *, markets: Mapping[str, Rule], agents: int) -> None:
         self.rng = Random(seed)
         self.log = LogWriter()
         self.markets = list(markets)
@@ -45,7 +43,7 @@ class Floor:
         self.last_bids: dict[str, str] = {}
         self.written = 0
         for market, rule in markets.items():
-            self.log.open(market, rule, **RESOURCES)
+            self.log.open(market=market, rule=rule, **RESOURCES)
             for agent in self.agents:
                 self.log.grant(agent, self.rng.randrange(200, 2_000) * CREDIT, market=market)
 
@@ -69,7 +67,7 @@ class Floor:
             for _ in range(self.rng.randrange(1, batch_max + 1)):
                 subject, event = self.command(kind, market, subject)
                 events.append(event)
-            self.log.say(subject, events if len(events) > 1 else events[0])
+            self.log.append(subject, events if len(events) > 1 else events[0])
             self.written += len(events)
 
     def command(self, kind: str, market: str, subject: str = "") -> tuple[str, Event]:
@@ -112,7 +110,7 @@ class Floor:
             bid = self.log.command("bid_placed", bundle=bundle, limit_micros=max(limit, 1))
         else:
             price = max(self.prices[resource] * self.rng.randrange(70, 140) // 100, 1)
-            asked = {"resource": resource, "quantity": self._quantity(resource)}
+            asked: Event = {"resource": resource, "quantity": self._quantity(resource)}
             bid = self.log.command("bid_placed", unit_price_micros=price, **asked)
             if market not in self.plain and self.rng.random() < 0.2:
                 bid["min_quantity"] = self.rng.randrange(1, bid["quantity"] + 1)

@@ -1,6 +1,6 @@
 """The pure steps of the flow, chained by hand: what Bytewax does, without Bytewax.
 
-Promise: the same rows as `tests.support.flow.settle_log`, many times as fast, so that thousands of
+**Promise:** the same rows as `flows.testing.settle_log`, many times as fast, so that thousands of
 logs can be settled in a test; and a shard can be stopped at any message and restored from its
 settlements alone, as the ledger restores it.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, repeat
 
+from flows.testing import fresh_shard, with_final_tick
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
@@ -17,7 +18,6 @@ from state.accounts import Account, Bid, MarketAccounts, bid_key
 from state.log import RawBatch
 from state.shard import Position, ShardState, Token
 from state.window import ClosedWindow, CommandRow, Settlement
-from tests.support.flow import fresh_shard, with_final_tick
 from tests.twin.rows import LogRecord
 from walras_schemas import TREASURY, RejectionReason
 

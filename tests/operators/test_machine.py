@@ -11,12 +11,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from flows.testing import LogWriter, with_final_tick
 from operators.results import result_messages
 from state.accounts import Bid, MarketAccounts
 from state.window import ClosedWindow, CommandRow, DeadLetter, Settlement
 from tests.operators.steps import Shard, final_digest, restore, settle, settlements
-from tests.support.flow import rows_of, with_final_tick
-from tests.support.log_writer import MOVES, LogWriter, Move, start, write_move
+from tests.support.flow import rows_of
+from tests.support.generated_logs import MOVES, Move, start, write_move
 from tests.twin.rows import in_order
 from tests.twin.twin import run
 from walras_schemas import TREASURY, BidStatus
@@ -51,7 +52,7 @@ class Market(RuleBasedStateMachine):
             write_move(self.log, move if len(self.log.records) > self.read_up_to else alone(move))
         if again:
             unanswered = self.log.records[-min(again, len(self.log.records))]
-            self.log.say(unanswered.subject, unanswered.payload)
+            self.log.append(unanswered.subject, unanswered.payload)
         while len(batch := self.log.records[self.read_up_to :][:size]) == size:
             self.shard.read(batch)
             self.read_up_to += size

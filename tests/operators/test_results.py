@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from flows.testing import Event, LogWriter
 from operators.results import result_messages
 from state.window import OutboundMessage, Settlement
 from tests.operators.steps import settle, settlements
-from tests.support.log_writer import LogWriter
 from tests.twin.random_logs import random_log
 from walras_schemas import (
     PAYLOAD_MAX_BYTES,
@@ -43,12 +43,9 @@ def small_log() -> LogWriter:
     log.open(gpu={"supply": 3}, cpu={"supply": 1})
     log.grant("a1", 100)
     log.bid("a1", resource="gpu", quantity=2, unit_price_micros=9)
-    log.say(
-        "market.m1.transfer.a1",
-        log.command("credits_transferred", to_agent_id="a1", amount_micros=1),
-    )
-    log.bid("a2", bundle={"gpu": 1, "cpu": 1}, limit_micros=9)
-    log.say("nonsense", b"")
+    log.transfer("a1", to="a1", amount_micros=1)
+    log.bundle("a2", {"gpu": 1, "cpu": 1}, limit_micros=9)
+    log.append("nonsense", b"")
     log.bid("a3", market="m9", resource="gpu", quantity=1, unit_price_micros=1)
     return log
 
@@ -163,8 +160,8 @@ def test_no_message_is_too_large_for_nats() -> None:
     log.open(gpu={"supply": 3})
     log.grant("a1", 100)
     for _ in range(9):
-        bid = {"resource": "gpu", "quantity": 9, "unit_price_micros": 9}
-        log.say("market.m1.bid.a1", [log.command("bid_placed", **bid) for _ in range(1000)])
+        bid: Event = {"resource": "gpu", "quantity": 9, "unit_price_micros": 9}
+        log.append("market.m1.bid.a1", [log.command("bid_placed", **bid) for _ in range(1000)])
     announced = result_messages(only_window(log), window_ms=WINDOW_MS)
     results = [result for result in map(read, announced) if isinstance(result, AgentResult)]
     assert max(len(one.payload) for one in announced) < PAYLOAD_MAX_BYTES

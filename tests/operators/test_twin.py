@@ -4,18 +4,19 @@
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 
+from flows.testing import LogRecord, Message, settle_log
 from tests.operators.steps import settle
-from tests.support.flow import rows_of, settle_log
-from tests.support.log_writer import LOGS
+from tests.support.flow import rows_of
+from tests.support.generated_logs import LOGS
 from tests.twin.random_logs import random_log
-from tests.twin.rows import LogRecord, Rows, in_order
+from tests.twin.rows import Rows, in_order
 from tests.twin.twin import run
 
 LOGS_TO_SETTLE = int(os.environ.get("TWIN_LOGS", "2000"))
@@ -34,7 +35,7 @@ def random_sizes(seed: int) -> Iterator[int]:
         yield rng.choice([1, 2, 3, 7, 20, 100])
 
 
-def told_by_twin(records: list[LogRecord], window_ms: int) -> Rows:
+def told_by_twin(records: Sequence[Message], window_ms: int) -> Rows:
     return in_order(run(records, window_ms=window_ms))
 
 
@@ -52,8 +53,8 @@ def test_random_logs_settle_as_the_twin_says(first_seed: int) -> None:
 def test_the_dataflow_settles_as_the_twin_says(seed: int) -> None:
     """The steps could be right and yet be wired in a way that loses or reorders a batch."""
     log = random_log(10_000 + seed, commands=200)
-    closed = settle_log(log, window_ms=1000, batch_size=1 + seed * 7, workers=1 + seed % 2)
-    assert told_by_twin(log, 1000) == in_order(rows_of(closed))
+    settled = settle_log(log, window_ms=1000, batch_size=1 + seed * 7)
+    assert told_by_twin(log, 1000) == in_order(rows_of(settled.windows))
 
 
 @given(log=LOGS)

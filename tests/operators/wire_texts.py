@@ -10,9 +10,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 import walras_schemas as registry
-from tests.support.log_writer import event_id
+from flows.testing import LogWriter
 
-ID, OTHER_ID = event_id(1, 1_760_000_000_000), event_id(2, 1_760_000_000_000)
+IDS = LogWriter()
+ID, OTHER_ID = IDS.fresh_id(), IDS.fresh_id()
 UNIT = (
     '{"type": "bid_placed", "event_id": "' + ID + '", '
     '"resource": "gpu", "quantity": 3, "unit_price_micros": 7}'

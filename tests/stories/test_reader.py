@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from flows.testing import LogRecord
 from tests.stories.reader import check
-from tests.twin.rows import LogRecord, Row, Rows
+from tests.twin.rows import Row, Rows
 from tests.twin.twin import run
 
 STORY = """

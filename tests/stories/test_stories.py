@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from flows.testing import LogRecord
 from tests.stories.reader import Chapter, check, read_chapters
 from tests.stories.writer import read_story
 from tests.support.flow import run_flow
-from tests.twin.rows import LogRecord, Rows
+from tests.twin.rows import Rows
 from tests.twin.twin import run
 
 BOOKS = sorted(Path(__file__).parent.glob("*.txt"))

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flows.testing import LogWriter
 from operators.pricing_rules import Observation
 from operators.quote import Plan, QuotePrices
 from operators.results import result_messages
 from state.window import OutboundMessage, PriceRow, Settlement
 from tests.operators.steps import Shard, settlements
-from tests.support.log_writer import LogWriter
 from walras_schemas import MarketWindow, subjects
 
 WINDOW_MS = 1000
@@ -48,9 +48,13 @@ class MarketLoop:
     def __post_init__(self) -> None:
         self._step = QuotePrices(lambda _market: self.plan, self.past_of, lambda _window: {})
 
-    def open(self, **resources: Mapping[str, Any]) -> None:
+    def open(self, **resources: Mapping[str, int]) -> None:
         """Open the market, and give its one agent more than it can spend."""
-        self.log.open("m1", "uniform", **{name: dict(listed) for name, listed in resources.items()})
+        self.log.open(
+            market="m1",
+            rule="uniform",
+            **{name: dict(listed) for name, listed in resources.items()},
+        )
         self.log.grant("a1", PLENTY)
 
     def play(self, bids: Bids = ()) -> list[PriceRow]:
@@ -70,7 +74,7 @@ class MarketLoop:
         self.results.append(window)
         for quote in self._step(window):
             self.quoted.append(quote)
-            self.log.say(quote.subject, quote.payload)
+            self.log.append(quote.subject, quote.payload)
 
     def past_of(self, _market: str, plan: Plan, before_window: int) -> dict[str, list[Observation]]:
         """What the controllers of a plan remember of the windows before one."""

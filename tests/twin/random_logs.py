@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -35,6 +36,16 @@ ACTIONS = {
     "quote": 6,
     "reopening": 1,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class RandomRecord:
+    """One message of a random log."""
+
+    seq: int
+    timestamp_ns: int
+    subject: str
+    payload: bytes
 
 
 def random_log(seed: int, *, commands: int, window_ms: int = 1_000) -> list[LogRecord]:
@@ -249,7 +260,7 @@ class _Author:
         # A server whose clock is set back stamps a message earlier than the one before it.
         back_ms = self.rng.randrange(2 * self.window_ms) if self.rng.random() < 0.04 else 0
         stamp_ns = self.clock_ns - back_ms * NS_PER_MS
-        self.log.append(LogRecord(len(self.log) + 1, stamp_ns, subject, payload))
+        self.log.append(RandomRecord(len(self.log) + 1, stamp_ns, subject, payload))
 
 
 def _uuid7(rng: Random, *, born_ms: int) -> str:
