@@ -41,7 +41,7 @@ def run(*command: str | Path, cwd: Path = HOUSE, **env: str) -> subprocess.Compl
 
 def committed_files() -> list[Path]:
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    assert listed.returncode == 0, listed.stderr
+    assert 0 == listed.returncode, listed.stderr
     files = [HOUSE / name for name in listed.stdout.split("\0") if name]
     return [file for file in files if file.is_file()]
 

@@ -49,7 +49,7 @@ def deployment(end: signal.Signals) -> Iterator[None]:
 def bid_everywhere(walras: Walras) -> None:
     for market in MARKETS:
         placed = walras("bid", market, "a1", "tokens", "5", "--price", "0.002")
-        assert placed.code == 0, placed.err
+        assert 0 == placed.code, placed.err
 
 
 def settled(walras: Walras) -> list[tuple[int, int]]:
@@ -68,8 +68,8 @@ def test_the_log_of_each_shard_gives_its_ledger(
         file.write_text(MARKET)
         with deployment(signal.SIGKILL):
             for market in MARKETS:
-                assert walras("market", "open", file, "--market", market).code == 0
-                assert walras("grant", market, "a1", "10").code == 0
+                assert 0 == walras("market", "open", file, "--market", market).code
+                assert 0 == walras("grant", market, "a1", "10").code
             bid_everywhere(walras)
             eventually(lambda: settled(walras) == [(0, 2), (1, 2)], within_s=DEADLINE_S)
         bid_everywhere(walras)
@@ -80,7 +80,7 @@ def test_the_log_of_each_shard_gives_its_ledger(
         for shard in SHARDS:
             live = walras("sql", DIGESTS.format(shard), "--json").json
             log = tmp_path / f"{shard}.jsonl"
-            assert walras("log", "export", "--shard", shard, log).code == 0
+            assert 0 == walras("log", "export", "--shard", shard, log).code
             # The log goes on behind the last window that was committed.
             assert live == replayed(walras, log, servers.postgres_dsn)[: len(live)]
 
@@ -89,5 +89,5 @@ def replayed(walras: Walras, log: Path, dsn: str) -> list[dict[str, object]]:
     """The windows of the log with their digests, from two workers that take seven at a time."""
     with fresh_database(dsn) as empty, psycopg.connect(empty, row_factory=dict_row) as conn:
         workers = ("--workers", "2", "--batch-size", "7")
-        assert walras("replay", log, "--postgres", empty, *workers).code == 0
+        assert 0 == walras("replay", log, "--postgres", empty, *workers).code
         return conn.execute(REPLAYED).fetchall()

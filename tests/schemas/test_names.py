@@ -24,7 +24,7 @@ LIMITS = {
 def test_the_limits_are_those_of_the_semantics() -> None:
     """A limit changed by one makes two readers of one log disagree."""
     actual = {name: getattr(walras_schemas, name) for name in LIMITS}
-    assert actual == LIMITS
+    assert LIMITS == actual
 
 
 @pytest.mark.parametrize(

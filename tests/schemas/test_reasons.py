@@ -42,5 +42,5 @@ def test_every_reason_is_checked_by_some_command() -> None:
 def test_the_statuses_are_those_of_the_ledger() -> None:
     """The ledger's views are a public contract: a renamed status breaks every query on them."""
     bids, commands = list(BidStatus), list(CommandStatus)
-    assert bids == ["rejected", "withdrawn", "lost", "partially_won", "won"]
-    assert commands == ["applied", "rejected"]
+    assert ["rejected", "withdrawn", "lost", "partially_won", "won"] == bids
+    assert ["applied", "rejected"] == commands

@@ -43,11 +43,11 @@ def test_a_few_logs_reach_every_reason_and_status() -> None:
     """A reason that no log provokes could be judged wrongly without anyone seeing it."""
     told = _told(range(6))
     reasons = {row["reason"] for rows in told for row in rows.bids + rows.commands}
-    assert reasons == REASONS | {None}
+    assert REASONS | {None} == reasons
     statuses = {row["status"] for rows in told for row in rows.bids}
-    assert statuses == {"rejected", "withdrawn", "lost", "partially_won", "won"}
+    assert {"rejected", "withdrawn", "lost", "partially_won", "won"} == statuses
     kinds = Counter(row["kind"] for rows in told for row in rows.transactions)
-    assert kinds.keys() == {"grant", "transfer", "payment"}
+    assert {"grant", "transfer", "payment"} == kinds.keys()
     assert all(rows.dead_letters for rows in told)
 
 
@@ -55,9 +55,9 @@ def test_a_few_logs_hold_every_kind_of_event() -> None:
     """What no log holds is what the twin and the flow never had to agree on."""
     told = _told(range(6))
     applied = {row["type"] for rows in told for row in rows.commands if row["status"] == "applied"}
-    assert applied == COMMANDS
+    assert COMMANDS == applied
     winners = {row["kind"] for rows in told for row in rows.bids if row["paid_micros"]}
-    assert winners == {"unit", "bundle"}
+    assert {"unit", "bundle"} == winners
     supplies = {(row["market"], row["resource"], row["supply"]) for row in told[0].prices}
     assert len(supplies) > len({place[:2] for place in supplies})
     for rows in told:
@@ -101,7 +101,7 @@ def test_the_twin_keeps_the_books_of_a_random_log() -> None:
                 for row in rows.accounts
                 if row["market"] == market
             }
-            assert sum(balances.values()) == 0
+            assert 0 == sum(balances.values())
             assert min(v for agent, v in balances.items() if agent != "treasury") >= 0
 
 
