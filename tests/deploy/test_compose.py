@@ -127,8 +127,8 @@ def test_the_shell_sets_what_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_setting_can_be_set() -> None:
     """All but `home`, which the embedded servers alone would use."""
-    told = set(services()["walras"]["environment"])
-    assert told == {PREFIX + name.upper() for name in Settings.model_fields} - {"WALRAS_HOME"}
+    settings = {PREFIX + name.upper() for name in Settings.model_fields}
+    assert settings - {"WALRAS_HOME"} == set(services()["walras"]["environment"])
 
 
 @pytest.mark.parametrize("shards", [1, 3])
@@ -153,9 +153,9 @@ def test_another_shard_count_is_refused(tmp_path: Path) -> None:
 
 def test_the_address_is_that_of_the_postgres_service() -> None:
     """A ledger whose name, user or password two lines of one file disagree on is not reached."""
-    told = services(**SHELL)
-    dsn = conninfo_to_dict(told["walras"]["environment"]["WALRAS_POSTGRES_DSN"])
-    made = told["postgres"]["environment"]
+    described = services(**SHELL)
+    dsn = conninfo_to_dict(described["walras"]["environment"]["WALRAS_POSTGRES_DSN"])
+    made = described["postgres"]["environment"]
     assert "4711" == made["POSTGRES_PASSWORD"]
     assert dsn == {
         "host": "postgres",
@@ -194,10 +194,10 @@ def test_only_this_host_reaches_the_servers(server: str) -> None:
 
 def test_images_are_of_the_versions_that_are_tested() -> None:
     """Schedules and the format of the data folder both depend on the version."""
-    told = {name: service["image"] for name, service in services().items()}
+    images = {name: service["image"] for name, service in services().items()}
     version = subprocess.run(
         [executable(), "--version"], capture_output=True, text=True, check=True
     ).stdout.strip()
     major_minor = version.removeprefix("nats-server: v").rpartition(".")[0]
-    assert f"nats:{major_minor}-alpine" == told["nats"]
-    assert "postgres:18" == told["postgres"]
+    assert f"nats:{major_minor}-alpine" == images["nats"]
+    assert "postgres:18" == images["postgres"]

@@ -32,9 +32,9 @@ def instructions() -> list[Instruction]:
 
 
 def last_stage() -> list[Instruction]:
-    told = instructions()
-    start = max(at for at, told_one in enumerate(told) if told_one.keyword == "FROM")
-    return told[start:]
+    every = instructions()
+    start = max(at for at, one in enumerate(every) if one.keyword == "FROM")
+    return every[start:]
 
 
 def last(keyword: str) -> str:

@@ -73,8 +73,8 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_files_are_there(document: Path) -> None:
     """Who follows a guided reading must find each stop."""
-    told = {code for code in inline(document.read_text()) if FILE.fullmatch(code)} - READERS_OWN
-    assert [] == sorted(file for file in told if not (HOUSE / file).exists())
+    named = {code for code in inline(document.read_text()) if FILE.fullmatch(code)} - READERS_OWN
+    assert [] == sorted(file for file in named if not (HOUSE / file).exists())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
@@ -102,19 +102,19 @@ def test_the_step_table_is_the_flow() -> None:
 @pytest.mark.parametrize("document", [README, GUIDE], ids=["README", "guide"])
 def test_the_settings_table_is_complete(document: str) -> None:
     """A setting that no table names is found by nobody; a wrong default is found too late."""
-    told = {cell_code(row[0]): cell_code(row[1]) for row in table(document, "variable")}
-    assert variables() == told
+    listed = {cell_code(row[0]): cell_code(row[1]) for row in table(document, "variable")}
+    assert variables() == listed
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
     """Who reacts to a code by the table must not restart what needs an operator."""
-    told = {
+    listed = {
         (int(row[0]), kind)
         for row in table(GUIDE, "exit code")
         for kind in re.findall(r"`(\w+)`", row[1])
     }
-    house = [kind for kind in kinds(WalrasError) if kind.__module__ == WalrasError.__module__]
-    assert told == {(kind.exit_code, kind.__name__) for kind in house}
+    ours = [kind for kind in kinds(WalrasError) if kind.__module__ == WalrasError.__module__]
+    assert {(kind.exit_code, kind.__name__) for kind in ours} == listed
 
 
 def test_numbers_in_the_guides_are_those_of_the_code() -> None:
@@ -135,11 +135,11 @@ def test_numbers_in_the_guides_are_those_of_the_code() -> None:
 
 def test_every_folder_is_laid_out() -> None:
     """A folder that the README does not name has no meaning to a newcomer."""
-    told = {code for row in table(README, "folder") for code in re.findall(r"`(\w+)/`", row[0])}
+    listed = {code for row in table(README, "folder") for code in re.findall(r"`(\w+)/`", row[0])}
     files = run("git", "ls-files").stdout.splitlines()
     ours = {folder for folder, inside, _ in (file.partition("/") for file in files) if inside}
-    assert {folder for folder in ours if not folder.startswith(".")} <= told
-    assert [] == [folder for folder in told if not (HOUSE / folder).is_dir()]
+    assert {folder for folder in ours if not folder.startswith(".")} <= listed
+    assert [] == [folder for folder in listed if not (HOUSE / folder).is_dir()]
 
 
 def test_the_floors_are_those_of_the_contract() -> None:
@@ -181,9 +181,11 @@ def test_what_is_missing_is_missing() -> None:
 
 def test_the_demo_in_the_readme_is_this_demo() -> None:
     """A transcript of an older version promises checks that are no longer made."""
-    told = [line.strip("✓ ") for line in README.splitlines() if line.startswith("  ✓")]
+    promised = [line.strip("✓ ") for line in README.splitlines() if line.startswith("  ✓")]
     flows = HOUSE / "flows"
     code = [*(flows / "cli" / "demo").glob("*.py"), *(flows / "analytics").glob("sql/*.sql")]
     source = "".join(file.read_text() for file in code)
-    assert len(told) > 5
-    assert [] == [line for line in told if re.sub(r"^each of the [\d,]+ ", "", line) not in source]
+    assert len(promised) > 5
+    assert [] == [
+        line for line in promised if re.sub(r"^each of the [\d,]+ ", "", line) not in source
+    ]

@@ -1,4 +1,4 @@
-"""Whatever enters the log of a running deployment leaves one row, and the market goes on.
+"""Whatever enters the log of a running deployment leaves one row, and the market keeps trading.
 
 The server here takes payloads of up to 4 MiB, as one that serves others too might be set to do.
 """
@@ -141,7 +141,7 @@ def test_the_largest_message_is_a_command(deployment: Deployment, nc: Client) ->
 def test_a_message_that_the_server_refuses_is_no_part_of_the_log(
     deployment: Deployment, nc: Client
 ) -> None:
-    """Who is told that it was not taken may send it again, smaller."""
+    """A sender that was refused may send it again, smaller; one that was not would bid twice."""
     market = deployment.market("a1")
     with pytest.raises(MaxPayloadError):
         wait_for(put(nc, f"market.{market}.bid.a1", padded(int(LARGE) + 1)))
@@ -178,8 +178,8 @@ def test_subjects_and_headers_that_no_client_would_send(deployment: Deployment, 
     places = typed(deployment.nats_url, [*bare, *headed])
     wins(deployment, nc, market)
     for place, (subject, _) in zip(places, [*bare, *headed], strict=True):
-        told = subject.decode(errors="backslashreplace").replace("\0", "\\x00")
-        deployment.until(DEAD, [*place], expected=f"{told} 2 0")
+        stored = subject.decode(errors="backslashreplace").replace("\0", "\\x00")
+        deployment.until(DEAD, [*place], expected=f"{stored} 2 0")
     shard = places[0][0]
     exported = list(export_log(deployment.nats_url, shard=shard))
     assert {seq for _, seq in places} <= {line.seq for line in exported}
@@ -193,7 +193,7 @@ def typed(url: str, messages: Sequence[tuple[bytes, bytes]]) -> list[tuple[int, 
         socket.create_connection((host, int(port)), timeout=10) as line,
         line.makefile("rwb") as io,
     ):
-        io.write(b'CONNECT {"verbose": false, "headers": true}\r\nSUB told 1\r\n')
+        io.write(b'CONNECT {"verbose": false, "headers": true}\r\nSUB inbox 1\r\n')
         for subject, headers in messages:
             io.write(_put(subject, headers))
             io.flush()
@@ -206,5 +206,5 @@ def typed(url: str, messages: Sequence[tuple[bytes, bytes]]) -> list[tuple[int, 
 
 def _put(subject: bytes, headers: bytes) -> bytes:
     if not headers:
-        return b"PUB %b told 2\r\n{}\r\n" % subject
-    return b"HPUB %b told %d %d\r\n%b{}\r\n" % (subject, len(headers), len(headers) + 2, headers)
+        return b"PUB %b inbox 2\r\n{}\r\n" % subject
+    return b"HPUB %b inbox %d %d\r\n%b{}\r\n" % (subject, len(headers), len(headers) + 2, headers)

@@ -68,7 +68,7 @@ def asked(nc: Client, subject: str, payload: bytes) -> Msg:
 
 
 def error_of(reply: Msg) -> tuple[str, QueryErrorReason]:
-    """The code of a refusal as NATS tells it, and the reason as the registry does."""
+    """The code of a refusal as the NATS header has it, and the reason as the registry names it."""
     assert reply.headers is not None
     error = QueryError.model_validate_json(reply.data)
     assert f"{error.reason}: {error.detail}" == reply.headers["Nats-Service-Error"]
@@ -80,10 +80,10 @@ def written(question: Message) -> bytes:
 
 
 async def trade(deployment: Deployment, market: str) -> list[AgentResult]:
-    """Two agents through all that can become of a command; the results that a1 heard."""
+    """Two agents through all that can become of a command; the results that a1 received."""
     async with deployment.agent(market, "a1") as me, deployment.agent(market, "a2") as other:
         results = me.results()
-        heard: list[AgentResult] = []
+        received: list[AgentResult] = []
         for round_ in range(5):
             rival = await other.bid("tokens", 60, 1_500)
             placed: list[str] = [
@@ -96,35 +96,35 @@ async def trade(deployment: Deployment, market: str) -> list[AgentResult]:
             placed.append(await me.transfer("a2", 5_000_000))
             grant = CreditsGranted(event_id=new_event_id(), agent_id="a1", amount_micros=7)
             deployment.publish(subjects.grant(market), grant)
-            heard += await heard_until(results, placed)
+            received += await received_until(results, placed)
             await other.outcome(rival, WITHIN_S)
-        return heard
+        return received
 
 
-async def heard_until(
+async def received_until(
     results: AsyncIterator[AgentResult], event_ids: list[str]
 ) -> list[AgentResult]:
-    """The next results, up to the one that tells the last of the commands."""
-    heard: list[AgentResult] = []
+    """The next results, up to the one with the last outcome of the commands."""
+    received: list[AgentResult] = []
     left = set(event_ids)
     async with asyncio.timeout(WITHIN_S):
         while left:
-            heard.append(await anext(results))
-            left -= {outcome.event_id for outcome in heard[-1].outcomes}
-    return heard
+            received.append(await anext(results))
+            left -= {outcome.event_id for outcome in received[-1].outcomes}
+    return received
 
 
 def test_balance_and_prices_are_the_ledgers(deployment: Deployment) -> None:
-    """An agent that is told another balance than it has bids what it cannot pay."""
+    """An agent that gets another balance than it has bids what it cannot pay."""
     market = deployment.market("a1", "a2")
 
     async def play() -> tuple[list[AgentResult], BalanceReply, PricesReply]:
-        heard = await trade(deployment, market)
+        received = await trade(deployment, market)
         async with deployment.agent(market, "a1") as me:
-            return heard, await me.balance(), await me.prices()
+            return received, await me.balance(), await me.prices()
 
-    heard, balance, prices = asyncio.run(play())
-    assert heard[-1].window_id <= balance.window_id <= prices.window_id
+    received, balance, prices = asyncio.run(play())
+    assert received[-1].window_id <= balance.window_id <= prices.window_id
     with psycopg.connect(deployment.postgres_dsn) as ledger:
         assert (balance.balance_micros,) == ledger.execute(BALANCE, [market, "a1"]).fetchone()
         rows = ledger.execute(PRICES, [market, prices.window_id]).fetchall()
@@ -133,21 +133,21 @@ def test_balance_and_prices_are_the_ledgers(deployment: Deployment) -> None:
 
 
 def test_history_is_what_was_published(deployment: Deployment) -> None:
-    """Who rebuilds its books from it must end with the same as who heard every result."""
+    """Rebuilding from it must end in the same state as receiving every result."""
     market = deployment.market("a1", "a2")
 
     async def play() -> None:
-        heard = await trade(deployment, market)
-        assert set(BidStatus) <= {one.status for result in heard for one in result.outcomes}
+        received = await trade(deployment, market)
+        assert set(BidStatus) <= {one.status for result in received for one in result.outcomes}
         async with deployment.agent(market, "a1") as me:
-            assert heard == await me.history()
-            assert heard == await read_forward(me, limit=2)
-            assert heard == await read_backward(me, limit=3)
-            assert heard[1:3] == await me.history(
-                after_window=heard[0].window_id, before_window=heard[3].window_id
+            assert received == await me.history()
+            assert received == await read_forward(me, limit=2)
+            assert received == await read_backward(me, limit=3)
+            assert received[1:3] == await me.history(
+                after_window=received[0].window_id, before_window=received[3].window_id
             )
             assert [] == await me.history(after_window=2**63 - 1)
-            assert heard == await me.history(before_window=2**63 - 1)
+            assert received == await me.history(before_window=2**63 - 1)
             assert [] == await me.history(before_window=0)
 
     asyncio.run(play())
@@ -181,7 +181,7 @@ def test_a_page_fits_into_one_message(deployment: Deployment) -> None:
             for _ in range(3):
                 for _ in range(3):
                     placed += await me.place_many(some_bids(1000))
-                await heard_until(results, placed[-3000:])
+                await received_until(results, placed[-3000:])
             windows = await read_forward(me, limit=1000)
             assert windows == await read_backward(me, limit=1000)
             assert placed == [outcome.event_id for one in windows for outcome in one.outcomes]
@@ -214,15 +214,15 @@ def test_a_large_window_is_told_in_the_parts_that_were_published(
             await me.outcome(placed[0], WITHIN_S)
             late = BidWithdrawn(event_id=new_event_id(), bid_event_id=placed[0])
             crowd = await me.place_many([*some_bids(25), late])
-            heard = await heard_until(results, placed + crowd)
-            assert 1 == heard[0].parts
-            assert list(range(1, len(heard))) == [result.part for result in heard[1:]]
-            assert heard == await read_forward(me, limit=1)
-            assert heard == await read_forward(me, limit=1000)
+            received = await received_until(results, placed + crowd)
+            assert 1 == received[0].parts
+            assert list(range(1, len(received))) == [result.part for result in received[1:]]
+            assert received == await read_forward(me, limit=1)
+            assert received == await read_forward(me, limit=1000)
             with pytest.raises(QueryRefused, match="read it part by part") as refused:
                 await me.history()
             assert QueryErrorReason.TOO_LARGE == refused.value.reason
-            assert heard[:1] == await me.history(before_window=heard[1].window_id)
+            assert received[:1] == await me.history(before_window=received[1].window_id)
 
     asyncio.run(play())
 
@@ -250,8 +250,8 @@ def test_who_is_not_known_is_told_so(deployment: Deployment, nc: Client) -> None
     """An agent with a misspelt name would read a balance of nothing as ruin."""
     market = deployment.market("a1")
     question = written(BalanceQuery())
-    stranger = asked(nc, queries.balance_subject(market, "nobody"), question)
-    assert ("404", QueryErrorReason.UNKNOWN_AGENT) == error_of(stranger)
+    unknown = asked(nc, queries.balance_subject(market, "nobody"), question)
+    assert ("404", QueryErrorReason.UNKNOWN_AGENT) == error_of(unknown)
     nowhere = asked(nc, queries.balance_subject("nowhere", "a1"), question)
     assert ("404", QueryErrorReason.UNKNOWN_MARKET) == error_of(nowhere)
 
@@ -345,11 +345,11 @@ def test_questions_outlive_a_lost_connection_to_the_ledger(
 def test_the_service_is_found_by_the_tools_of_nats(deployment: Deployment, nc: Client) -> None:
     """An operator looks for it with `nats micro ls`."""
     assert deployment.nats_url
-    told = ServiceInfo.from_dict(json.loads(asked(nc, "$SRV.INFO.walras-queries", b"").data))
+    info = ServiceInfo.from_dict(json.loads(asked(nc, "$SRV.INFO.walras-queries", b"").data))
     expected = [("balance", "query.balance.*.*"), ("history", "query.history.*.*")]
     expected += [("prices", "query.prices.*")]
-    assert expected == [(endpoint.name, endpoint.subject) for endpoint in told.endpoints]
-    assert {"walras-queries"} == {endpoint.queue_group for endpoint in told.endpoints}
-    assert told.id == json.loads(asked(nc, "$SRV.PING", b"").data)["id"]
-    stats = json.loads(asked(nc, f"$SRV.STATS.walras-queries.{told.id}", b"").data)
+    assert expected == [(endpoint.name, endpoint.subject) for endpoint in info.endpoints]
+    assert {"walras-queries"} == {endpoint.queue_group for endpoint in info.endpoints}
+    assert info.id == json.loads(asked(nc, "$SRV.PING", b"").data)["id"]
+    stats = json.loads(asked(nc, f"$SRV.STATS.walras-queries.{info.id}", b"").data)
     assert [name for name, _ in expected] == [each["name"] for each in stats["endpoints"]]

@@ -35,7 +35,7 @@ def busy() -> list[LogRecord]:
 
 
 def malformed() -> list[LogRecord]:
-    """A market that goes on while others write nonsense into it."""
+    """A market that keeps trading while others write nonsense into it."""
     floor = Floor(404, markets={"main": "uniform"}, agents=6)
     for _ in range(60):
         floor.trade(4)

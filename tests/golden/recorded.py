@@ -36,8 +36,8 @@ def read(name: str) -> list[LogRecord]:
 
 def expected() -> dict[str, dict[str, Any]]:
     """What every recorded log must come to."""
-    told: dict[str, dict[str, Any]] = json.loads(DIGESTS.read_text())
-    return told
+    outcomes: dict[str, dict[str, Any]] = json.loads(DIGESTS.read_text())
+    return outcomes
 
 
 def outcome(windows: Sequence[ClosedWindow]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def test_a_withdrawn_bid_releases_all_that_it_held() -> None:
 
 
 def test_a_transfer_spends_only_what_is_free() -> None:
-    """Credits given away while a bid holds them would leave the house unpaid."""
+    """Credits given away while a bid holds them could not pay for what the bid wins."""
     log = opened(a1=100)
     bid(log, "a1", 6, 10)
     too_much = log.transfer("a1", to="a2", amount_micros=41)
@@ -104,7 +104,7 @@ def test_a_hold_fits_into_64_bits_or_not(quantity: int, price: int, reason: R) -
     assert [reason] == reasons(log, bid(log, "a1", quantity, price))
 
 
-@pytest.mark.parametrize("who", ["a2", "stranger"])
+@pytest.mark.parametrize("who", ["a2", "unknown"])
 def test_nobody_withdraws_another_s_bid(who: str) -> None:
     """An agent that could withdraw its rivals' bids would have the supply for itself."""
     log = opened(a1=100, a2=100)
@@ -203,13 +203,13 @@ def test_windows_follow_each_other_without_a_gap() -> None:
     assert chain[:-1] == [window.prev_digest for window in settlements(closed)]
 
 
-def test_a_window_tells_the_balances_that_may_have_changed() -> None:
-    """A balance that is not told is lost at the next restart; one more row is only a cost."""
+def test_a_window_holds_the_balances_that_may_have_changed() -> None:
+    """A balance that is left out is lost at the next restart; one more row is only a cost."""
     log = opened(gpu=2, a1=100, a2=100, a3=100)
     log.wait(WINDOW_MS)
     bid(log, "a1", 1, 60)
     bid(log, "a2", 1, 200)
-    bid(log, "stranger", 1, 1)
+    bid(log, "unknown", 1, 1)
     bid(log, "a1", 2, 19)
     log.transfer("a1", to="a4", amount_micros=1)
     first, second = settlements(settle(log.records, window_ms=WINDOW_MS))
@@ -222,8 +222,8 @@ def test_a_window_tells_the_balances_that_may_have_changed() -> None:
     ] == list(second.balances)
 
 
-def test_statuses_tell_what_became_of_each_bid() -> None:
-    """The status is what an agent acts on: a part told as the whole is a broken promise."""
+def test_the_status_says_what_became_of_each_bid() -> None:
+    """The status is what an agent acts on: a part reported as the whole is a broken promise."""
     log = opened(gpu=5, a1=1000)
     for quantity, price in ((2, 9), (4, 8), (1, 7)):
         bid(log, "a1", quantity, price)

@@ -43,8 +43,8 @@ def test_the_table_of_rules_holds(rule: str, cells: str) -> None:
     story = re.sub(r"^(bid .*?)\s*$", r"\1 -> lost", bids_alone, flags=re.MULTILINE)
     log = read_story(story.replace("open uniform", f"open {rule}")).log
     paid = {row["agent_id"]: row["paid_micros"] for row in run_flow(log, WINDOW_MS).bids}
-    told = [int(cell) for cell in re.findall(r"\d+", cells)]
-    assert told == [paid["a1"], paid["a2"], paid["a3"], paid["a5"], sum(paid.values())]
+    printed = [int(cell) for cell in re.findall(r"\d+", cells)]
+    assert printed == [paid["a1"], paid["a2"], paid["a3"], paid["a5"], sum(paid.values())]
 
 
 def test_the_densities_hold() -> None:

@@ -63,7 +63,7 @@ def read_strictly(payload: bytes) -> Any:
     return json.loads(payload.decode("utf-8"), object_pairs_hook=pairs_apart, parse_constant=refuse)
 
 
-def told_by_registry(document: Any) -> Any:
+def read_by_registry(document: Any) -> Any:
     """A bid's wire fields, a withdrawal as it is, or None for what the registry refuses."""
     try:
         command = any_command.validate_python(document)
@@ -71,19 +71,19 @@ def told_by_registry(document: Any) -> Any:
         return None
     if isinstance(command, registry.BidPlaced):
         fields = command.model_dump(exclude={"version", "timestamp", "scenario_id"})
-        told = {key: value for key, value in fields.items() if value is not None}
-        return told | {"event_id": command.event_id.lower()}
+        bid = {key: value for key, value in fields.items() if value is not None}
+        return bid | {"event_id": command.event_id.lower()}
     return command if isinstance(command, registry.BidWithdrawn) else None
 
 
-def told_by_decoder(event: Event | Bid) -> Any:
+def read_by_decoder(event: Event | Bid) -> Any:
     """The same of what was decoded."""
     if isinstance(event, Event):
         return None if isinstance(event.command, Malformed) else event.command
-    told = {"type": "bid_placed", "event_id": event.event_id}
+    bid = {"type": "bid_placed", "event_id": event.event_id}
     if event.bundle is not None:
-        return told | {"bundle": event.bundle, "limit_micros": event.limit_micros}
-    return told | {
+        return bid | {"bundle": event.bundle, "limit_micros": event.limit_micros}
+    return bid | {
         "resource": event.resource,
         "quantity": event.quantity,
         "unit_price_micros": event.unit_price_micros,
@@ -105,17 +105,17 @@ def kinds_of(payload: bytes) -> list[type]:
 
 def assert_as_registry(payload: bytes) -> None:
     """The decoder gives what the oracle gives, event by event."""
-    decoded = [told_by_decoder(event) for event in events_of(payload)]
+    decoded = [read_by_decoder(event) for event in events_of(payload)]
     try:
         document = read_strictly(payload)
     except (Refused, ValueError):
-        # A repeated key spoils one element, no more: told apart by the tests below.
+        # A repeated key spoils one element, no more: the tests below cover it.
         assert None in decoded
         return
     elements = document if isinstance(document, list) else [document]
     if not 0 < len(elements) <= BATCH_MAX:
         elements = [None]
-    assert [told_by_registry(element) for element in elements] == decoded
+    assert [read_by_registry(element) for element in elements] == decoded
 
 
 # --- what is a bid -------------------------------------------------------------------------------
@@ -139,9 +139,9 @@ def test_a_bid_with_other_fields_means_what_the_registry_says(payload: bytes) ->
 @thorough
 def test_a_batch_is_judged_one_by_one(payloads: Sequence[bytes]) -> None:
     """What one element of a batch lacks must not make up for what another has too much."""
-    alone = [told_by_decoder(event) for payload in payloads for event in events_of(payload)]
+    alone = [read_by_decoder(event) for payload in payloads for event in events_of(payload)]
     batch = events_of(b"[" + b",".join(payloads) + b"]")
-    assert alone == [told_by_decoder(event) for event in batch]
+    assert alone == [read_by_decoder(event) for event in batch]
     assert list(range(len(payloads))) == [event.ord for event in batch]
 
 
@@ -197,7 +197,7 @@ def test_no_bid_slips_in(payload: str) -> None:
 )
 def test_one_bid_has_many_spellings(payload: str) -> None:
     """JSON that another library writes differently is the same bid."""
-    assert told_by_decoder(events_of(UNIT.encode())[0]) == told_by_decoder(
+    assert read_by_decoder(events_of(UNIT.encode())[0]) == read_by_decoder(
         events_of(payload.encode())[0]
     )
 

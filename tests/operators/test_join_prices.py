@@ -129,7 +129,7 @@ def test_prices_turn_stale_after_so_many_windows() -> None:
 
 
 def test_the_closing_slice_tells_which_listings_changed() -> None:
-    """A listing that is not told is not in the ledger, and a restart opens with the old one."""
+    """A listing that is left out is not in the ledger, and a restart opens with the old one."""
     log = LogWriter()
     log.open(market="m2", gpu={"supply": 1})
     log.open(market="m1", gpu={"supply": 1})
@@ -137,8 +137,8 @@ def test_the_closing_slice_tells_which_listings_changed() -> None:
     log.tick()
     next_window(log)
     log.supply("gpu", 9)
-    told = [[listing.market for listing in j.listings] for j in closing(priced(log))]
-    assert [["m1", "m2"], [], ["m1"]] == told
+    changed = [[listing.market for listing in j.listings] for j in closing(priced(log))]
+    assert [["m1", "m2"], [], ["m1"]] == changed
 
 
 def test_restored_listings_are_in_force_at_once() -> None:

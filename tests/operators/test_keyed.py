@@ -32,7 +32,7 @@ def test_windows_leave_in_their_order() -> None:
 
 
 def test_nothing_is_begun_after_a_failure() -> None:
-    """Were window 2 published and marked, nobody would ever tell what window 1 gave."""
+    """Were window 2 published and marked, window 1 would never be published."""
     waits, begun = Event(), []
 
     def step(value: EmptyWindow) -> Iterable[EmptyWindow]:

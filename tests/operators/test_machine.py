@@ -96,8 +96,8 @@ class Market(RuleBasedStateMachine):
         if not self.log.records:
             return
         whole = settle(self.log.records, window_ms=WINDOW_MS)
-        told = in_order(run(self.log.records, window_ms=WINDOW_MS))
-        assert told == in_order(rows_of(whole))
+        expected = in_order(run(self.log.records, window_ms=WINDOW_MS))
+        assert expected == in_order(rows_of(whole))
         closing = with_final_tick(self.log.records, window_ms=WINDOW_MS)
         self.shard.read(closing[self.read_up_to :])
         assert final_digest(whole) == final_digest(self.shard.closed)

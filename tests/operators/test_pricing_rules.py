@@ -255,7 +255,7 @@ def test_prices_times_quantities_are_what_was_paid(market: tuple[Terms, list[Bid
     """A bundle counted in full for each of its resources would pump all their prices.
 
     Each price is rounded, and each payment is rounded up. Where the reserve of one resource lifts
-    its price above the level, the price tells of the floor; it is never less than what was paid.
+    its price above the level, the price shows the floor; it is never less than what was paid.
     """
     rules, bids = market
     rows = settle_market("m1", rules, book_of(bids), window_id=0)

@@ -98,12 +98,12 @@ def test_prices_tell_supply_demand_and_sales() -> None:
     ]
 
 
-@pytest.mark.parametrize(("stale_from", "told"), [(0, "stale"), (7, "stale"), (8, "fresh")])
-def test_prices_are_stale_from_their_window_on(stale_from: int, told: str) -> None:
+@pytest.mark.parametrize(("stale_from", "expected"), [(0, "stale"), (7, "stale"), (8, "fresh")])
+def test_prices_are_stale_from_their_window_on(stale_from: int, expected: str) -> None:
     """One window too early or too late is a warning that comes wrong."""
     market = terms(gpu=dataclasses.replace(resource(1), stale_from=stale_from))
     [row] = settled(market)[1]
-    assert told == ("stale" if row.stale else "fresh")
+    assert expected == ("stale" if row.stale else "fresh")
 
 
 # --- the digest -----------------------------------------------------------------------------------

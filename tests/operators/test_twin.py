@@ -35,7 +35,7 @@ def random_sizes(seed: int) -> Iterator[int]:
         yield rng.choice([1, 2, 3, 7, 20, 100])
 
 
-def told_by_twin(records: Sequence[Message], window_ms: int) -> Rows:
+def rows_of_twin(records: Sequence[Message], window_ms: int) -> Rows:
     return in_order(run(records, window_ms=window_ms))
 
 
@@ -46,7 +46,7 @@ def test_random_logs_settle_as_the_twin_says(first_seed: int) -> None:
         window_ms = WINDOWS_MS[seed % len(WINDOWS_MS)]
         log = random_log(seed, commands=length_of(seed), window_ms=window_ms)
         closed = settle(log, window_ms=window_ms, sizes=random_sizes(seed))
-        assert told_by_twin(log, window_ms) == in_order(rows_of(closed)), f"seed {seed}"
+        assert rows_of_twin(log, window_ms) == in_order(rows_of(closed)), f"seed {seed}"
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -54,7 +54,7 @@ def test_the_dataflow_settles_as_the_twin_says(seed: int) -> None:
     """The steps could be right and yet be wired in a way that loses or reorders a batch."""
     log = random_log(10_000 + seed, commands=200)
     settled = settle_log(log, window_ms=1000, batch_size=1 + seed * 7)
-    assert told_by_twin(log, 1000) == in_order(rows_of(settled.windows))
+    assert rows_of_twin(log, 1000) == in_order(rows_of(settled.windows))
 
 
 @given(log=LOGS)
@@ -62,4 +62,4 @@ def test_the_dataflow_settles_as_the_twin_says(seed: int) -> None:
 def test_any_small_log_settles_as_the_twin_says(log: list[LogRecord]) -> None:
     """A difference that hides in a long log is shown here by the shortest log that has it."""
     closed = settle(log, sizes=chain([1, 2, 3], repeat(20)))
-    assert told_by_twin(log, 1000) == in_order(rows_of(closed))
+    assert rows_of_twin(log, 1000) == in_order(rows_of(closed))

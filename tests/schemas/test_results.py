@@ -70,7 +70,7 @@ def test_a_result_reads_as_it_is_written(
 
 
 def test_an_outcome_is_a_bids_or_a_commands() -> None:
-    """An agent tells them apart by class: what was won must never read as a mere command."""
+    """An agent distinguishes them by class: what was won must never read as a mere command."""
     result = AgentResult.model_validate_json(json.dumps(RESULT))
     assert [BidOutcome, CommandOutcome] == [type(outcome) for outcome in result.outcomes]
 

@@ -53,7 +53,7 @@ def test_a_difference_names_the_line_and_both_outcomes() -> None:
     """A trader who cannot see what differs cannot say who is right."""
     with pytest.raises(AssertionError) as failure:
         check(STORY.replace("pay 24", "pay 30"), twin)
-    expected = """the market told another story:
+    expected = """the market gave another story:
 line 5: bid a1 gpu 3 @ 10 -> won 3 pay 30
     expected: won 3 pay 30
     actual:   won 3 pay 24"""

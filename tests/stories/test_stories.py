@@ -1,4 +1,4 @@
-"""The stories of the market, told to the flow and to the naive twin."""
+"""The stories of the market, run by the flow and by the naive twin."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ every_story = pytest.mark.parametrize("chapter", CHAPTERS.values(), ids=CHAPTERS
 
 
 @every_story
-def test_the_flow_tells_the_story(chapter: Chapter) -> None:
-    """The market is another one than the traders were told: each story names its danger."""
+def test_the_flow_agrees_with_the_story(chapter: Chapter) -> None:
+    """Traders rely on what the stories say of the market; each story names its own danger."""
     check(chapter.text, run_flow)
 
 
 @every_story
-def test_the_twin_tells_the_story(chapter: Chapter) -> None:
+def test_the_twin_agrees_with_the_story(chapter: Chapter) -> None:
     """A twin that misreads the page would teach the flow its mistake."""
     check(chapter.text, twin)
 
@@ -48,7 +48,7 @@ def test_a_story_names_its_danger(chapter: Chapter) -> None:
     assert "# Danger: " in chapter.text
 
 
-def test_every_outcome_is_told() -> None:
-    """An outcome that no story tells can change without a trader noticing."""
-    told = {e.expected for c in CHAPTERS.values() for e in read_story(c.text).expectations}
-    assert set() == OUTCOMES - told
+def test_every_outcome_is_in_some_story() -> None:
+    """An outcome that is in no story can change without a trader noticing."""
+    covered = {e.expected for c in CHAPTERS.values() for e in read_story(c.text).expectations}
+    assert set() == OUTCOMES - covered

@@ -1,6 +1,6 @@
 """A market and its manager in a closed loop, window by window, without any server.
 
-What the pure steps settle is told to the quoting step, and its quotes enter the log of the next
+What the pure steps settle is passed to the quoting step, and its quotes enter the log of the next
 window. `past_of` reads the closed windows as the ledger would give them back.
 """
 
@@ -24,11 +24,11 @@ Bids = Sequence[Mapping[str, Any]]
 
 
 def results_of(settlement: Settlement) -> list[MarketWindow]:
-    """What a window tells of its markets."""
-    told = result_messages(settlement, window_ms=WINDOW_MS)
+    """What is published of the markets of a window."""
+    messages = result_messages(settlement, window_ms=WINDOW_MS)
     return [
         MarketWindow.model_validate_json(message.payload)
-        for message in told
+        for message in messages
         if message.subject.startswith("window.")
     ]
 
@@ -67,10 +67,10 @@ class MarketLoop:
         self._read = len(self.log.records)
         closed = settlements(self.shard.closed[-1:])
         for window in [window for settlement in closed for window in results_of(settlement)]:
-            self._hear(window)
+            self._quote(window)
         return [row for settlement in closed for row in settlement.prices]
 
-    def _hear(self, window: MarketWindow) -> None:
+    def _quote(self, window: MarketWindow) -> None:
         self.results.append(window)
         for quote in self._step(window):
             self.quoted.append(quote)
