@@ -6,7 +6,6 @@ What a container would run is run here as a process where that can be done.
 import asyncio
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -23,6 +22,7 @@ from connectors.nats.topology import ensure_streams
 from flows.runtime.settings import PREFIX, Settings, load_settings
 from state.errors import SettingsError
 from tests.deploy.compose import HOUSE, document, services
+from tests.support.eventually import eventually
 
 STARTED_WITHIN_S = 20
 OWN_LOOPBACK = "127.0.0.1:"
@@ -78,10 +78,7 @@ def _on_host(service: dict[str, list[str]], folder: Path) -> list[str]:
 
 
 def _written(file: Path) -> bytes:
-    deadline = time.monotonic() + STARTED_WITHIN_S
-    while not (file.exists() and file.stat().st_size):
-        assert time.monotonic() < deadline, "nats-server did not start"
-        time.sleep(0.02)
+    eventually(lambda: file.exists() and file.stat().st_size, within_s=STARTED_WITHIN_S)
     return file.read_bytes()
 
 

@@ -25,10 +25,10 @@ from tests.client.deployment import (
     STAKE_MICROS,
     Deployment,
     deployed,
-    fresh_database,
     running,
 )
 from tests.deploy.markdown import blocks, table
+from tests.support.servers import fresh_database
 from walras_client import (
     BidId,
     Bookmark,

@@ -18,7 +18,6 @@ from connectors.nats.connection import connected
 from connectors.nats.export import export_log
 from connectors.nats.subjects import shard_of
 from tests.client.deployment import Deployment, deployed
-from tests.support.servers import SHARDS, open_folder
 from walras_client import new_event_id
 
 LARGE = "4194304"
@@ -50,14 +49,10 @@ def deployment(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> It
     ours = nats_server.CONFIG.read_text()
     config.write_text(ours.replace("max_payload: 1114112", f"max_payload: {LARGE}"))
     assert LARGE in config.read_text()
-    with pytest.MonkeyPatch.context() as patch, open_folder() as folder:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nats_server, "CONFIG", config)
-        nats = nats_server.start_nats(folder, shards=SHARDS)
-        try:
-            with deployed(Servers(nats.url, servers.postgres_dsn)) as running_one:
-                yield running_one
-        finally:
-            nats.stop()
+        with deployed(servers) as running:
+            yield running
 
 
 @pytest.fixture

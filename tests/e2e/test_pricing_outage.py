@@ -36,7 +36,7 @@ from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import Settings
 from operators.pricing_rules import Eip1559, Fixed, Vwap
 from operators.quote import Plan, QuotePrices
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 from walras_schemas import MarketWindow, ResourcePrice, subjects
 
 WALRAS = Path(sys.executable).with_name("walras")

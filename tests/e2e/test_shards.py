@@ -10,9 +10,8 @@ import pytest
 from psycopg.rows import dict_row
 
 from connectors.embedded.servers import Servers
-from tests.client.deployment import fresh_database
-from tests.support.nats_logs import eventually
-from tests.support.servers import open_folder
+from tests.support.eventually import eventually
+from tests.support.servers import fresh_database, open_folder
 from tests.support.shell import DEADLINE_S, Walras, shell, start_up
 
 SHARDS = ("0", "1")

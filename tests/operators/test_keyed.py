@@ -8,7 +8,7 @@ import pytest
 
 from operators.keyed import OrderedAsyncStep
 from state.window import EmptyWindow
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 
 Shell = OrderedAsyncStep[EmptyWindow, EmptyWindow]
 
