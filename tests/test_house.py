@@ -10,30 +10,39 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-HOUSE = Path(__file__).parent.parent
-ENGINE_FILE = HOUSE / "operators" / "keyed.py"  # sets when the engine polls again
-PURE_FILES = sorted(
-    {*HOUSE.glob("operators/**/*.py"), *HOUSE.glob("state/**/*.py")} - {ENGINE_FILE}
+ROOT: Final = Path(__file__).parent.parent
+ENGINE_FILE: Final = ROOT / "operators" / "keyed.py"  # sets when the engine polls again
+PURE_FILES: Final = sorted(
+    {*ROOT.glob("operators/**/*.py"), *ROOT.glob("state/**/*.py")} - {ENGINE_FILE}
 )
 
 # Written apart, so that this file does not hold what it looks for.
-UNFINISHED = re.compile(
+UNFINISHED: Final = re.compile(
     r"\b(?:" + "|".join(["TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK"]) + r")\b"
 )
-ONE_MACHINE = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users)/\w|/tmp/\w")
+ONE_MACHINE: Final = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users)/\w|/tmp/\w")
 
-CLOCKS_AND_CHANCE = {"time", "random", "secrets"}
-INEXACT_MODULES = {"cmath", "decimal", "math", "numpy", "statistics"}
-READS_OF_A_CLOCK = {"now", "today", "utcnow"}
+CLOCKS_AND_CHANCE: Final = {"time", "random", "secrets"}
+INEXACT_MODULES: Final = {"cmath", "decimal", "math", "numpy", "statistics"}
+READS_OF_A_CLOCK: Final = {"now", "today", "utcnow"}
 # Floats by name, and Python's own rounding, which sends halves to the even side.
-INEXACT_NAMES = {"complex", "float", "round", "truediv", "itruediv", "__truediv__", "__float__"}
-BANNED_CALLS = {"hash", "open"}  # other in each process, I/O
+INEXACT_NAMES: Final = {
+    "complex",
+    "float",
+    "round",
+    "truediv",
+    "itruediv",
+    "__truediv__",
+    "__float__",
+}
+BANNED_CALLS: Final = {"hash", "open"}  # other in each process, I/O
 
 
-def run(*command: str | Path, cwd: Path = HOUSE, **env: str) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=cwd, env=env or None, capture_output=True, text=True, timeout=60, check=False
     )
@@ -42,7 +51,7 @@ def run(*command: str | Path, cwd: Path = HOUSE, **env: str) -> subprocess.Compl
 def committed_files() -> list[Path]:
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     assert 0 == listed.returncode, listed.stderr
-    files = [HOUSE / name for name in listed.stdout.split("\0") if name]
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
     return [file for file in files if file.is_file()]
 
 
@@ -55,11 +64,11 @@ def lines_with(banned: re.Pattern[str]) -> Iterator[str]:
     for file in texts():
         for number, line in enumerate(file.read_text(errors="replace").splitlines(), start=1):
             if banned.search(line):
-                yield f"{file.relative_to(HOUSE)}:{number}: {line.strip()}"
+                yield f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z]\w*):", (HOUSE / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z]\w*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
 def code_of(markdown: str) -> str:
@@ -107,7 +116,7 @@ def test_no_file_names_one_machine() -> None:
     assert [] == list(lines_with(ONE_MACHINE))
 
 
-@pytest.mark.parametrize("file", PURE_FILES, ids=lambda file: str(file.relative_to(HOUSE)))
+@pytest.mark.parametrize("file", PURE_FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_outcomes_are_exact_and_repeatable(file: Path) -> None:
     """One float or one look at a clock, and two replays of a log end in two ledgers."""
     assert [] == list(violations(file.read_text()))
@@ -156,27 +165,27 @@ def test_help_names_every_target() -> None:
 
 def test_readme_names_commands_that_exist() -> None:
     """The first command a newcomer copies must not fail."""
-    named = set(re.findall(r"\bmake (\w+)", code_of((HOUSE / "README.md").read_text())))
+    named = set(re.findall(r"\bmake (\w+)", code_of((ROOT / "README.md").read_text())))
     assert {"demo", "test"} <= named <= make_targets()
 
 
 def test_ci_runs_what_developers_run() -> None:
     """A check that only one of the two runs is a surprise for the other."""
-    script = (HOUSE / ".ci" / "run").read_text().splitlines()
+    script = (ROOT / ".ci" / "run").read_text().splitlines()
     assert "make test" == script[-1]
 
 
 def test_the_oldest_uv_is_the_same_in_script_and_project() -> None:
     """A uv that the script takes and the project then refuses would stop the setup halfway."""
-    project = tomllib.loads((HOUSE / "pyproject.toml").read_text())
-    found = re.search(r"^oldest_minor=(\d+)", (HOUSE / "tools" / "uv").read_text(), re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    found = re.search(r"^oldest_minor=(\d+)", (ROOT / "tools" / "uv").read_text(), re.MULTILINE)
     assert found is not None
     assert f">=0.{found[1]}" == project["tool"]["uv"]["required-version"]
 
 
 def test_a_machine_without_python_gets_a_plain_message(tmp_path: Path) -> None:
     """A newcomer with no fitting Python must read what is missing, not a shell's complaint."""
-    shutil.copytree(HOUSE / "tools", tmp_path / "tools")
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
     bare = tmp_path / "bin"
     bare.mkdir()
     for command in ("dirname", "mkdir", "sed"):

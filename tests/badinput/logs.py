@@ -1,26 +1,26 @@
 """Logs of bad input in an open market: every string in every place that a sender can reach.
 
-Promise: before the bad messages a market `m1` is open and `a1` has credits, so that nothing is
+**Promise:** before the bad messages a market `m1` is open and `a1` has credits, so that nothing is
 refused for want of either; `places` names each event that must leave exactly one row.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from flows.testing import LogRecord, LogWriter
 from state.window import ClosedWindow, Settlement
 from tests.badinput.strings import STRINGS
 
-WINDOW_MS = 1000
+WINDOW_MS: Final = 1000
 Place = tuple[int, int]
 """Sequence and ord."""
 
-_TICK = re.compile(r"clock\.[^.]+")
+_TICK: Final = re.compile(r"clock\.[^.]+")
 
-RESOURCES = {"gpu": {"supply": 5, "initial_price_micros": 10}}
-COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
+RESOURCES: Final = {"gpu": {"supply": 5, "initial_price_micros": 10}}
+COMMANDS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "unit bid": (
         "market.m1.bid.a1",
         {"type": "bid_placed", "resource": "gpu", "quantity": 1, "unit_price_micros": 9},

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 import pytest
 from psycopg import Connection
@@ -16,7 +17,7 @@ from tests.badinput.logs import COMMANDS, WINDOW_MS, as_payloads, in_every_field
 from tests.badinput.strings import STRINGS, as_stored
 from tests.connectors.postgres.windows import claim_log, dead_letter, window
 
-BYTES = [text.encode(errors="surrogatepass") for text in STRINGS]
+BYTES: Final = [text.encode(errors="surrogatepass") for text in STRINGS]
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_strings_in_subjects(conn: Connection) -> None:
 
 
 def test_payloads(conn: Connection) -> None:
-    """Whoever looks for what went wrong needs the very bytes."""
+    """An operator who looks for what went wrong needs the very bytes."""
     assert_round_trip(conn, as_payloads([*BYTES, *MUST_REFUSE]))
 
 

@@ -4,6 +4,7 @@ The logs go through the real dataflow, from the raw message to the settled windo
 """
 
 import json
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
@@ -23,9 +24,9 @@ from tests.badinput.logs import (
 )
 from tests.badinput.strings import STRINGS
 
-SUBJECTS = [subject for subject, _ in COMMANDS.values()]
-BYTES = [text.encode(errors="surrogatepass") for text in STRINGS]
-NO_BATCH = [text for text in MUST_ACCEPT if elements(text) is None]
+SUBJECTS: Final = [subject for subject, _ in COMMANDS.values()]
+BYTES: Final = [text.encode(errors="surrogatepass") for text in STRINGS]
+NO_BATCH: Final = [text for text in MUST_ACCEPT if elements(text) is None]
 
 
 def assert_one_outcome_each(records: list[LogRecord]) -> None:

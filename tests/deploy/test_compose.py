@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,12 +22,12 @@ from connectors.nats.connection import connect
 from connectors.nats.topology import ensure_streams
 from flows.runtime.settings import PREFIX, Settings, load_settings
 from state.errors import SettingsError
-from tests.deploy.compose import HOUSE, document, services
+from tests.deploy.compose import ROOT, document, services
 from tests.support.eventually import eventually
 
-STARTED_WITHIN_S = 20
-OWN_LOOPBACK = "127.0.0.1:"
-SHELL = {
+STARTED_WITHIN_S: Final = 20
+OWN_LOOPBACK: Final = "127.0.0.1:"
+SHELL: Final = {
     "POSTGRES_PASSWORD": "4711",
     "WALRAS_SHARDS": "3",
     "WALRAS_WINDOW_MS": "2000",
@@ -73,7 +74,7 @@ def _on_host(service: dict[str, list[str]], folder: Path) -> list[str]:
     places = {}
     for volume in service["volumes"]:
         source, inside, *_ = volume.split(":")
-        places[inside] = str(HOUSE / source) if source.startswith(".") else str(folder / source)
+        places[inside] = str(ROOT / source) if source.startswith(".") else str(folder / source)
     return [places.get(word, word) for word in service["command"]]
 
 

@@ -3,16 +3,17 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from tests.deploy.compose import HOUSE
+from tests.deploy.compose import ROOT
 from tests.deploy.markdown import blocks
 
-GUIDE = (HOUSE / "docs" / "guides" / "unit-test-your-flow.md").read_text()
-COPIED = {
+GUIDE: Final = (ROOT / "docs" / "guides" / "unit-test-your-flow.md").read_text()
+COPIED: Final = {
     **{f"block {number}": code for number, code in enumerate(blocks(GUIDE, "python"), start=1)},
-    "example": (HOUSE / "examples" / "test_bidder.py").read_text(),
+    "example": (ROOT / "examples" / "test_bidder.py").read_text(),
 }
 
 

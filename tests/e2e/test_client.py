@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
@@ -39,11 +40,11 @@ from walras_client import (
 )
 from walras_schemas import QUERIES, AgentResult, BidPlaced, BidStatus, CommandStatus
 
-HOUSE = Path(__file__).parents[2]
-EXAMPLE = HOUSE / "examples" / "agent.py"
-GUIDE = HOUSE / "docs" / "guides" / "agents.md"
-WITHIN_S = 30.0
-CLEARED = """
+ROOT: Final = Path(__file__).parents[2]
+EXAMPLE: Final = ROOT / "examples" / "agent.py"
+GUIDE: Final = ROOT / "docs" / "guides" / "agents.md"
+WITHIN_S: Final = 30.0
+CLEARED: Final = """
     SELECT window_id, resource, clearing_micros, sold FROM walras.prices
     WHERE market = %s AND sold > 0 ORDER BY window_id, resource
 """

@@ -6,6 +6,7 @@ The server here takes payloads of up to 4 MiB, as one that serves others too mig
 import json
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import pytest
 from nats.aio.client import Client
@@ -20,25 +21,25 @@ from connectors.nats.subjects import shard_of
 from tests.client.deployment import Deployment, deployed
 from walras_client import new_event_id
 
-LARGE = "4194304"
-BID = {"type": "bid_placed", "resource": "tokens", "quantity": 1, "unit_price_micros": 1_000}
-GRANT = {"type": "credits_granted", "agent_id": "a1", "amount_micros": 1}
-TRANSFER = {"type": "credits_transferred", "to_agent_id": "a2", "amount_micros": 1}
-QUOTE = {"type": "price_quoted", "price_micros": 7}
+LARGE: Final = "4194304"
+BID: Final = {"type": "bid_placed", "resource": "tokens", "quantity": 1, "unit_price_micros": 1_000}
+GRANT: Final = {"type": "credits_granted", "agent_id": "a1", "amount_micros": 1}
+TRANSFER: Final = {"type": "credits_transferred", "to_agent_id": "a2", "amount_micros": 1}
+QUOTE: Final = {"type": "price_quoted", "price_micros": 7}
 
-NO_AMOUNTS = [
+NO_AMOUNTS: Final = [
     *("-1", "0", "-0", "1.0", "1.5", "1e3", "NaN", "Infinity", "-Infinity", "null", "true", '"1"'),
     *("1" + "0" * 22, "9223372036854775808", "[1]", '1, "quantity": 2'),
 ]
 # A space cannot be in a subject at all: it ends one in NATS's protocol.
-NO_NAMES = ["a.b", "*", ">", "a*", "\u00e41", "A1", "a\u00a0b", "-a", "a" * 65]
-NO_AGENTS = [*NO_NAMES, "house", "treasury"]
-SPACED = [" ", "a b", " a1", "a1 ", "a\tb", "a\nb"]
-DEAD = """
+NO_NAMES: Final = ["a.b", "*", ">", "a*", "\u00e41", "A1", "a\u00a0b", "-a", "a" * 65]
+NO_AGENTS: Final = [*NO_NAMES, "house", "treasury"]
+SPACED: Final = [" ", "a b", " a1", "a1 ", "a\tb", "a\nb"]
+DEAD: Final = """
     SELECT string_agg(concat_ws(' ', subject, octet_length(payload), ord), ',')
     FROM walras.dead_letters WHERE shard = %s AND seq = %s
 """
-STATUS = "SELECT status FROM walras.bids WHERE market = %s AND event_id = %s"
+STATUS: Final = "SELECT status FROM walras.bids WHERE market = %s AND event_id = %s"
 
 Sent = tuple[str, bytes]
 
@@ -143,7 +144,7 @@ def test_a_message_that_the_server_refuses_is_no_part_of_the_log(
     wins(deployment, nc, market)
 
 
-RAW_SUBJECTS = [
+RAW_SUBJECTS: Final = [
     b"a\xff",
     b"\xc3",
     b"a\x00b",
@@ -153,7 +154,7 @@ RAW_SUBJECTS = [
     b"\x7f",
     b"x" * 3000,
 ]
-RAW_HEADERS = [
+RAW_HEADERS: Final = [
     b"NATS/1.0\r\n\r\n",
     b"NATS/1.0\r\n\xff: \xff\r\n: \r\nno colon\r\n\r\n",
     b"NATS/1.0 \xff\xff\xff \xff\r\n\r\n",

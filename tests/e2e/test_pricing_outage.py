@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -39,24 +39,24 @@ from operators.quote import Plan, QuotePrices
 from tests.support.eventually import eventually
 from walras_schemas import MarketWindow, ResourcePrice, subjects
 
-WALRAS = Path(sys.executable).with_name("walras")
-WINDOW_MS = 500
-STALE_AFTER = 4
-PLAN: Plan = {"cpu": Vwap(windows=3), "gpu": Eip1559()}
-WITHIN_S = 60.0
+WALRAS: Final = Path(sys.executable).with_name("walras")
+WINDOW_MS: Final = 500
+STALE_AFTER: Final = 4
+PLAN: Final[Plan] = {"cpu": Vwap(windows=3), "gpu": Eip1559()}
+WITHIN_S: Final = 60.0
 
-LAST_CLEARED = """
+LAST_CLEARED: Final = """
     SELECT window_id, resource, reference_micros, clearing_micros, supply, demanded, sold, stale
     FROM walras.prices WHERE sold > 0 AND window_id = (
         SELECT max(window_id) FROM walras.prices WHERE sold > 0
     ) ORDER BY resource
 """
-WINDOWS = """
+WINDOWS: Final = """
     SELECT window_id, resource, reference_micros, clearing_micros, supply, demanded, sold, stale
     FROM walras.prices ORDER BY window_id, resource
 """
-COMMITTED = "SELECT max(last_seq) FROM walras.windows"
-REFUSED_QUOTES = """
+COMMITTED: Final = "SELECT max(last_seq) FROM walras.windows"
+REFUSED_QUOTES: Final = """
     SELECT reason FROM walras.commands WHERE type = 'price_quoted' AND status = 'rejected'
 """
 
@@ -90,7 +90,7 @@ class Market:
         self.send(subjects.grant("m1"), type="credits_granted", agent_id="a1", amount_micros=10**15)
 
     def bid(self) -> None:
-        """More than there is, once a window."""
+        """More than there is, once per window."""
         if self.bid_in == current_window():
             return
         self.bid_in = current_window()

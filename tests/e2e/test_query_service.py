@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
@@ -38,14 +39,14 @@ from walras_schemas import (
 )
 from walras_schemas.wire import Message
 
-WITHIN_S = 20.0
-NO_SUCH_DSN = "postgresql:///nowhere?host=/nonexistent"
-BALANCE = "SELECT balance_micros FROM walras.accounts WHERE market = %s AND agent_id = %s"
-PRICES = """
+WITHIN_S: Final = 20.0
+NO_SUCH_DSN: Final = "postgresql:///nowhere?host=/nonexistent"
+BALANCE: Final = "SELECT balance_micros FROM walras.accounts WHERE market = %s AND agent_id = %s"
+PRICES: Final = """
     SELECT resource, reference_micros, clearing_micros, supply, demanded, sold, stale
     FROM walras.prices WHERE market = %s AND window_id = %s ORDER BY resource
 """
-OUR_CONNECTIONS = """
+OUR_CONNECTIONS: Final = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'walras queries'
 """

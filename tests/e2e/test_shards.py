@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
@@ -14,17 +15,25 @@ from tests.support.eventually import eventually
 from tests.support.servers import fresh_database, open_folder
 from tests.support.shell import DEADLINE_S, Walras, shell, start_up
 
-SHARDS = ("0", "1")
-MARKETS = ("m1", "m2", "m3", "m4")
-SETTINGS = {"SHARDS": "2", "WORKERS": "2", "PROCESSES": "2", "WINDOW_MS": "200", "HEALTH_PORT": "0"}
-MARKET = """
+SHARDS: Final = ("0", "1")
+MARKETS: Final = ("m1", "m2", "m3", "m4")
+SETTINGS: Final = {
+    "SHARDS": "2",
+    "WORKERS": "2",
+    "PROCESSES": "2",
+    "WINDOW_MS": "200",
+    "HEALTH_PORT": "0",
+}
+MARKET: Final = """
 [resources.tokens]
 supply = 100
 initial_price_micros = 1_000
 """
-DIGESTS = "SELECT window_id, digest FROM windows WHERE shard = {} ORDER BY window_id"
-REPLAYED = "SELECT window_id, digest FROM walras.windows ORDER BY window_id"
-BIDS = "SELECT shard, count(*) AS bids FROM bids WHERE status <> 'rejected' GROUP BY 1 ORDER BY 1"
+DIGESTS: Final = "SELECT window_id, digest FROM windows WHERE shard = {} ORDER BY window_id"
+REPLAYED: Final = "SELECT window_id, digest FROM walras.windows ORDER BY window_id"
+BIDS: Final = (
+    "SELECT shard, count(*) AS bids FROM bids WHERE status <> 'rejected' GROUP BY 1 ORDER BY 1"
+)
 
 
 @pytest.fixture
@@ -80,7 +89,7 @@ def test_the_log_of_each_shard_gives_its_ledger(
             live = walras("sql", DIGESTS.format(shard), "--json").json
             log = tmp_path / f"{shard}.jsonl"
             assert 0 == walras("log", "export", "--shard", shard, log).code
-            # The log goes on behind the last window that was committed.
+            # The log continues after the last window that was committed.
             assert live == replayed(walras, log, servers.postgres_dsn)[: len(live)]
 
 

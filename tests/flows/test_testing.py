@@ -3,12 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from flows.testing import Event, LogWriter, Outcome, Sent, settle_log
 
-WINDOW_MS = 1000
+WINDOW_MS: Final = 1000
 
 
 def open_market() -> LogWriter:

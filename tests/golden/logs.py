@@ -5,13 +5,14 @@ Each is a function of nothing, so that a log can be recorded again after its sto
 
 import json
 from collections.abc import Callable
+from typing import Final
 
 from flows.testing import LogRecord, LogWriter
 from tests.golden.trading import Floor
 from tests.twin.malformed import NO_SUBJECTS, broken_field, broken_text
 from walras_schemas import Rule
 
-WINDOW_MS = 1000
+WINDOW_MS: Final = 1000
 
 
 def under(rule: Rule, seed: int) -> list[LogRecord]:
@@ -83,7 +84,7 @@ def _ticks(log: LogWriter, count: int) -> None:
         log.tick()
 
 
-LOGS: dict[str, Callable[[], list[LogRecord]]] = {
+LOGS: Final[dict[str, Callable[[], list[LogRecord]]]] = {
     "uniform": lambda: under("uniform", 1),
     "uniform_lab": lambda: under("uniform_lab", 2),
     "pay_as_bid": lambda: under("pay_as_bid", 3),

@@ -1,4 +1,4 @@
-"""The files of the recorded logs: one gzipped JSON line a message, and what they must come to."""
+"""The files of the recorded logs: one gzipped JSON line per message, and what they must come to."""
 
 import base64
 import gzip
@@ -6,15 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from flows.testing import LogRecord
 from state.window import ClosedWindow
 from tests.operators.steps import final_digest, settlements
 from walras_schemas import BidStatus
 
-HERE = Path(__file__).parent
-DIGESTS = HERE / "digests.json"
+HERE: Final = Path(__file__).parent
+DIGESTS: Final = HERE / "digests.json"
 
 
 def path_of(name: str) -> Path:

@@ -3,6 +3,7 @@
 import gzip
 from itertools import repeat
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -15,8 +16,8 @@ from tests.support.flow import rows_of
 from tests.twin.rows import in_order
 from tests.twin.twin import run
 
-EXPECTED = expected()
-SHORT = [name for name in LOGS if name != "busy"]
+EXPECTED: Final = expected()
+SHORT: Final = [name for name in LOGS if name != "busy"]
 
 
 def test_every_log_is_recorded_and_settled() -> None:
@@ -68,7 +69,7 @@ def test_the_twin_settles_each_log_alike(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHORT)
 def test_the_recorded_files_are_log_files(name: str, tmp_path: Path) -> None:
-    """Whoever replays a golden log by the command line must read the same messages."""
+    """A user who replays a golden log by the command line must read the same messages."""
     plain = tmp_path / f"{name}.jsonl"
     plain.write_bytes(gzip.decompress(path_of(name).read_bytes()))
     batches = list(read_batches(plain, shard=0, batch_size=10_000, window_ms=WINDOW_MS))

@@ -1,22 +1,23 @@
 """A trading floor with a seed: agents, operators and a pricing feed write the log of a market.
 
-Promise: the same arguments give the same log. It is what was recorded once; the recorded files are
-what the digests belong to.
+**Promise:** the same arguments give the same log. It is what was recorded once; the recorded files
+are what the digests belong to.
 """
 
 from collections.abc import Mapping
 from random import Random
+from typing import Final
 
 from flows.testing import Event, LogWriter
 from walras_schemas import Rule
 
-RESOURCES: dict[str, Event] = {
+RESOURCES: Final[dict[str, Event]] = {
     "tokens": {"supply": 100_000, "initial_price_micros": 1_000},
     "cpu_ms": {"supply": 40_000, "initial_price_micros": 300, "reserve_micros": 100},
     "memory_mb": {"supply": 8_192, "initial_price_micros": 2_500, "reserve_ratio_ppm": 400_000},
     "attention": {"supply": 60, "initial_price_micros": 1_000_000},
 }
-USUAL = {
+USUAL: Final = {
     "bid": 62,
     "bundle": 16,
     "withdrawal": 7,
@@ -25,7 +26,7 @@ USUAL = {
     "supply": 2,
     "grant": 2,
 }
-CREDIT = 1_000_000
+CREDIT: Final = 1_000_000
 
 
 class Floor:
@@ -55,7 +56,7 @@ class Floor:
         pause_ms: int = 12,
         shares: Mapping[str, int] | None = None,
     ) -> None:
-        """Go on until so many commands more were written; `shares` weighs their kinds."""
+        """Trade until so many more commands are written; `shares` weighs their kinds."""
         end, weights = self.written + commands, {**USUAL, **(shares or {})}
         while self.written < end:
             self.log.wait(self.rng.randrange(pause_ms))

@@ -8,6 +8,7 @@ settlements alone, as the ledger restores it.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, repeat
+from typing import Final
 
 from flows.testing import fresh_shard, with_final_tick
 from operators.allocate import Allocate
@@ -21,7 +22,7 @@ from state.window import ClosedWindow, CommandRow, Settlement
 from tests.twin.rows import LogRecord
 from walras_schemas import TREASURY, RejectionReason
 
-FORGOTTEN = {
+FORGOTTEN: Final = {
     RejectionReason.UNKNOWN_MARKET,
     RejectionReason.STALE_EVENT_ID,
     RejectionReason.FUTURE_EVENT_ID,

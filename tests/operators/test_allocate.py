@@ -1,7 +1,7 @@
 """The open window: who may bid, what a bid holds, and what closing the window leaves behind."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -10,7 +10,7 @@ from state.window import BalanceRow, EmptyWindow, Settlement
 from tests.operators.steps import Shard, settle, settlements
 from walras_schemas import BidStatus, RejectionReason
 
-WINDOW_MS = 1000
+WINDOW_MS: Final = 1000
 R = RejectionReason
 
 

@@ -7,7 +7,7 @@ bids may only ever be a faster way to the same answer.
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import example, given, settings
@@ -22,7 +22,7 @@ from tests.badinput.strings import as_stored
 from tests.operators.wire_texts import BUNDLE, ID, OTHER_ID, UNIT, WITHDRAWAL, mutated, rewritten
 from walras_schemas import BATCH_MAX, PAYLOAD_MAX_BYTES
 
-BID_SUBJECT = "market.m1.bid.a1"
+BID_SUBJECT: Final = "market.m1.bid.a1"
 thorough = settings(max_examples=250, deadline=None)
 any_command: TypeAdapter[registry.Command] = TypeAdapter(registry.Command)
 
@@ -219,7 +219,7 @@ def test_one_bid_has_many_spellings(payload: str) -> None:
     ],
 )
 def test_a_bad_element_is_a_dead_letter_of_its_own_text(bad: str) -> None:
-    """Whoever looks at a dead letter must find what was sent, not the batch around it."""
+    """An operator who looks at a dead letter must find what was sent, not the batch around it."""
     batch = f"[ {UNIT} ,\n {bad}\t, {BUNDLE}]".encode()
     assert [(7, 0), (7, 1), (7, 2)] == [(event.seq, event.ord) for event in events_of(batch)]
     assert [Bid, Malformed, Bid] == kinds_of(batch)
@@ -304,7 +304,7 @@ def test_the_subject_of_a_dead_letter_is_the_one_it_came_on(name: str) -> None:
     assert [subject] == [letter.subject for letter in letters_of(b"{}", subject)]
 
 
-MANY_KEYS = ",".join(f'"{number:x}":1' for number in range(90_000))
+MANY_KEYS: Final = ",".join(f'"{number:x}":1' for number in range(90_000))
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_no_message_takes_long(payload: str) -> None:
     assert time.process_time() - started < 5
 
 
-SUBJECTS = st.one_of(
+SUBJECTS: Final = st.one_of(
     st.sampled_from([BID_SUBJECT, "market.m1.grant", "market.m1.market", "market.m1.price.gpu"]),
     st.text(max_size=20),
 )

@@ -1,6 +1,7 @@
 """What is in force in a window: the operator's last word before it, the first opening at once."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from flows.testing import LogWriter
 from operators.decode import decode
@@ -11,7 +12,7 @@ from state.market import Listings, ResourceTerms
 from tests.operators.steps import raw_batch
 from walras_schemas import RejectionReason
 
-WINDOW_MS = 1000
+WINDOW_MS: Final = 1000
 
 
 def priced(log: LogWriter, listings: Listings | None = None) -> list[PricedSlice]:

@@ -6,6 +6,7 @@ Hypothesis writes the log while the steps read it, and shrinks it when a promise
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
+from typing import Final
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -22,10 +23,10 @@ from tests.twin.rows import in_order
 from tests.twin.twin import run
 from walras_schemas import TREASURY, BidStatus
 
-WINDOW_MS = 1000
-MOVE_LISTS = st.lists(MOVES, min_size=1, max_size=4)
-SIZES = st.integers(1, 9)
-AGAIN = st.sampled_from([0, 0, 0, 1, 2, 5, 12])
+WINDOW_MS: Final = 1000
+MOVE_LISTS: Final = st.lists(MOVES, min_size=1, max_size=4)
+SIZES: Final = st.integers(1, 9)
+AGAIN: Final = st.sampled_from([0, 0, 0, 1, 2, 5, 12])
 """How many messages back the one lies whose sender got no answer and sends it again; 0 for none."""
 
 

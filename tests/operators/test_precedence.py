@@ -7,7 +7,7 @@ Code order, the specification's order (the table below) and checking order must 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -19,8 +19,14 @@ from walras_schemas import RejectionReason, Rule
 R = RejectionReason
 
 # SEMANTICS §4, rule by rule, for each kind of command.
-FIRST_RULES = [R.MALFORMED, R.UNKNOWN_MARKET, R.STALE_EVENT_ID, R.FUTURE_EVENT_ID, R.DUPLICATE]
-PRECEDENCE = {
+FIRST_RULES: Final = [
+    R.MALFORMED,
+    R.UNKNOWN_MARKET,
+    R.STALE_EVENT_ID,
+    R.FUTURE_EVENT_ID,
+    R.DUPLICATE,
+]
+PRECEDENCE: Final = {
     "bid": [
         *FIRST_RULES,
         R.UNKNOWN_AGENT,
@@ -41,24 +47,26 @@ PRECEDENCE = {
 
 # No command can be both: an id is early or late; and a market that is not open, or an id that is
 # early, never came to remember a use of the id.
-IMPOSSIBLE = [
+IMPOSSIBLE: Final = [
     {R.STALE_EVENT_ID, R.FUTURE_EVENT_ID},
     {R.FUTURE_EVENT_ID, R.DUPLICATE},
     {R.UNKNOWN_MARKET, R.DUPLICATE},
 ]
-PAIRS = [
+PAIRS: Final = [
     pytest.param(kind, [first, second], id=f"{kind}-{first}-{second}")
     for kind, reasons in PRECEDENCE.items()
     for first, second in combinations(reasons, 2)
     if {first, second} not in IMPOSSIBLE
 ]
-ALONE = [
+ALONE: Final = [
     pytest.param(kind, reason, id=f"{kind}-{reason}")
     for kind, reasons in PRECEDENCE.items()
     for reason in reasons
 ]
 
-SUPPLY, RESERVE, RICH = 10**10, 10**9, 10**15
+SUPPLY: Final = 10**10
+RESERVE: Final = 10**9
+RICH: Final = 10**15
 
 
 @dataclass(slots=True)

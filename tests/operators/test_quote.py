@@ -1,6 +1,7 @@
 """Quotes: one word for each window, the same for ever, and none where nobody needs it."""
 
 import json
+from typing import Final
 
 import pytest
 
@@ -8,7 +9,7 @@ from operators.pricing_rules import Fixed, Observation, Vwap
 from operators.quote import Plan, QuotePrices, quote, quote_id
 from walras_schemas import MarketWindow, PriceQuoted, ResourcePrice, subjects, uuid7_ms
 
-WINDOW = 1_760_000_000
+WINDOW: Final = 1_760_000_000
 
 
 def price(resource: str = "gpu", **differs: object) -> ResourcePrice:
@@ -45,8 +46,8 @@ def quoted(step: QuotePrices, window: MarketWindow) -> dict[str, int]:
     }
 
 
-AT_TEN: Plan = {"gpu": Fixed(price_micros=10)}
-GPU = subjects.price("m1", "gpu")
+AT_TEN: Final[Plan] = {"gpu": Fixed(price_micros=10)}
+GPU: Final = subjects.price("m1", "gpu")
 
 
 def test_a_quote_is_a_command_that_the_log_takes() -> None:

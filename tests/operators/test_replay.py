@@ -5,6 +5,7 @@ Digests stand for whole ledgers here; that they see every field is shown in test
 
 from collections.abc import Iterator
 from itertools import chain, repeat, zip_longest
+from typing import Final
 
 import pytest
 from bytewax.testing import TestingSink, TestingSource, cluster_main
@@ -17,9 +18,9 @@ from tests.operators.steps import Shard, final_digest, restore, settle
 from tests.twin.random_logs import random_log
 from tests.twin.rows import LogRecord
 
-WINDOW_MS = 1000
-LONG = random_log(31, commands=1500)
-SHORT = random_log(32, commands=150)
+WINDOW_MS: Final = 1000
+LONG: Final = random_log(31, commands=1500)
+SHORT: Final = random_log(32, commands=150)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 1000])

@@ -1,7 +1,7 @@
 """What is published of a committed window: valid for the registry, and the same however often."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -20,7 +20,7 @@ from walras_schemas import (
     subjects,
 )
 
-WINDOW_MS = 1000
+WINDOW_MS: Final = 1000
 Read = AgentResult | MarketWindow
 
 

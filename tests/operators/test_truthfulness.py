@@ -7,6 +7,7 @@ means something.
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from tests.operators.books import cleared
 
 Values = tuple[int, ...]
 """What an agent's first, second, ... unit is worth to it; never rising."""
-HIGHEST = 5
+HIGHEST: Final = 5
 
 
 def market_of(supply: int, rule: str, *, reserve: int = 0) -> Terms:
@@ -95,7 +96,7 @@ def test_the_search_finds_demand_reduction_under_uniform() -> None:
 
 
 def test_the_search_finds_what_a_minimum_gives_away_under_uniform() -> None:
-    """Whoever reads that one unit is safe must also read that a minimum makes it unsafe."""
+    """A reader who learns that one unit is safe must also read that a minimum makes it unsafe."""
     others = [
         books.unit(10, "a1", "gpu", 1, price=5),
         books.unit(11, "a2", "gpu", 2, price=3, least=2),

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
 from random import Random
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
@@ -19,9 +20,9 @@ from tests.twin.random_logs import random_log
 from tests.twin.rows import Rows, in_order
 from tests.twin.twin import run
 
-LOGS_TO_SETTLE = int(os.environ.get("TWIN_LOGS", "2000"))
-LOGS_PER_TEST = 40
-WINDOWS_MS = (1000, 1000, 250, 4000)
+LOGS_TO_SETTLE: Final = int(os.environ.get("TWIN_LOGS", "2000"))
+LOGS_PER_TEST: Final = 40
+WINDOWS_MS: Final = (1000, 1000, 250, 4000)
 
 
 def length_of(seed: int) -> int:

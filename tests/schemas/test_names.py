@@ -1,13 +1,14 @@
 """The limits of a market are its law: they are the numbers of the semantics."""
 
 import re
+from typing import Final
 
 import pytest
 
 import walras_schemas
 from walras_schemas import EVENT_ID_PATTERN, NAME_PATTERN, TIMESTAMP_PATTERN, names
 
-LIMITS = {
+LIMITS: Final = {
     "MICROS_PER_CREDIT": 1_000_000,
     "AMOUNT_MAX": 1_000_000_000_000_000,
     "QUANTITY_MAX": 1_000_000_000_000,

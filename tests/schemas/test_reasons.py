@@ -1,11 +1,13 @@
 """The reasons of a refusal stand in the order in which they take precedence."""
 
+from typing import Final
+
 import pytest
 
 from walras_schemas import BidStatus, CommandStatus, RejectionReason
 
 # The table of admission, rule by rule, as the semantics number it.
-ADMISSION = [
+ADMISSION: Final = [
     ["malformed"],
     ["unknown_market"],
     ["stale_event_id", "future_event_id"],
@@ -18,8 +20,8 @@ ADMISSION = [
     ["amount_overflow"],
     ["insufficient_balance"],
 ]
-FIRST_FOUR = [reason for rule in ADMISSION[:4] for reason in rule]
-CHECKED = {
+FIRST_FOUR: Final = [reason for rule in ADMISSION[:4] for reason in rule]
+CHECKED: Final = {
     "bid": [reason for rule in ADMISSION for reason in rule],
     "withdrawal": [*FIRST_FOUR, "not_open"],
     "transfer": [*FIRST_FOUR, "unknown_agent", "self_transfer", "insufficient_balance"],

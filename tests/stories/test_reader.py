@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.stories.reader import check
 from tests.twin.rows import Row, Rows
 from tests.twin.twin import run
 
-STORY = """
+STORY: Final = """
 market open uniform gpu=3@1
 grant a1 100
 grant a2 100
@@ -64,7 +65,7 @@ def _winner(rows: Rows) -> Row:
     return next(row for row in rows.bids if row["status"] == "won")
 
 
-SPOILERS: dict[str, Callable[[Rows], object]] = {
+SPOILERS: Final[dict[str, Callable[[Rows], object]]] = {
     "an allocation is missing": lambda rows: rows.allocations.clear(),
     "an allocation is short": lambda rows: rows.allocations[0].update(quantity=2),
     "the status is another": lambda rows: _winner(rows).update(status="partially_won"),

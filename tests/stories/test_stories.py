@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -13,9 +14,9 @@ from tests.support.flow import run_flow
 from tests.twin.rows import Rows
 from tests.twin.twin import run
 
-BOOKS = sorted(Path(__file__).parent.glob("*.txt"))
-CHAPTERS = {f"{book.stem}: {c.title}": c for book in BOOKS for c in read_chapters(book)}
-OUTCOMES = {
+BOOKS: Final = sorted(Path(__file__).parent.glob("*.txt"))
+CHAPTERS: Final = {f"{book.stem}: {c.title}": c for book in BOOKS for c in read_chapters(book)}
+OUTCOMES: Final = {
     *("applied", "dead", "lost", "withdrawn"),
     *("unknown_market", "stale_event_id", "future_event_id", "duplicate"),
     *("unknown_agent", "unknown_resource", "unsupported_by_rule", "exceeds_supply"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from tests.twin.rows import Row, Rows
 
@@ -110,7 +110,7 @@ def _winner(bid: Row, won: dict[str, int]) -> str:
     return f"won{quantity} pay {bid['paid_micros']}"
 
 
-_COLUMNS = {
+_COLUMNS: Final = {
     "price": "clearing_micros",
     "sold": "sold",
     "demanded": "demanded",

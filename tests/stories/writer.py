@@ -31,16 +31,16 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from flows.testing import LogRecord
 from tests.stories import wording
 from tests.stories.notation import read_command, take
 
-WINDOW_MS = 1_000
-START_MS = 1_760_000_000_000
-FIRST_WINDOW = START_MS // WINDOW_MS
-NS_PER_MS = 1_000_000
+WINDOW_MS: Final = 1_000
+START_MS: Final = 1_760_000_000_000
+FIRST_WINDOW: Final = START_MS // WINDOW_MS
+NS_PER_MS: Final = 1_000_000
 
 Event = dict[str, Any]
 Outcome = tuple[wording.Describe, str]

@@ -7,20 +7,20 @@ that bids meet in one market, densities tie and balances run out.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
 from flows.testing import Event, LogRecord, LogWriter
 from walras_schemas import Rule
 
-MARKETS = st.sampled_from(["m1"] * 8 + ["m2"] * 3 + ["m3"])
-AGENTS = st.sampled_from(["a1"] * 5 + ["a2"] * 5 + ["a3"] * 5 + ["a4"])
-RESOURCES = st.sampled_from(["gpu"] * 7 + ["cpu"] * 4 + ["ram"])
-RULES = st.sampled_from(["uniform", "uniform_lab", "pay_as_bid", "vickrey"])
-SMALL = st.integers(1, 12)
-WAITS_MS = st.sampled_from([0] * 12 + [1, 300, 300, 999, 1000, 2500, 61_000, -700])
-AGES_MS = st.sampled_from([0] * 40 + [60_000, 60_001, -5_000, -5_001])
+MARKETS: Final = st.sampled_from(["m1"] * 8 + ["m2"] * 3 + ["m3"])
+AGENTS: Final = st.sampled_from(["a1"] * 5 + ["a2"] * 5 + ["a3"] * 5 + ["a4"])
+RESOURCES: Final = st.sampled_from(["gpu"] * 7 + ["cpu"] * 4 + ["ram"])
+RULES: Final = st.sampled_from(["uniform", "uniform_lab", "pay_as_bid", "vickrey"])
+SMALL: Final = st.integers(1, 12)
+WAITS_MS: Final = st.sampled_from([0] * 12 + [1, 300, 300, 999, 1000, 2500, 61_000, -700])
+AGES_MS: Final = st.sampled_from([0] * 40 + [60_000, 60_001, -5_000, -5_001])
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Move:
     """Uses the id of the move before it."""
 
 
-LISTING = st.fixed_dictionaries(
+LISTING: Final = st.fixed_dictionaries(
     {"supply": st.integers(0, 9), "initial_price_micros": SMALL},
     optional={
         "reserve_micros": st.integers(0, 12),
@@ -66,23 +66,25 @@ def unit_bids(draw: st.DrawFn) -> Event:
     return bid
 
 
-OPENINGS = _kind(
+OPENINGS: Final = _kind(
     "market_opened",
     rule=RULES,
     resources=st.dictionaries(RESOURCES, LISTING, min_size=1, max_size=3),
     stale_after_windows=st.sampled_from([0, 1, 60]),
 )
-GRANTS = _kind("credits_granted", agent_id=AGENTS, amount_micros=st.integers(1, 300))
-BUNDLES = _kind(
+GRANTS: Final = _kind("credits_granted", agent_id=AGENTS, amount_micros=st.integers(1, 300))
+BUNDLES: Final = _kind(
     "bid_placed",
     bundle=st.dictionaries(RESOURCES, st.integers(1, 4), min_size=1, max_size=3),
     limit_micros=st.integers(1, 90),
 )
-WITHDRAWALS = _kind("bid_withdrawn", bid_event_id=st.integers(1, 4))
+WITHDRAWALS: Final = _kind("bid_withdrawn", bid_event_id=st.integers(1, 4))
 """The id named is that of the n-th last command, until the log is written."""
-TRANSFERS = _kind("credits_transferred", to_agent_id=AGENTS, amount_micros=st.integers(1, 60))
-SUPPLIES = _kind("supply_changed", resource=RESOURCES, supply=st.integers(0, 9))
-QUOTES = _kind("price_quoted", price_micros=SMALL)
+TRANSFERS: Final = _kind(
+    "credits_transferred", to_agent_id=AGENTS, amount_micros=st.integers(1, 60)
+)
+SUPPLIES: Final = _kind("supply_changed", resource=RESOURCES, supply=st.integers(0, 9))
+QUOTES: Final = _kind("price_quoted", price_micros=SMALL)
 
 
 def _moves(
@@ -101,18 +103,23 @@ def _moves(
     )
 
 
-BID_CHANNEL = AGENTS.map(lambda agent: f"bid.{agent}")
-UNIT_BID_MOVES = _moves(BID_CHANNEL, unit_bids())
-TRANSFER_MOVES = _moves(AGENTS.map(lambda agent: f"transfer.{agent}"), TRANSFERS)
-RARER_MOVES = st.one_of(
+BID_CHANNEL: Final = AGENTS.map(lambda agent: f"bid.{agent}")
+UNIT_BID_MOVES: Final = _moves(BID_CHANNEL, unit_bids())
+TRANSFER_MOVES: Final = _moves(AGENTS.map(lambda agent: f"transfer.{agent}"), TRANSFERS)
+RARER_MOVES: Final = st.one_of(
     _moves(st.just("grant"), GRANTS),
     _moves(st.just("market"), SUPPLIES),
     _moves(RESOURCES.map(lambda resource: f"price.{resource}"), QUOTES),
     _moves(st.just("market"), OPENINGS),
 )
-BY_DICE = [UNIT_BID_MOVES] * 10 + [_moves(BID_CHANNEL, BUNDLES)] * 4
-BY_DICE += [_moves(BID_CHANNEL, WITHDRAWALS)] * 2 + [TRANSFER_MOVES] * 2 + [RARER_MOVES] * 4
-MOVES = st.integers(0, len(BY_DICE) - 1).flatmap(lambda dice: BY_DICE[dice])
+BY_DICE: Final = [
+    *[UNIT_BID_MOVES] * 10,
+    *[_moves(BID_CHANNEL, BUNDLES)] * 4,
+    *[_moves(BID_CHANNEL, WITHDRAWALS)] * 2,
+    *[TRANSFER_MOVES] * 2,
+    *[RARER_MOVES] * 4,
+]
+MOVES: Final = st.integers(0, len(BY_DICE) - 1).flatmap(lambda dice: BY_DICE[dice])
 
 
 def write_move(log: LogWriter, move: Move) -> None:
@@ -154,5 +161,5 @@ def _one_after_the_other(parts: Sequence[Sequence[Move]]) -> list[Move]:
     return [move for part in parts for move in part]
 
 
-PARTS = st.lists(MOVES, min_size=1, max_size=9)
-LOGS = st.lists(PARTS, max_size=9).map(_one_after_the_other).map(written)
+PARTS: Final = st.lists(MOVES, min_size=1, max_size=9)
+LOGS: Final = st.lists(PARTS, max_size=9).map(_one_after_the_other).map(written)

@@ -7,7 +7,7 @@ window. `past_of` reads the closed windows as the ledger would give them back.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from flows.testing import LogWriter
 from operators.pricing_rules import Observation
@@ -17,8 +17,8 @@ from state.window import OutboundMessage, PriceRow, Settlement
 from tests.operators.steps import Shard, settlements
 from walras_schemas import MarketWindow, subjects
 
-WINDOW_MS = 1000
-PLENTY = 10**15
+WINDOW_MS: Final = 1000
+PLENTY: Final = 10**15
 
 Bids = Sequence[Mapping[str, Any]]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
+from typing import Final
 
 from tests.twin.random_logs import random_log
 from tests.twin.rows import Rows, in_order
 from tests.twin.twin import run
 
-REASONS = {
+REASONS: Final = {
     "unknown_market",
     "stale_event_id",
     "future_event_id",
@@ -25,7 +26,7 @@ REASONS = {
     "self_transfer",
 }
 
-COMMANDS = {
+COMMANDS: Final = {
     "bid_withdrawn",
     "credits_transferred",
     "credits_granted",
@@ -35,32 +36,34 @@ COMMANDS = {
 }
 
 
-def _told(seeds: range) -> list[Rows]:
+def _settled(seeds: range) -> list[Rows]:
     return [run(random_log(seed, commands=600), window_ms=1_000) for seed in seeds]
 
 
 def test_a_few_logs_reach_every_reason_and_status() -> None:
     """A reason that no log provokes could be judged wrongly without anyone seeing it."""
-    told = _told(range(6))
-    reasons = {row["reason"] for rows in told for row in rows.bids + rows.commands}
+    settled = _settled(range(6))
+    reasons = {row["reason"] for rows in settled for row in rows.bids + rows.commands}
     assert REASONS | {None} == reasons
-    statuses = {row["status"] for rows in told for row in rows.bids}
+    statuses = {row["status"] for rows in settled for row in rows.bids}
     assert {"rejected", "withdrawn", "lost", "partially_won", "won"} == statuses
-    kinds = Counter(row["kind"] for rows in told for row in rows.transactions)
+    kinds = Counter(row["kind"] for rows in settled for row in rows.transactions)
     assert {"grant", "transfer", "payment"} == kinds.keys()
-    assert all(rows.dead_letters for rows in told)
+    assert all(rows.dead_letters for rows in settled)
 
 
 def test_a_few_logs_hold_every_kind_of_event() -> None:
     """What no log holds is what the twin and the flow never had to agree on."""
-    told = _told(range(6))
-    applied = {row["type"] for rows in told for row in rows.commands if row["status"] == "applied"}
+    settled = _settled(range(6))
+    applied = {
+        row["type"] for rows in settled for row in rows.commands if row["status"] == "applied"
+    }
     assert COMMANDS == applied
-    winners = {row["kind"] for rows in told for row in rows.bids if row["paid_micros"]}
+    winners = {row["kind"] for rows in settled for row in rows.bids if row["paid_micros"]}
     assert {"unit", "bundle"} == winners
-    supplies = {(row["market"], row["resource"], row["supply"]) for row in told[0].prices}
+    supplies = {(row["market"], row["resource"], row["supply"]) for row in settled[0].prices}
     assert len(supplies) > len({place[:2] for place in supplies})
-    for rows in told:
+    for rows in settled:
         assert len({row["market"] for row in rows.transactions if row["kind"] == "payment"}) > 1
         assert any(row["ord"] > 0 for row in rows.bids)
         assert {True, False} == {row["stale"] for row in rows.prices}
@@ -93,7 +96,7 @@ def test_rows_compare_in_whatever_order_they_come() -> None:
 
 def test_the_twin_keeps_the_books_of_a_random_log() -> None:
     """A twin that created credits would teach the real flow to do so."""
-    for rows in _told(range(6)):
+    for rows in _settled(range(6)):
         markets = {row["market"] for row in rows.accounts}
         for market in markets:
             balances = {
@@ -107,7 +110,7 @@ def test_the_twin_keeps_the_books_of_a_random_log() -> None:
 
 def test_the_twin_sells_no_more_than_there_is_and_within_limits() -> None:
     """An over-allocated window or a payment above the limit breaks the market's first promise."""
-    for rows in _told(range(6)):
+    for rows in _settled(range(6)):
         assert all(row["sold"] <= row["supply"] for row in rows.prices)
         assert all(row["sold"] <= row["demanded"] for row in rows.prices)
         paid = [row for row in rows.bids if row["paid_micros"]]
