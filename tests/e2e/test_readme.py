@@ -23,6 +23,7 @@ from flows.cli.app import app
 from flows.runtime.settings import PREFIX
 from tests.deploy.compose import ROOT
 from tests.deploy.markdown import DOCUMENTS, blocks, cell_code, commands, name, table
+from tests.support.servers import open_folder
 from walras_schemas import AgentResult, BidOutcome
 
 README: Final = (ROOT / "README.md").read_text()
@@ -37,11 +38,18 @@ Environment = Mapping[str, str]
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
+def deployment() -> Iterator[Environment]:
     """`walras up` with servers of its own; the environment that it prints."""
     bare = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
-    bare["WALRAS_HOME"] = str(tmp_path_factory.mktemp("up"))
-    with subprocess.Popen([WALRAS, "up"], env=bare, stdout=subprocess.PIPE, text=True) as up:
+    with (
+        open_folder() as home,
+        subprocess.Popen(
+            [WALRAS, "up"],
+            env=bare | {"WALRAS_HOME": str(home)},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as up,
+    ):
         try:
             yield bare | exported_before_ready(up)
         finally:
