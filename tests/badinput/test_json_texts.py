@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from state.accounts import Bid
 from state.log import Malformed
 from tests.badinput.json_texts import MUST_ACCEPT, MUST_REFUSE, elements
-from tests.operators.test_decode import events_of, kinds_of, letters_of
+from tests.operators.oracle import events_of, kinds_of, letters_of
 from tests.operators.wire_texts import FRAGMENTS, UNIT
 
 NO_JSON: Final = "not JSON: "
