@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from flows.testing import LogRecord
+from flows.testing import Message
 from state.window import ClosedWindow
 from tests.operators.steps import final_digest, settlements
+from tests.twin.rows import LogRecord
 from walras_schemas import BidStatus
 
 HERE: Final = Path(__file__).parent
@@ -22,7 +23,7 @@ def path_of(name: str) -> Path:
     return HERE / f"{name}.jsonl.gz"
 
 
-def write(name: str, records: Iterable[LogRecord]) -> None:
+def write(name: str, records: Iterable[Message]) -> None:
     """Record a log; equal logs give equal files."""
     lines = "".join(json.dumps(_line(record), ensure_ascii=False) + "\n" for record in records)
     path_of(name).write_bytes(gzip.compress(lines.encode(), mtime=0))
@@ -57,7 +58,7 @@ def outcome(windows: Sequence[ClosedWindow]) -> dict[str, Any]:
     }
 
 
-def _line(record: LogRecord) -> dict[str, Any]:
+def _line(record: Message) -> dict[str, Any]:
     line = {
         "seq": record.seq,
         "timestamp_ns": record.timestamp_ns,

@@ -12,9 +12,8 @@ from flows.testing import settle_log
 from tests.golden.logs import LOGS, WINDOW_MS
 from tests.golden.recorded import HERE, expected, outcome, path_of, read
 from tests.operators.steps import final_digest, settle
-from tests.support.flow import rows_of
+from tests.support.flow import rows_of, run_twin
 from tests.twin.rows import in_order
-from tests.twin.twin import run
 
 EXPECTED: Final = expected()
 SHORT: Final = [name for name in LOGS if name != "busy"]
@@ -63,7 +62,7 @@ def test_the_dataflow_settles_the_busy_log_alike(batch_size: int) -> None:
 def test_the_twin_settles_each_log_alike(name: str) -> None:
     """A digest recorded from a wrong core would keep it wrong for ever."""
     log = read(name)
-    expected = in_order(run(log, window_ms=WINDOW_MS))
+    expected = in_order(run_twin(log, WINDOW_MS))
     assert expected == in_order(rows_of(settle(log, window_ms=WINDOW_MS)))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice, repeat
 from typing import Final
 
-from flows.testing import fresh_shard, with_final_tick
+from flows.testing import Message, fresh_shard, with_final_tick
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
@@ -19,7 +19,6 @@ from state.accounts import Account, Bid, MarketAccounts, bid_key
 from state.log import RawBatch
 from state.shard import Position, ShardState, Token
 from state.window import ClosedWindow, CommandRow, Settlement
-from tests.twin.rows import LogRecord
 from walras_schemas import TREASURY, RejectionReason
 
 FORGOTTEN: Final = {
@@ -46,14 +45,14 @@ class Shard:
         self.join = JoinPrices(self.state.listings)
         self.allocate = Allocate(self.state.accounts)
 
-    def read(self, records: Sequence[LogRecord]) -> None:
+    def read(self, records: Sequence[Message]) -> None:
         """Take one batch of contiguous messages through all steps."""
         for raw in self.cut(raw_batch(records)):
             for priced in self.join(decode(raw)):
                 self.closed += self.allocate(priced)
 
 
-def raw_batch(records: Sequence[LogRecord]) -> RawBatch:
+def raw_batch(records: Sequence[Message]) -> RawBatch:
     """Messages as the source reads them from the stream of shard 0."""
     return RawBatch(
         shard=0,
@@ -65,7 +64,7 @@ def raw_batch(records: Sequence[LogRecord]) -> RawBatch:
 
 
 def settle(
-    records: Sequence[LogRecord], *, window_ms: int = 1000, sizes: Iterable[int] = repeat(1000)
+    records: Sequence[Message], *, window_ms: int = 1000, sizes: Iterable[int] = repeat(1000)
 ) -> list[ClosedWindow]:
     """Every closed window of a whole log, read in batches of the given sizes."""
     shard = Shard(window_ms)

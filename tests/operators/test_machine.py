@@ -17,10 +17,9 @@ from operators.results import result_messages
 from state.accounts import Bid, MarketAccounts
 from state.window import ClosedWindow, CommandRow, DeadLetter, Settlement
 from tests.operators.steps import Shard, final_digest, restore, settle, settlements
-from tests.support.flow import rows_of
+from tests.support.flow import rows_of, run_twin
 from tests.support.generated_logs import MOVES, Move, start, write_move
 from tests.twin.rows import in_order
-from tests.twin.twin import run
 from walras_schemas import TREASURY, BidStatus
 
 WINDOW_MS: Final = 1000
@@ -97,7 +96,7 @@ class Market(RuleBasedStateMachine):
         if not self.log.records:
             return
         whole = settle(self.log.records, window_ms=WINDOW_MS)
-        expected = in_order(run(self.log.records, window_ms=WINDOW_MS))
+        expected = in_order(run_twin(self.log.records, WINDOW_MS))
         assert expected == in_order(rows_of(whole))
         closing = with_final_tick(self.log.records, window_ms=WINDOW_MS)
         self.shard.read(closing[self.read_up_to :])

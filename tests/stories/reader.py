@@ -12,9 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.testing import LogRecord
 from tests.stories.writer import WINDOW_MS, Story, read_story
-from tests.twin.rows import Rows
+from tests.twin.rows import LogRecord, Rows
 
 Run = Callable[[list[LogRecord], int], Rows]
 

@@ -7,12 +7,9 @@ from typing import Final
 
 import pytest
 
-from flows.testing import LogRecord
 from tests.stories.reader import Chapter, check, read_chapters
 from tests.stories.writer import read_story
-from tests.support.flow import run_flow
-from tests.twin.rows import Rows
-from tests.twin.twin import run
+from tests.support.flow import run_flow, run_twin
 
 BOOKS: Final = sorted(Path(__file__).parent.glob("*.txt"))
 CHAPTERS: Final = {f"{book.stem}: {c.title}": c for book in BOOKS for c in read_chapters(book)}
@@ -22,10 +19,6 @@ OUTCOMES: Final = {
     *("unknown_agent", "unknown_resource", "unsupported_by_rule", "exceeds_supply"),
     *("below_reserve", "amount_overflow", "insufficient_balance", "not_open", "self_transfer"),
 }
-
-
-def twin(log: list[LogRecord], window_ms: int) -> Rows:
-    return run(log, window_ms=window_ms)
 
 
 every_story = pytest.mark.parametrize("chapter", CHAPTERS.values(), ids=CHAPTERS.keys())
@@ -40,7 +33,7 @@ def test_the_flow_agrees_with_the_story(chapter: Chapter) -> None:
 @every_story
 def test_the_twin_agrees_with_the_story(chapter: Chapter) -> None:
     """A twin that misreads the page would teach the flow its mistake."""
-    check(chapter.text, twin)
+    check(chapter.text, run_twin)
 
 
 @every_story

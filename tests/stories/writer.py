@@ -33,9 +33,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flows.testing import LogRecord
 from tests.stories import wording
 from tests.stories.notation import read_command, take
+from tests.twin.rows import LogRecord
 
 WINDOW_MS: Final = 1_000
 START_MS: Final = 1_760_000_000_000

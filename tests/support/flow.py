@@ -1,17 +1,24 @@
-"""What the real flow settles, as rows of the public views: they compare by `==` with the twin's."""
+"""What the real flow and the naive twin make of a log, as rows of the public views to compare."""
 
 from collections.abc import Iterable, Sequence
 
-from flows.testing import settle_log
+from flows.testing import Message, settle_log
 from state.accounts import Bid
 from state.window import ClosedWindow, CommandRow, Settlement
 from tests.twin.rows import LogRecord, Row, Rows
+from tests.twin.twin import run
 from walras_schemas import HOUSE, INT64_MAX, TREASURY
 
 
-def run_flow(records: Sequence[LogRecord], window_ms: int) -> Rows:
-    """The rows of a log as the flow settles it; the signature the stories want."""
+def run_flow(records: Sequence[Message], window_ms: int) -> Rows:
+    """The rows of a log as the flow settles it."""
     return rows_of(settle_log(records, window_ms=window_ms).windows)
+
+
+def run_twin(records: Sequence[Message], window_ms: int) -> Rows:
+    """The rows of a log as the twin settles it."""
+    own = [LogRecord(one.seq, one.timestamp_ns, one.subject, one.payload) for one in records]
+    return run(own, window_ms=window_ms)
 
 
 def rows_of(windows: Iterable[ClosedWindow]) -> Rows:

@@ -1,6 +1,6 @@
 """What a market remembers, and the rules of SEMANTICS §4 by which it judges an event.
 
-**Promise:** the rules stand in their order of precedence, one line a rule, and the rules after the
+Promise: the rules stand in their order of precedence, one line a rule, and the rules after the
 first that fails are never looked at. Nothing here changes a market.
 """
 
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
 from tests.twin.auction import Offer, Terms
 from tests.twin.rows import Row
 from tests.twin.wire import INT64_MAX, Address, Event
 
-NS_PER_MS: Final = 1_000_000
-STALE_AFTER_NS: Final = 60_000 * NS_PER_MS
-FUTURE_AFTER_NS: Final = 5_000 * NS_PER_MS
+NS_PER_MS = 1_000_000
+STALE_AFTER_NS = 60_000 * NS_PER_MS
+FUTURE_AFTER_NS = 5_000 * NS_PER_MS
 
 Fault = tuple[str, bool]
 

@@ -1,8 +1,8 @@
 """One market's window, cleared the slow and obvious way of SEMANTICS §6.
 
-**Promise:** every quantity and comparison is an integer or a Fraction, offers are gone through one
-by one, and a price is computed only once the whole allocation is known. Offers are the admitted
-bids that were not withdrawn; the caller answers for that.
+Promise: every quantity and comparison is an integer or a Fraction, offers are gone through one by
+one, and a price is computed only once the whole allocation is known. Offers are the admitted bids
+that were not withdrawn; the caller answers for that.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Messages that no honest sender writes, each broken in one way that SEMANTICS §1 and §9 name.
 
-**Promise:** what is broken here is broken for every reader of the specification. Cases on which two
+Promise: what is broken here is broken for every reader of the specification. Cases on which two
 careful readers could differ (how deep is too deep, whether February has 30 days) are left out.
 """
 
@@ -9,29 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from random import Random
-from typing import Any, Final
+from typing import Any
 
 Event = dict[str, Any]
 
-NO_NUMBERS: Final = (0, -1, -(10**15), 1.0, 0.5, 1e3, "5", "", True, None, [5], {"n": 5})
-BEYOND_NUMBERS: Final = (10**15 + 1, 2**63 - 1, 2**63, 2**64, -(2**63) - 1, 10**400)
-NO_NAMES: Final = (
-    "",
-    "A1",
-    "a.b",
-    "a*",
-    ">",
-    "a b",
-    "-a",
-    "_a",
-    "ä",
-    "a" * 65,
-    "a\n",
-    7,
-    None,
-    ["a1"],
-)
-NO_IDS: Final = (
+NO_NUMBERS = (0, -1, -(10**15), 1.0, 0.5, 1e3, "5", "", True, None, [5], {"n": 5})
+BEYOND_NUMBERS = (10**15 + 1, 2**63 - 1, 2**63, 2**64, -(2**63) - 1, 10**400)
+NO_NAMES = ("", "A1", "a.b", "a*", ">", "a b", "-a", "_a", "ä", "a" * 65, "a\n", 7, None, ["a1"])
+NO_IDS = (
     "",
     "0199",
     "00000000-0000-0000-0000-000000000000",
@@ -43,16 +28,8 @@ NO_IDS: Final = (
     7,
     None,
 )
-NO_TIMES: Final = (
-    "",
-    "yesterday",
-    "2025-01-01",
-    "2025-13-01T00:00:00Z",
-    "2025-01-01T24:00:00Z",
-    0,
-    None,
-)
-NO_SUBJECTS: Final = (
+NO_TIMES = ("", "yesterday", "2025-01-01", "2025-13-01T00:00:00Z", "2025-01-01T24:00:00Z", 0, None)
+NO_SUBJECTS = (
     "market",
     "market.m1",
     "market.m1.bid",
@@ -74,16 +51,10 @@ NO_SUBJECTS: Final = (
 )
 
 
-_CROWD: Final = {f"r{n}": 1 for n in range(17)}
-_NO_QUANTITIES: Final[tuple[Any, ...]] = (
-    {"gpu": 0},
-    {"gpu": 1.0},
-    {"gpu": "1"},
-    {"GPU": 1},
-    {"a.b": 1},
-)
-_NO_COUNTS: Final = (-1, 1.0, "5", True, None, 2**63, 10**400)
-_IMPOSSIBLE: Final[dict[str, tuple[Any, ...]]] = {
+_CROWD = {f"r{n}": 1 for n in range(17)}
+_NO_QUANTITIES: tuple[Any, ...] = ({"gpu": 0}, {"gpu": 1.0}, {"gpu": "1"}, {"GPU": 1}, {"a.b": 1})
+_NO_COUNTS = (-1, 1.0, "5", True, None, 2**63, 10**400)
+_IMPOSSIBLE: dict[str, tuple[Any, ...]] = {
     "type": ("", "bid", "BID_PLACED", 1, None, ["bid_placed"]),
     "version": (0, 2, "1", 1.0, True, None),
     "timestamp": NO_TIMES,
@@ -100,7 +71,7 @@ _IMPOSSIBLE: Final[dict[str, tuple[Any, ...]]] = {
     "supply": _NO_COUNTS,
     "stale_after_windows": _NO_COUNTS,
 }
-_OPTIONAL: Final = {"version", "timestamp", "scenario_id", "min_quantity", "purpose", "rule"}
+_OPTIONAL = {"version", "timestamp", "scenario_id", "min_quantity", "purpose", "rule"}
 
 
 def broken_field(rng: Random, event: Event) -> Event:
@@ -121,7 +92,7 @@ def _twice(whole: bytes) -> bytes:
     return b'{"type": "bid_placed", ' + whole[1:]
 
 
-_SPOILERS: Final[tuple[Callable[[bytes], bytes], ...]] = (
+_SPOILERS: tuple[Callable[[bytes], bytes], ...] = (
     lambda _: b"",
     lambda _: b"  \n",
     lambda _: b"null",

@@ -1,17 +1,16 @@
 """Random logs of several markets at once, written by an adversary with a seed.
 
-**Promise:** the same arguments give the same log. A few logs together provoke every rejection
-reason, every bid status and every rule; prices and quotes lie near each other so that densities
-tie, balances are tight, ids are fresh, reused, stale and early, and the server's clock may go back.
+Promise: the same arguments give the same log. A few logs together provoke every rejection reason,
+every bid status and every rule; prices and quotes lie near each other so that densities tie,
+balances are tight, ids are fresh, reused, stale and early, and the server's clock may go back.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from random import Random
-from typing import Any, Final
+from typing import Any
 
 from tests.twin.malformed import NO_SUBJECTS, broken_field, broken_text
 from tests.twin.rows import LogRecord
@@ -19,14 +18,14 @@ from tests.twin.rows import LogRecord
 Event = dict[str, Any]
 Command = tuple[str, Event]
 
-START_NS: Final = 1_760_000_000_000_000_000
-NS_PER_MS: Final = 1_000_000
-RULES: Final = ("uniform", "uniform_lab", "pay_as_bid", "vickrey")
-MARKETS: Final = ("m1", "m2", "m3", "m4")
-AGENTS: Final = ("a1", "a2", "a3", "a4", "a5", "unknown")
-INITIAL_PRICES: Final = {"gpu": 10, "cpu": 3, "mem": 1, "vast": 1}
-AGES_MS: Final = (59_000, 59_999, 60_000, 60_001, 90_000, -4_000, -4_999, -5_000, -5_001, -60_000)
-ACTIONS: Final = {
+START_NS = 1_760_000_000_000_000_000
+NS_PER_MS = 1_000_000
+RULES = ("uniform", "uniform_lab", "pay_as_bid", "vickrey")
+MARKETS = ("m1", "m2", "m3", "m4")
+AGENTS = ("a1", "a2", "a3", "a4", "a5", "stranger")
+INITIAL_PRICES = {"gpu": 10, "cpu": 3, "mem": 1, "vast": 1}
+AGES_MS = (59_000, 59_999, 60_000, 60_001, 90_000, -4_000, -4_999, -5_000, -5_001, -60_000)
+ACTIONS = {
     "unit_bid": 44,
     "bundle_bid": 14,
     "withdrawal": 10,
@@ -36,16 +35,6 @@ ACTIONS: Final = {
     "quote": 6,
     "reopening": 1,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class RandomRecord:
-    """One message of a random log."""
-
-    seq: int
-    timestamp_ns: int
-    subject: str
-    payload: bytes
 
 
 def random_log(seed: int, *, commands: int, window_ms: int = 1_000) -> list[LogRecord]:
@@ -176,7 +165,7 @@ class _Author:
         return f"transfer.{agent}", event
 
     def _grant(self, market: str, agent: str) -> Event:
-        taker = agent if agent != "unknown" or self.rng.random() < 0.05 else "a5"
+        taker = agent if agent != "stranger" or self.rng.random() < 0.05 else "a5"
         amount = self.rng.choice([10**15 if self.rng.random() < 0.02 else 7, 40, 90, 150, 250])
         event = self._event("credits_granted", market, "treasury")
         return event | {"agent_id": taker, "amount_micros": amount}
@@ -260,7 +249,7 @@ class _Author:
         # A server whose clock is set back stamps a message earlier than the one before it.
         back_ms = self.rng.randrange(2 * self.window_ms) if self.rng.random() < 0.04 else 0
         stamp_ns = self.clock_ns - back_ms * NS_PER_MS
-        self.log.append(RandomRecord(len(self.log) + 1, stamp_ns, subject, payload))
+        self.log.append(LogRecord(len(self.log) + 1, stamp_ns, subject, payload))
 
 
 def _uuid7(rng: Random, *, born_ms: int) -> str:

@@ -1,30 +1,27 @@
 """A log's records and the ledger rows it must give, as plain values.
 
-**Promise:** `Rows` holds exactly the columns of SEMANTICS §8 that the log alone decides. Left out
-are digests, commit times and transaction ids (they belong to one ledger), and the wording and
-payload of a dead letter. Times are stream time in nanoseconds, under the key `timestamp_ns`.
+Promise: `Rows` holds exactly the columns of SEMANTICS §8 that the log alone decides. Left out are
+digests, commit times and transaction ids (they belong to one ledger), and the wording and payload
+of a dead letter. Times are stream time in nanoseconds, under the key `timestamp_ns`.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol
+from typing import Any
 
 Row = dict[str, Any]
 
 
-class LogRecord(Protocol):
-    """One message of a shard's stream, with the server's sequence and time, whoever wrote it."""
+@dataclass(frozen=True, slots=True)
+class LogRecord:
+    """One message of a shard's stream, with the server's sequence and time."""
 
-    @property
-    def seq(self) -> int: ...
-    @property
-    def timestamp_ns(self) -> int: ...
-    @property
-    def subject(self) -> str: ...
-    @property
-    def payload(self) -> bytes: ...
+    seq: int
+    timestamp_ns: int
+    subject: str
+    payload: bytes
 
 
 @dataclass(slots=True)

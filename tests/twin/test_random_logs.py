@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
-from typing import Final
 
 from tests.twin.random_logs import random_log
 from tests.twin.rows import Rows, in_order
 from tests.twin.twin import run
 
-REASONS: Final = {
+REASONS = {
     "unknown_market",
     "stale_event_id",
     "future_event_id",
@@ -26,7 +25,7 @@ REASONS: Final = {
     "self_transfer",
 }
 
-COMMANDS: Final = {
+COMMANDS = {
     "bid_withdrawn",
     "credits_transferred",
     "credits_granted",
@@ -36,34 +35,32 @@ COMMANDS: Final = {
 }
 
 
-def _settled(seeds: range) -> list[Rows]:
+def _told(seeds: range) -> list[Rows]:
     return [run(random_log(seed, commands=600), window_ms=1_000) for seed in seeds]
 
 
 def test_a_few_logs_reach_every_reason_and_status() -> None:
     """A reason that no log provokes could be judged wrongly without anyone seeing it."""
-    settled = _settled(range(6))
-    reasons = {row["reason"] for rows in settled for row in rows.bids + rows.commands}
-    assert REASONS | {None} == reasons
-    statuses = {row["status"] for rows in settled for row in rows.bids}
-    assert {"rejected", "withdrawn", "lost", "partially_won", "won"} == statuses
-    kinds = Counter(row["kind"] for rows in settled for row in rows.transactions)
-    assert {"grant", "transfer", "payment"} == kinds.keys()
-    assert all(rows.dead_letters for rows in settled)
+    told = _told(range(6))
+    reasons = {row["reason"] for rows in told for row in rows.bids + rows.commands}
+    assert reasons == REASONS | {None}
+    statuses = {row["status"] for rows in told for row in rows.bids}
+    assert statuses == {"rejected", "withdrawn", "lost", "partially_won", "won"}
+    kinds = Counter(row["kind"] for rows in told for row in rows.transactions)
+    assert kinds.keys() == {"grant", "transfer", "payment"}
+    assert all(rows.dead_letters for rows in told)
 
 
 def test_a_few_logs_hold_every_kind_of_event() -> None:
     """What no log holds is what the twin and the flow never had to agree on."""
-    settled = _settled(range(6))
-    applied = {
-        row["type"] for rows in settled for row in rows.commands if row["status"] == "applied"
-    }
-    assert COMMANDS == applied
-    winners = {row["kind"] for rows in settled for row in rows.bids if row["paid_micros"]}
-    assert {"unit", "bundle"} == winners
-    supplies = {(row["market"], row["resource"], row["supply"]) for row in settled[0].prices}
+    told = _told(range(6))
+    applied = {row["type"] for rows in told for row in rows.commands if row["status"] == "applied"}
+    assert applied == COMMANDS
+    winners = {row["kind"] for rows in told for row in rows.bids if row["paid_micros"]}
+    assert winners == {"unit", "bundle"}
+    supplies = {(row["market"], row["resource"], row["supply"]) for row in told[0].prices}
     assert len(supplies) > len({place[:2] for place in supplies})
-    for rows in settled:
+    for rows in told:
         assert len({row["market"] for row in rows.transactions if row["kind"] == "payment"}) > 1
         assert any(row["ord"] > 0 for row in rows.bids)
         assert {True, False} == {row["stale"] for row in rows.prices}
@@ -96,7 +93,7 @@ def test_rows_compare_in_whatever_order_they_come() -> None:
 
 def test_the_twin_keeps_the_books_of_a_random_log() -> None:
     """A twin that created credits would teach the real flow to do so."""
-    for rows in _settled(range(6)):
+    for rows in _told(range(6)):
         markets = {row["market"] for row in rows.accounts}
         for market in markets:
             balances = {
@@ -104,13 +101,13 @@ def test_the_twin_keeps_the_books_of_a_random_log() -> None:
                 for row in rows.accounts
                 if row["market"] == market
             }
-            assert 0 == sum(balances.values())
+            assert sum(balances.values()) == 0
             assert min(v for agent, v in balances.items() if agent != "treasury") >= 0
 
 
 def test_the_twin_sells_no_more_than_there_is_and_within_limits() -> None:
     """An over-allocated window or a payment above the limit breaks the market's first promise."""
-    for rows in _settled(range(6)):
+    for rows in _told(range(6)):
         assert all(row["sold"] <= row["supply"] for row in rows.prices)
         assert all(row["sold"] <= row["demanded"] for row in rows.prices)
         paid = [row for row in rows.bids if row["paid_micros"]]

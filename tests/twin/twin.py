@@ -1,8 +1,8 @@
-"""A shard settled by one loop: each record judged when it is read, each window closed by the next.
+"""A shard told by one loop: each record judged when it is read, each window closed by the next.
 
-**Promise:** written from SEMANTICS alone, with the standard library alone, and sharing no code with
-the real flow, so that both can only agree by meaning the same. It trades every kind of speed for
-being obvious. Every window up to the end of the log is closed, as by a final tick after it.
+Promise: written from SEMANTICS alone, with the standard library alone, and sharing no code with the
+real flow, so that both can only agree by meaning the same. It trades every kind of speed for being
+obvious. Every window up to the end of the log is closed, as by a final tick after it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reads a message of the log into events, by hand, as SEMANTICS §1, §2 and §9 ask.
 
-**Promise:** nothing here raises. A subject outside the table has no address, a message that is no
-JSON at all is one malformed event, and inside an array each bad element is one, in its place. A
-field holds exactly what the page says: no float for an integer, no null, no second key of one name.
+Promise: nothing here raises. A subject outside the table has no address, a message that is no JSON
+at all is one malformed event, and inside an array each bad element is one, in its place. A field
+holds exactly what the page says: no float for an integer, no null, no second key of one name.
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 Event = dict[str, Any]
 Check = Callable[[Any], bool]
 Form = tuple[dict[str, Check], dict[str, Check]]
 
-INT64_MAX: Final = 2**63 - 1
-MAX_PAYLOAD_BYTES: Final = 2**20
-MAX_BATCH_EVENTS: Final = 1_000
-MAX_NESTING: Final = 100
-RESERVED_ACCOUNTS: Final = ("treasury", "house")
-RULES: Final = ("uniform", "uniform_lab", "pay_as_bid", "vickrey")
+INT64_MAX = 2**63 - 1
+MAX_PAYLOAD_BYTES = 2**20
+MAX_BATCH_EVENTS = 1_000
+MAX_NESTING = 100
+RESERVED_ACCOUNTS = ("treasury", "house")
+RULES = ("uniform", "uniform_lab", "pay_as_bid", "vickrey")
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_UUID7: Final = re.compile(
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_UUID7 = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII
 )
-_RFC3339: Final = re.compile(
+_RFC3339 = re.compile(
     r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"[Tt]([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
     r"([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 )
-_JSON_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def read_events(channel: str, payload: bytes) -> list[Event | None]:
 
 # Stands where the JSON is well formed but no field may hold it: a float, a number beyond any
 # integer type, an object with one key twice. It fits no check, so only its own event is lost.
-_UNFIT: Final = object()
+_UNFIT = object()
 
 
 def _read_json(payload: bytes) -> Any:
@@ -169,18 +169,18 @@ def _fits(fields: Event, form: Form) -> bool:
     return all(checks[name](value) for name, value in fields.items())
 
 
-_AMOUNT: Final = _whole(1, 10**15)
-_QUANTITY: Final = _whole(1, 10**12)
-_SUPPLY: Final = _whole(0, 10**12)
-_RESOURCE: Final[Form] = (
+_AMOUNT = _whole(1, 10**15)
+_QUANTITY = _whole(1, 10**12)
+_SUPPLY = _whole(0, 10**12)
+_RESOURCE: Form = (
     {"supply": _SUPPLY, "initial_price_micros": _AMOUNT},
     {"reserve_micros": _whole(0, 10**15), "reserve_ratio_ppm": _whole(0, 10**9)},
 )
-_EVERY_COMMAND: Final[Form] = (
+_EVERY_COMMAND: Form = (
     {"type": lambda value: isinstance(value, str), "event_id": _is_uuid7},
     {"version": _whole(1, 1), "timestamp": _is_timestamp, "scenario_id": _is_name},
 )
-_FORMS: Final[dict[str, list[Form]]] = {
+_FORMS: dict[str, list[Form]] = {
     "bid_placed": [
         (
             {"resource": _is_name, "quantity": _QUANTITY, "unit_price_micros": _AMOUNT},
@@ -202,7 +202,7 @@ _FORMS: Final[dict[str, list[Form]]] = {
     "supply_changed": [({"resource": _is_name, "supply": _SUPPLY}, {})],
     "price_quoted": [({"price_micros": _AMOUNT}, {})],
 }
-_CHANNELS: Final = {
+_CHANNELS = {
     "bid": ("bid_placed", "bid_withdrawn"),
     "transfer": ("credits_transferred",),
     "grant": ("credits_granted",),

@@ -128,7 +128,7 @@ def test_prices(ledger: duckdb.DuckDBPyConnection) -> None:
     rows = [("m1", FIRST, "gpu", 8, 3, 4, 3), ("m1", SECOND, "gpu", 0, 3, 1, 1)]
     assert told(ledger, Question.PRICES, columns) == rows
     assert told(ledger, Question.PRICES, columns, market="m1", since=SECOND) == rows[1:]
-    assert [] == told(ledger, Question.PRICES, columns, market="m2")
+    assert told(ledger, Question.PRICES, columns, market="m2") == []
 
 
 def test_bids(ledger: duckdb.DuckDBPyConnection) -> None:
@@ -140,7 +140,7 @@ def test_bids(ledger: duckdb.DuckDBPyConnection) -> None:
         (10, "a2", "bundle", '{"gpu": 1}', 5, "won", None, 0),
     ]
     assert told(ledger, Question.BIDS, columns, market="m1", agent="a2") == of_a2
-    assert [4, 5, 6, 9, 10] == [seq for (seq,) in told(ledger, Question.BIDS, "seq", market="m1")]
+    assert [seq for (seq,) in told(ledger, Question.BIDS, "seq", market="m1")] == [4, 5, 6, 9, 10]
 
 
 def test_outcome_of_one_bid(ledger: duckdb.DuckDBPyConnection) -> None:
@@ -148,9 +148,9 @@ def test_outcome_of_one_bid(ledger: duckdb.DuckDBPyConnection) -> None:
     partly = outcome_at(ledger, market="m1", agent="a2", seq=5).rows
     refused = outcome_at(ledger, market="m1", agent="a3", seq=6).rows
     unknown = outcome_at(ledger, market="m1", agent="a1", seq=99).rows
-    assert (("partially_won", None, "1 gpu", 8),) == partly
-    assert (("rejected", "unknown_agent", None, 0),) == refused
-    assert () == unknown
+    assert partly == (("partially_won", None, "1 gpu", 8),)
+    assert refused == (("rejected", "unknown_agent", None, 0),)
+    assert unknown == ()
 
 
 def test_balances(ledger: duckdb.DuckDBPyConnection) -> None:
@@ -179,22 +179,22 @@ def test_rejections(ledger: duckdb.DuckDBPyConnection) -> None:
     }
     columns = "kind reason rejected"
     assert set(told(ledger, Question.REJECTIONS, columns, market="m1")) == rows
-    assert {
+    assert {row[1] for row in told(ledger, Question.REJECTIONS, columns, since=SECOND)} == {
         "exceeds_supply",
         "duplicate",
-    } == {row[1] for row in told(ledger, Question.REJECTIONS, columns, since=SECOND)}
+    }
 
 
 def test_throughput(ledger: duckdb.DuckDBPyConnection) -> None:
     """A rate over anything but the log's own time flatters whoever replays fast."""
     columns = "windows messages bids accepted rejected bids_per_second"
-    assert [(2, 11, 5, 3, 2, 2)] == told(ledger, Question.THROUGHPUT, columns)
+    assert told(ledger, Question.THROUGHPUT, columns) == [(2, 11, 5, 3, 2, 2)]
 
 
 def test_latency(ledger: duckdb.DuckDBPyConnection) -> None:
     """Bids came 3, 4, 5, 1001 and 1002 ms after the start; commits 1005 and 2005 ms after it."""
     columns = "bids p50_us p99_us max_us"
-    assert [(5, 1_002_000, 1_004_000, 1_004_000)] == told(ledger, Question.LATENCY, columns)
+    assert told(ledger, Question.LATENCY, columns) == [(5, 1_002_000, 1_004_000, 1_004_000)]
 
 
 def test_last_digest(ledger: duckdb.DuckDBPyConnection) -> None:
@@ -205,7 +205,7 @@ def test_last_digest(ledger: duckdb.DuckDBPyConnection) -> None:
 
 def test_last_windows_are_counted_by_rows(ledger: duckdb.DuckDBPyConnection) -> None:
     """Idle windows leave no row: counted by number, the last ten could show nothing at all."""
-    assert [SECOND, FIRST, FIRST] == [first_of_last(ledger, last) for last in (1, 2, 9)]
+    assert [first_of_last(ledger, last) for last in (1, 2, 9)] == [SECOND, FIRST, FIRST]
 
 
 @pytest.mark.parametrize(
@@ -236,8 +236,8 @@ def broken(ledger: duckdb.DuckDBPyConnection) -> list[str]:
 
 def test_right_books_break_no_promise(ledger: duckdb.DuckDBPyConnection) -> None:
     """A check that cries without a cause is soon ignored."""
-    assert [] == broken(ledger)
-    assert 8 == len(answer(ledger, Question.BOOKS).rows)
+    assert broken(ledger) == []
+    assert len(answer(ledger, Question.BOOKS).rows) == 8
 
 
 @pytest.mark.parametrize(("tampering", "promises"), TAMPERINGS)
