@@ -31,7 +31,7 @@ def test_nothing_set_is_a_laptop() -> None:
         "stream_max_bytes": 4 << 30,
         "health_port": 7117,
     }
-    assert expected == load_settings().model_dump()
+    assert load_settings().model_dump() == expected
 
 
 def test_each_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,13 +58,13 @@ def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compose files pass on what is not set as nothing."""
     monkeypatch.setenv("WALRAS_NATS_URL", "")
     monkeypatch.setenv("WALRAS_SHARDS", "")
-    assert Settings() == load_settings()
+    assert load_settings() == Settings()
 
 
 def test_overrides_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a caller says outright must not be undone from outside."""
     monkeypatch.setenv("WALRAS_SHARDS", "2")
-    assert 3 == load_settings(shards=3).shards
+    assert load_settings(shards=3).shards == 3
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(SettingsError) as raised:
         load_settings()
     told = [line.split(":")[0] for line in raised.value.detail.splitlines()]
-    assert ["WALRAS_SHARDS", "WALRAS_WINDOW_MS"] == told
+    assert told == ["WALRAS_SHARDS", "WALRAS_WINDOW_MS"]
 
 
 @pytest.mark.parametrize("name", ["WALRAS_SHARD", "walras_shard", "WALRAS_NATS"])
@@ -133,4 +133,4 @@ def test_only_the_settings_read_the_environment() -> None:
     parts = ("flows", "operators", "connectors", "state", "schemas", "otel")
     files = [file for part in parts for file in (HOUSE / part).rglob("*.py")]
     readers = [file for file in files if READS_ENVIRONMENT.search(file.read_text())]
-    assert ["flows/runtime/settings.py"] == [str(file.relative_to(HOUSE)) for file in readers]
+    assert [str(file.relative_to(HOUSE)) for file in readers] == ["flows/runtime/settings.py"]
