@@ -14,10 +14,10 @@ from typing import Final
 
 import pytest
 
-ROOT: Final = Path(__file__).parent.parent
-ENGINE_FILE: Final = ROOT / "operators" / "keyed.py"  # sets when the engine polls again
+HOUSE: Final = Path(__file__).parent.parent
+ENGINE_FILE: Final = HOUSE / "operators" / "keyed.py"  # sets when the engine polls again
 PURE_FILES: Final = sorted(
-    {*ROOT.glob("operators/**/*.py"), *ROOT.glob("state/**/*.py")} - {ENGINE_FILE}
+    {*HOUSE.glob("operators/**/*.py"), *HOUSE.glob("state/**/*.py")} - {ENGINE_FILE}
 )
 
 # Written apart, so that this file does not hold what it looks for.
@@ -42,7 +42,7 @@ INEXACT_NAMES: Final = {
 BANNED_CALLS: Final = {"hash", "open"}  # other in each process, I/O
 
 
-def run(*command: str | Path, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, cwd: Path = HOUSE, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=cwd, env=env or None, capture_output=True, text=True, timeout=60, check=False
     )
@@ -51,7 +51,7 @@ def run(*command: str | Path, cwd: Path = ROOT, **env: str) -> subprocess.Comple
 def committed_files() -> list[Path]:
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     assert 0 == listed.returncode, listed.stderr
-    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    files = [HOUSE / name for name in listed.stdout.split("\0") if name]
     return [file for file in files if file.is_file()]
 
 
@@ -64,11 +64,11 @@ def lines_with(banned: re.Pattern[str]) -> Iterator[str]:
     for file in texts():
         for number, line in enumerate(file.read_text(errors="replace").splitlines(), start=1):
             if banned.search(line):
-                yield f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+                yield f"{file.relative_to(HOUSE)}:{number}: {line.strip()}"
 
 
 def make_targets() -> set[str]:
-    return set(re.findall(r"^([a-z]\w*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    return set(re.findall(r"^([a-z]\w*):", (HOUSE / "Makefile").read_text(), re.MULTILINE))
 
 
 def code_of(markdown: str) -> str:
@@ -116,7 +116,7 @@ def test_no_file_names_one_machine() -> None:
     assert [] == list(lines_with(ONE_MACHINE))
 
 
-@pytest.mark.parametrize("file", PURE_FILES, ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize("file", PURE_FILES, ids=lambda file: str(file.relative_to(HOUSE)))
 def test_outcomes_are_exact_and_repeatable(file: Path) -> None:
     """One float or one look at a clock, and two replays of a log end in two ledgers."""
     assert [] == list(violations(file.read_text()))
@@ -165,27 +165,27 @@ def test_help_names_every_target() -> None:
 
 def test_readme_names_commands_that_exist() -> None:
     """The first command a newcomer copies must not fail."""
-    named = set(re.findall(r"\bmake (\w+)", code_of((ROOT / "README.md").read_text())))
+    named = set(re.findall(r"\bmake (\w+)", code_of((HOUSE / "README.md").read_text())))
     assert {"demo", "test"} <= named <= make_targets()
 
 
 def test_ci_runs_what_developers_run() -> None:
     """A check that only one of the two runs is a surprise for the other."""
-    script = (ROOT / ".ci" / "run").read_text().splitlines()
+    script = (HOUSE / ".ci" / "run").read_text().splitlines()
     assert "make test" == script[-1]
 
 
 def test_the_oldest_uv_is_the_same_in_script_and_project() -> None:
     """A uv that the script takes and the project then refuses would stop the setup halfway."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    found = re.search(r"^oldest_minor=(\d+)", (ROOT / "tools" / "uv").read_text(), re.MULTILINE)
+    project = tomllib.loads((HOUSE / "pyproject.toml").read_text())
+    found = re.search(r"^oldest_minor=(\d+)", (HOUSE / "tools" / "uv").read_text(), re.MULTILINE)
     assert found is not None
     assert f">=0.{found[1]}" == project["tool"]["uv"]["required-version"]
 
 
 def test_a_machine_without_python_gets_a_plain_message(tmp_path: Path) -> None:
     """A newcomer with no fitting Python must read what is missing, not a shell's complaint."""
-    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    shutil.copytree(HOUSE / "tools", tmp_path / "tools")
     bare = tmp_path / "bin"
     bare.mkdir()
     for command in ("dirname", "mkdir", "sed"):

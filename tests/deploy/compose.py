@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import yaml
 
-ROOT: Final = Path(__file__).parent.parent.parent
-COMPOSE_FILE: Final = ROOT / "docker-compose.yml"
+HOUSE: Final = Path(__file__).parent.parent.parent
+COMPOSE_FILE: Final = HOUSE / "docker-compose.yml"
 
 # The one form of a variable that the file uses: a name with a default.
 _VARIABLE: Final = re.compile(r"\$\{(\w+):-([^}]*)\}")

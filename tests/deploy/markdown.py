@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.deploy.compose import ROOT
+from tests.deploy.compose import HOUSE
 
 DOCUMENTS: Final = sorted(
-    [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")]
+    [*HOUSE.glob("*.md"), *(HOUSE / "docs").rglob("*.md"), *HOUSE.glob("*/README.md")]
 )
 
 _FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -20,7 +20,7 @@ _SEPARATOR: Final = re.compile(r"[ :|-]+")
 
 def name(document: Path) -> str:
     """The document as its readers call it."""
-    return str(document.relative_to(ROOT))
+    return str(document.relative_to(HOUSE))
 
 
 def blocks(text: str, language: str) -> list[str]:

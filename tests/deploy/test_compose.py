@@ -22,7 +22,7 @@ from connectors.nats.connection import connect
 from connectors.nats.topology import ensure_streams
 from flows.runtime.settings import PREFIX, Settings, load_settings
 from state.errors import SettingsError
-from tests.deploy.compose import ROOT, document, services
+from tests.deploy.compose import HOUSE, document, services
 from tests.support.eventually import eventually
 
 STARTED_WITHIN_S: Final = 20
@@ -74,7 +74,7 @@ def _on_host(service: dict[str, list[str]], folder: Path) -> list[str]:
     places = {}
     for volume in service["volumes"]:
         source, inside, *_ = volume.split(":")
-        places[inside] = str(ROOT / source) if source.startswith(".") else str(folder / source)
+        places[inside] = str(HOUSE / source) if source.startswith(".") else str(folder / source)
     return [places.get(word, word) for word in service["command"]]
 
 

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
-ROOT: Final = Path(__file__).parent.parent.parent
-PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())
+HOUSE: Final = Path(__file__).parent.parent.parent
+PROJECT: Final = tomllib.loads((HOUSE / "pyproject.toml").read_text())
 MEMBERS: Final = PROJECT["tool"]["uv"]["workspace"]["members"]
 PACKAGES: Final = {
     **{name: name for name in PROJECT["tool"]["uv"]["build-backend"]["module-name"]},
@@ -26,7 +26,7 @@ class Instruction(NamedTuple):
 
 
 def instructions() -> list[Instruction]:
-    text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
+    text = (HOUSE / "Dockerfile").read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return [Instruction(*line.split(maxsplit=1)) for line in lines]
 
@@ -52,14 +52,14 @@ def copied() -> list[str]:
 
 
 def ignored() -> set[str]:
-    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    lines = (HOUSE / ".dockerignore").read_text().splitlines()
     return {line.strip("/") for line in lines if line and not line.startswith("#")}
 
 
 def imported(folder: str) -> set[str]:
     """The folders whose packages the files of a folder import."""
     found: set[str] = set()
-    for file in (ROOT / folder).rglob("*.py"):
+    for file in (HOUSE / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
                 found |= {name.name.split(".")[0] for name in node.names}
@@ -71,13 +71,13 @@ def imported(folder: str) -> set[str]:
 @pytest.mark.parametrize("source", copied())
 def test_a_copied_path_is_there(source: str) -> None:
     """A COPY of what was renamed breaks the build on the day of the release."""
-    assert (ROOT / source).exists()
+    assert (HOUSE / source).exists()
     assert set() == {source, source.split("/", maxsplit=1)[0]} & ignored()
 
 
 def test_all_that_runs_is_copied() -> None:
     """A package left out is an ImportError in production only."""
-    needed = set().union(*(imported(folder) for folder in copied() if (ROOT / folder).is_dir()))
+    needed = set().union(*(imported(folder) for folder in copied() if (HOUSE / folder).is_dir()))
     assert needed | set(PACKAGES.values()) <= set(copied())
 
 

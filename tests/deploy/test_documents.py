@@ -20,7 +20,7 @@ from connectors.postgres.writer import Patience
 from flows.allocation import build
 from flows.runtime.settings import variables
 from state.errors import WalrasError
-from tests.deploy.compose import ROOT
+from tests.deploy.compose import HOUSE
 from tests.deploy.markdown import DOCUMENTS, cell_code, inline, links, name, table
 from tests.test_house import run
 from walras_schemas import BATCH_MAX, CLOCK_SKEW_MS, DEDUPE_HORIZON_MS, PAYLOAD_MAX_BYTES
@@ -29,12 +29,12 @@ FILE: Final = re.compile(
     r"[\w./-]+/[\w.-]+\.(?:py|sql|conf|toml|md|yml|txt)|[\w-]+\.(?:toml|yml|md)"
 )
 NAMED_IN: Final = re.compile(r"((?:`\w+`(?:, | and |,? then )?)+) in\s+`([\w/]+\.py)`")
-DECISIONS: Final = sorted((ROOT / "docs" / "adr").glob("0*.md"))
-ARCHITECTURE: Final = (ROOT / "ARCHITECTURE.md").read_text()
-GUIDE: Final = (ROOT / "docs" / "guides" / "operate-a-deployment.md").read_text()
-AGENTS: Final = (ROOT / "docs" / "guides" / "agents.md").read_text()
-WRITING: Final = (ROOT / "docs" / "guides" / "write-to-the-market.md").read_text()
-README: Final = (ROOT / "README.md").read_text()
+DECISIONS: Final = sorted((HOUSE / "docs" / "adr").glob("0*.md"))
+ARCHITECTURE: Final = (HOUSE / "ARCHITECTURE.md").read_text()
+GUIDE: Final = (HOUSE / "docs" / "guides" / "operate-a-deployment.md").read_text()
+AGENTS: Final = (HOUSE / "docs" / "guides" / "agents.md").read_text()
+WRITING: Final = (HOUSE / "docs" / "guides" / "write-to-the-market.md").read_text()
+README: Final = (HOUSE / "README.md").read_text()
 
 # Made by the reader, not by us.
 READERS_OWN: Final = {"bid.py"}
@@ -77,7 +77,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 def test_files_are_there(document: Path) -> None:
     """Who follows a guided reading must find each stop."""
     named = {code for code in inline(document.read_text()) if FILE.fullmatch(code)} - READERS_OWN
-    assert [] == sorted(file for file in named if not (ROOT / file).exists())
+    assert [] == sorted(file for file in named if not (HOUSE / file).exists())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
@@ -87,7 +87,7 @@ def test_names_stand_where_the_documents_say(document: Path) -> None:
         f"{named} in {file}"
         for names, file in NAMED_IN.findall(document.read_text())
         for named in re.findall(r"`(\w+)`", names)
-        if named not in defined(ROOT / file)
+        if named not in defined(HOUSE / file)
     ]
     assert [] == missing
 
@@ -142,12 +142,12 @@ def test_every_folder_is_laid_out() -> None:
     files = run("git", "ls-files").stdout.splitlines()
     ours = {folder for folder, inside, _ in (file.partition("/") for file in files) if inside}
     assert {folder for folder in ours if not folder.startswith(".")} <= listed
-    assert [] == [folder for folder in listed if not (ROOT / folder).is_dir()]
+    assert [] == [folder for folder in listed if not (HOUSE / folder).is_dir()]
 
 
 def test_the_floors_are_those_of_the_contract() -> None:
     """A floor plan that the import check does not know sends a reader through walls."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project = tomllib.loads((HOUSE / "pyproject.toml").read_text())
     layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
     plan = ARCHITECTURE.partition("## Who may import whom")[2].partition("```\n")[2]
     floors: dict[int, set[str]] = {}
@@ -159,7 +159,7 @@ def test_the_floors_are_those_of_the_contract() -> None:
 
 def test_every_decision_is_listed() -> None:
     """A decision outside the list is found by chance."""
-    index = (ROOT / "docs" / "adr" / "README.md").read_text()
+    index = (HOUSE / "docs" / "adr" / "README.md").read_text()
     titles = {file.name: file.read_text().splitlines()[0].partition(". ")[2] for file in DECISIONS}
     listed = dict(re.findall(r"\[\d+\]\((\S+)\) \| (.+) \|", index))
     assert titles == listed
@@ -175,17 +175,17 @@ def test_a_decision_tells_context_decision_consequences(decision: Path) -> None:
 
 def test_what_is_missing_is_missing() -> None:
     """A list of what is not here yet that outlives its truth hides what was built."""
-    empty = ["__init__.py"] == [file.name for file in (ROOT / "otel").glob("*.*")]
+    empty = ["__init__.py"] == [file.name for file in (HOUSE / "otel").glob("*.*")]
     assert empty == ("`otel/` is an empty package" in ARCHITECTURE)
     doors = ("runtime/supervisor.py", "cli/up.py")
-    priced = any("pricing_process" in (ROOT / "flows" / door).read_text() for door in doors)
+    priced = any("pricing_process" in (HOUSE / "flows" / door).read_text() for door in doors)
     assert priced != ("**Pricing.**" in ARCHITECTURE)
 
 
 def test_the_demo_in_the_readme_is_this_demo() -> None:
     """A transcript of an older version promises checks that are no longer made."""
     promised = [line.strip("✓ ") for line in README.splitlines() if line.startswith("  ✓")]
-    flows = ROOT / "flows"
+    flows = HOUSE / "flows"
     code = [*(flows / "cli" / "demo").glob("*.py"), *(flows / "analytics").glob("sql/*.sql")]
     source = "".join(file.read_text() for file in code)
     assert len(promised) > 5

@@ -7,13 +7,13 @@ from typing import Final
 
 import pytest
 
-from tests.deploy.compose import ROOT
+from tests.deploy.compose import HOUSE
 from tests.deploy.markdown import blocks
 
-GUIDE: Final = (ROOT / "docs" / "guides" / "unit-test-your-flow.md").read_text()
+GUIDE: Final = (HOUSE / "docs" / "guides" / "unit-test-your-flow.md").read_text()
 COPIED: Final = {
     **{f"block {number}": code for number, code in enumerate(blocks(GUIDE, "python"), start=1)},
-    "example": (ROOT / "examples" / "test_bidder.py").read_text(),
+    "example": (HOUSE / "examples" / "test_bidder.py").read_text(),
 }
 
 

@@ -40,9 +40,9 @@ from walras_client import (
 )
 from walras_schemas import QUERIES, AgentResult, BidPlaced, BidStatus, CommandStatus
 
-ROOT: Final = Path(__file__).parents[2]
-EXAMPLE: Final = ROOT / "examples" / "agent.py"
-GUIDE: Final = ROOT / "docs" / "guides" / "agents.md"
+HOUSE: Final = Path(__file__).parents[2]
+EXAMPLE: Final = HOUSE / "examples" / "agent.py"
+GUIDE: Final = HOUSE / "docs" / "guides" / "agents.md"
 WITHIN_S: Final = 30.0
 CLEARED: Final = """
     SELECT window_id, resource, clearing_micros, sold FROM walras.prices
@@ -56,7 +56,7 @@ def deployment(servers: Servers) -> Iterator[Deployment]:
         yield running_one
 
 
-async def bid_and_wait(me: WalrasClient, times: int) -> list[BidId]:
+async def bid_and_hear(me: WalrasClient, times: int) -> list[BidId]:
     """So many bids, each in a window of its own."""
     bids = []
     for _ in range(times):
@@ -117,7 +117,7 @@ def test_the_feed_tells_the_prices_of_every_window(deployment: Deployment) -> No
     async def play() -> None:
         async with deployment.agent(market, "a1") as me:
             feed = me.prices_feed()
-            bids = await bid_and_wait(me, 5)
+            bids = await bid_and_hear(me, 5)
             sold: list[tuple[object, ...]] = []
             async with asyncio.timeout(WITHIN_S):
                 while len(sold) < len(bids):
@@ -140,14 +140,14 @@ def test_an_agent_that_was_away_gets_each_missed_result_once(deployment: Deploym
     async def play() -> None:
         async with deployment.agent(market, "a1") as me:
             results = me.results()
-            before = await take(results, until=(await bid_and_wait(me, 2))[-1])
+            before = await take(results, until=(await bid_and_hear(me, 2))[-1])
             kept = json.dumps(asdict(results.bookmark))
         async with deployment.agent(market, "a1") as meanwhile:
-            missed = await bid_and_wait(meanwhile, 4)
+            missed = await bid_and_hear(meanwhile, 4)
         async with deployment.agent(market, "a1") as me:
             results = me.results(after=Bookmark(**json.loads(kept)))
             after = await take(results, until=missed[-1])
-            after += await take(results, until=(await bid_and_wait(me, 1))[-1])
+            after += await take(results, until=(await bid_and_hear(me, 1))[-1])
             assert await me.history() == before + after
 
     asyncio.run(play())
@@ -160,19 +160,19 @@ def test_beyond_retention_an_agent_rebuilds_from_the_ledger(deployment: Deployme
     async def play() -> None:
         async with deployment.agent(market, "a1") as me:
             results = me.results()
-            received = await take(results, until=(await bid_and_wait(me, 2))[-1])
+            heard = await take(results, until=(await bid_and_hear(me, 2))[-1])
             bookmark = results.bookmark
         async with deployment.agent(market, "a1") as meanwhile:
-            missed = await bid_and_wait(meanwhile, 5)
+            missed = await bid_and_hear(meanwhile, 5)
         await drop_results(deployment.nats_url, keep=3)
         async with deployment.agent(market, "a1") as me:
             results = me.results(after=bookmark)
             with pytest.raises(ResultsLost, match="no longer kept"):
                 await anext(results)
-            received += [result async for result in results.rebuild()]
-            assert missed == bids_in(received)[2:]
-            received += await take(results, until=(await bid_and_wait(me, 2))[-1])
-            assert await me.history() == received
+            heard += [result async for result in results.rebuild()]
+            assert missed == bids_in(heard)[2:]
+            heard += await take(results, until=(await bid_and_hear(me, 2))[-1])
+            assert await me.history() == heard
 
     asyncio.run(play())
 
@@ -183,10 +183,10 @@ def test_a_rebuild_reaches_back_to_the_connection_only(deployment: Deployment) -
 
     async def play() -> None:
         async with deployment.agent(market, "a1") as earlier:
-            await bid_and_wait(earlier, 2)
+            await bid_and_hear(earlier, 2)
         async with deployment.agent(market, "a1") as me:
             async with deployment.agent(market, "a1") as meanwhile:
-                missed = await bid_and_wait(meanwhile, 2)
+                missed = await bid_and_hear(meanwhile, 2)
             await drop_results(deployment.nats_url, keep=0)
             results = me.results()
             with pytest.raises(ResultsLost):
@@ -216,16 +216,16 @@ def test_a_rebuild_goes_on_in_the_middle_of_a_window(
                     for _ in range(25)
                 ]
             )
-            received = [await anext(results), await anext(results)]
-            assert [1, 2] == [result.part for result in received]
+            heard = [await anext(results), await anext(results)]
+            assert [1, 2] == [result.part for result in heard]
             await me.outcome(placed[-1], WITHIN_S)
             await drop_results(deployment.nats_url, keep=0)
             results = me.results(after=results.bookmark)
             with pytest.raises(ResultsLost):
                 await anext(results)
-            received += [result async for result in results.rebuild()]
-            assert placed == bids_in(received)
-            assert list(range(1, received[0].parts + 1)) == [result.part for result in received]
+            heard += [result async for result in results.rebuild()]
+            assert placed == bids_in(heard)
+            assert list(range(1, heard[0].parts + 1)) == [result.part for result in heard]
 
     asyncio.run(play())
 
@@ -242,16 +242,16 @@ def test_trade_goes_on_through_a_restart_of_the_broker(servers: Servers, tmp_pat
     async def play(deployment: Deployment, market: str, server: Broker) -> None:
         async with deployment.agent(market, "a1") as me:
             results = me.results()
-            bids = await bid_and_wait(me, 3)
+            bids = await bid_and_hear(me, 3)
             under_way = [asyncio.create_task(me.bid("tokens", 1, 1)) for _ in range(50)]
             await asyncio.sleep(0)
             server.stop()
             server.start()
             bids += await asyncio.gather(*under_way)
-            bids += await bid_and_wait(me, 3)
-            received = await take(results, until=bids[-1])
-            assert Counter(bids) == Counter(bids_in(received))
-            assert await me.history() == received
+            bids += await bid_and_hear(me, 3)
+            heard = await take(results, until=bids[-1])
+            assert Counter(bids) == Counter(bids_in(heard))
+            assert await me.history() == heard
 
     with (
         broker(tmp_path / "nats") as server,
@@ -317,5 +317,5 @@ def test_the_guide_shows_questions_that_are_answered(demo: Deployment) -> None:
         for _, subject, question, reply in rows:
             about = subject.replace("<market>", "demo").replace("<agent>", "a1")
             answer = wait_for(nc.request(about, question.encode(), timeout=WITHIN_S))
-            read = QUERIES[reply].model_validate_json(answer.data)
-            assert reply == read.model_dump()["type"]
+            told = QUERIES[reply].model_validate_json(answer.data)
+            assert reply == told.model_dump()["type"]

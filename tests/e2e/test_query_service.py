@@ -84,7 +84,7 @@ async def trade(deployment: Deployment, market: str) -> list[AgentResult]:
     """Two agents through all that can become of a command; the results that a1 received."""
     async with deployment.agent(market, "a1") as me, deployment.agent(market, "a2") as other:
         results = me.results()
-        received: list[AgentResult] = []
+        heard: list[AgentResult] = []
         for round_ in range(5):
             rival = await other.bid("tokens", 60, 1_500)
             placed: list[str] = [
@@ -97,22 +97,22 @@ async def trade(deployment: Deployment, market: str) -> list[AgentResult]:
             placed.append(await me.transfer("a2", 5_000_000))
             grant = CreditsGranted(event_id=new_event_id(), agent_id="a1", amount_micros=7)
             deployment.publish(subjects.grant(market), grant)
-            received += await received_until(results, placed)
+            heard += await heard_until(results, placed)
             await other.outcome(rival, WITHIN_S)
-        return received
+        return heard
 
 
-async def received_until(
+async def heard_until(
     results: AsyncIterator[AgentResult], event_ids: list[str]
 ) -> list[AgentResult]:
     """The next results, up to the one with the last outcome of the commands."""
-    received: list[AgentResult] = []
+    heard: list[AgentResult] = []
     left = set(event_ids)
     async with asyncio.timeout(WITHIN_S):
         while left:
-            received.append(await anext(results))
-            left -= {outcome.event_id for outcome in received[-1].outcomes}
-    return received
+            heard.append(await anext(results))
+            left -= {outcome.event_id for outcome in heard[-1].outcomes}
+    return heard
 
 
 def test_balance_and_prices_are_the_ledgers(deployment: Deployment) -> None:
@@ -120,12 +120,12 @@ def test_balance_and_prices_are_the_ledgers(deployment: Deployment) -> None:
     market = deployment.market("a1", "a2")
 
     async def play() -> tuple[list[AgentResult], BalanceReply, PricesReply]:
-        received = await trade(deployment, market)
+        heard = await trade(deployment, market)
         async with deployment.agent(market, "a1") as me:
-            return received, await me.balance(), await me.prices()
+            return heard, await me.balance(), await me.prices()
 
-    received, balance, prices = asyncio.run(play())
-    assert received[-1].window_id <= balance.window_id <= prices.window_id
+    heard, balance, prices = asyncio.run(play())
+    assert heard[-1].window_id <= balance.window_id <= prices.window_id
     with psycopg.connect(deployment.postgres_dsn) as ledger:
         assert (balance.balance_micros,) == ledger.execute(BALANCE, [market, "a1"]).fetchone()
         rows = ledger.execute(PRICES, [market, prices.window_id]).fetchall()
@@ -138,17 +138,17 @@ def test_history_is_what_was_published(deployment: Deployment) -> None:
     market = deployment.market("a1", "a2")
 
     async def play() -> None:
-        received = await trade(deployment, market)
-        assert set(BidStatus) <= {one.status for result in received for one in result.outcomes}
+        heard = await trade(deployment, market)
+        assert set(BidStatus) <= {one.status for result in heard for one in result.outcomes}
         async with deployment.agent(market, "a1") as me:
-            assert received == await me.history()
-            assert received == await read_forward(me, limit=2)
-            assert received == await read_backward(me, limit=3)
-            assert received[1:3] == await me.history(
-                after_window=received[0].window_id, before_window=received[3].window_id
+            assert heard == await me.history()
+            assert heard == await read_forward(me, limit=2)
+            assert heard == await read_backward(me, limit=3)
+            assert heard[1:3] == await me.history(
+                after_window=heard[0].window_id, before_window=heard[3].window_id
             )
             assert [] == await me.history(after_window=2**63 - 1)
-            assert received == await me.history(before_window=2**63 - 1)
+            assert heard == await me.history(before_window=2**63 - 1)
             assert [] == await me.history(before_window=0)
 
     asyncio.run(play())
@@ -182,7 +182,7 @@ def test_a_page_fits_into_one_message(deployment: Deployment) -> None:
             for _ in range(3):
                 for _ in range(3):
                     placed += await me.place_many(some_bids(1000))
-                await received_until(results, placed[-3000:])
+                await heard_until(results, placed[-3000:])
             windows = await read_forward(me, limit=1000)
             assert windows == await read_backward(me, limit=1000)
             assert placed == [outcome.event_id for one in windows for outcome in one.outcomes]
@@ -215,15 +215,15 @@ def test_a_large_window_is_told_in_the_parts_that_were_published(
             await me.outcome(placed[0], WITHIN_S)
             late = BidWithdrawn(event_id=new_event_id(), bid_event_id=placed[0])
             crowd = await me.place_many([*some_bids(25), late])
-            received = await received_until(results, placed + crowd)
-            assert 1 == received[0].parts
-            assert list(range(1, len(received))) == [result.part for result in received[1:]]
-            assert received == await read_forward(me, limit=1)
-            assert received == await read_forward(me, limit=1000)
+            heard = await heard_until(results, placed + crowd)
+            assert 1 == heard[0].parts
+            assert list(range(1, len(heard))) == [result.part for result in heard[1:]]
+            assert heard == await read_forward(me, limit=1)
+            assert heard == await read_forward(me, limit=1000)
             with pytest.raises(QueryRefused, match="read it part by part") as refused:
                 await me.history()
             assert QueryErrorReason.TOO_LARGE == refused.value.reason
-            assert received[:1] == await me.history(before_window=received[1].window_id)
+            assert heard[:1] == await me.history(before_window=heard[1].window_id)
 
     asyncio.run(play())
 

@@ -21,14 +21,14 @@ from connectors.nats.background_loop import held, wait_for
 from connectors.nats.connection import connected
 from flows.cli.app import app
 from flows.runtime.settings import PREFIX
-from tests.deploy.compose import ROOT
+from tests.deploy.compose import HOUSE
 from tests.deploy.markdown import DOCUMENTS, blocks, cell_code, commands, name, table
 from tests.support.servers import open_folder
 from walras_schemas import AgentResult, BidOutcome
 
-README: Final = (ROOT / "README.md").read_text()
-OPERATING: Final = (ROOT / "docs" / "guides" / "operate-a-deployment.md").read_text()
-WRITING: Final = (ROOT / "docs" / "guides" / "write-to-the-market.md").read_text()
+README: Final = (HOUSE / "README.md").read_text()
+OPERATING: Final = (HOUSE / "docs" / "guides" / "operate-a-deployment.md").read_text()
+WRITING: Final = (HOUSE / "docs" / "guides" / "write-to-the-market.md").read_text()
 WALRAS: Final = Path(sys.executable).with_name("walras")
 EXPORT: Final = re.compile(r"export (\w+)=(\S+)")
 TRADING: Final = {"bid", "grant", "market"}
@@ -103,7 +103,7 @@ def python(program: str, *, env: Environment, folder: Path) -> str:
 
 def ran(command: list[str | Path], *, env: Environment) -> str:
     done = subprocess.run(
-        command, env=dict(env), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        command, env=dict(env), cwd=HOUSE, capture_output=True, text=True, timeout=60, check=False
     )
     assert 0 == done.returncode, done.stderr
     return done.stdout
@@ -136,7 +136,7 @@ def test_ten_lines_of_python_win_a_bid(market: Environment, tmp_path: Path) -> N
 def test_the_agent_of_the_readme_is_the_example(market: Environment, tmp_path: Path) -> None:
     """A copy that drifts from the file is the one that people paste."""
     _program, agent = blocks(README, "python")
-    assert agent.strip() == (ROOT / "examples" / "agent.py").read_text().strip()
+    assert agent.strip() == (HOUSE / "examples" / "agent.py").read_text().strip()
     assert "100 tokens for" in python(agent, env=market, folder=tmp_path)
 
 
