@@ -139,9 +139,8 @@ class LogWriter:
         event_id: str | None = None,
     ) -> Sent:
         """Bid for units of several resources, all or nothing, at most at this price for all."""
-        placed = self.command(
-            "bid_placed", event_id=event_id, bundle=dict(units), limit_micros=limit_micros
-        )
+        fields = {"bundle": dict(units), "limit_micros": limit_micros}
+        placed = self.command("bid_placed", event_id=event_id, **fields)
         return self._send(subjects.bid(market, agent), placed)
 
     def withdraw(
@@ -275,10 +274,14 @@ def batches(
     """The log as a source gives it to the flow: `(shard, batch)` pairs."""
     left = iter(records)
     while chunk := list(islice(left, batch_size)):
-        times_ns = [record.timestamp_ns for record in chunk]
-        names = [record.subject for record in chunk]
-        payloads = [record.payload for record in chunk]
-        yield str(shard), RawBatch(shard, chunk[0].seq, times_ns, names, payloads)
+        batch = RawBatch(
+            shard=shard,
+            first_seq=chunk[0].seq,
+            timestamps_ns=[record.timestamp_ns for record in chunk],
+            subjects=[record.subject for record in chunk],
+            payloads=[record.payload for record in chunk],
+        )
+        yield str(shard), batch
 
 
 def fresh_shard(shard: int = 0) -> ShardState:
@@ -287,12 +290,8 @@ def fresh_shard(shard: int = 0) -> ShardState:
 
 
 def _of_bid(bid: Bid) -> Outcome:
-    return Outcome(
-        str(bid.status),
-        reason=bid.reason and str(bid.reason),
-        won=dict(bid.allocation),
-        paid_micros=bid.paid_micros,
-    )
+    reason, won = bid.reason and str(bid.reason), dict(bid.allocation)
+    return Outcome(str(bid.status), reason=reason, won=won, paid_micros=bid.paid_micros)
 
 
 def _of_command(row: CommandRow) -> Outcome:
