@@ -1,4 +1,4 @@
-"""The rules of the house that no linter knows, read off its own files.
+"""The rules of this repository that no linter knows, checked on its own files.
 
 They hold for every file that is or is about to be committed.
 """
@@ -10,27 +10,36 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-HOUSE = Path(__file__).parent.parent
-ENGINE_FILE = HOUSE / "operators" / "keyed.py"  # tells the engine when to look again
-PURE_FILES = sorted(
+HOUSE: Final = Path(__file__).parent.parent
+ENGINE_FILE: Final = HOUSE / "operators" / "keyed.py"  # sets when the engine polls again
+PURE_FILES: Final = sorted(
     {*HOUSE.glob("operators/**/*.py"), *HOUSE.glob("state/**/*.py")} - {ENGINE_FILE}
 )
 
 # Written apart, so that this file does not hold what it looks for.
-UNFINISHED = re.compile(
+UNFINISHED: Final = re.compile(
     r"\b(?:" + "|".join(["TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK"]) + r")\b"
 )
-ONE_MACHINE = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users)/\w|/tmp/\w")
+ONE_MACHINE: Final = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users)/\w|/tmp/\w")
 
-CLOCKS_AND_CHANCE = {"time", "random", "secrets"}
-INEXACT_MODULES = {"cmath", "decimal", "math", "numpy", "statistics"}
-READS_OF_A_CLOCK = {"now", "today", "utcnow"}
+CLOCKS_AND_CHANCE: Final = {"time", "random", "secrets"}
+INEXACT_MODULES: Final = {"cmath", "decimal", "math", "numpy", "statistics"}
+READS_OF_A_CLOCK: Final = {"now", "today", "utcnow"}
 # Floats by name, and Python's own rounding, which sends halves to the even side.
-INEXACT_NAMES = {"complex", "float", "round", "truediv", "itruediv", "__truediv__", "__float__"}
-BANNED_CALLS = {"hash", "open"}  # other in each process, I/O
+INEXACT_NAMES: Final = {
+    "complex",
+    "float",
+    "round",
+    "truediv",
+    "itruediv",
+    "__truediv__",
+    "__float__",
+}
+BANNED_CALLS: Final = {"hash", "open"}  # other in each process, I/O
 
 
 def run(*command: str | Path, cwd: Path = HOUSE, **env: str) -> subprocess.CompletedProcess[str]:
@@ -41,7 +50,7 @@ def run(*command: str | Path, cwd: Path = HOUSE, **env: str) -> subprocess.Compl
 
 def committed_files() -> list[Path]:
     listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    assert listed.returncode == 0, listed.stderr
+    assert 0 == listed.returncode, listed.stderr
     files = [HOUSE / name for name in listed.stdout.split("\0") if name]
     return [file for file in files if file.is_file()]
 
@@ -69,7 +78,7 @@ def code_of(markdown: str) -> str:
     return "\n".join([*fences, *re.findall(r"`([^`\n]+)`", prose)])
 
 
-def sins(source: str) -> Iterator[str]:
+def violations(source: str) -> Iterator[str]:
     """Whatever could make an outcome inexact, or another one tomorrow."""
     for node in ast.walk(ast.parse(source)):
         match node:
@@ -110,7 +119,7 @@ def test_no_file_names_one_machine() -> None:
 @pytest.mark.parametrize("file", PURE_FILES, ids=lambda file: str(file.relative_to(HOUSE)))
 def test_outcomes_are_exact_and_repeatable(file: Path) -> None:
     """One float or one look at a clock, and two replays of a log end in two ledgers."""
-    assert [] == list(sins(file.read_text()))
+    assert [] == list(violations(file.read_text()))
 
 
 @pytest.mark.parametrize(
@@ -143,21 +152,21 @@ def test_outcomes_are_exact_and_repeatable(file: Path) -> None:
         "from operator import truediv as quotient",
     ],
 )
-def test_a_sin_is_seen(source: str) -> None:
+def test_a_violation_is_found(source: str) -> None:
     """A search that finds nothing anywhere would let every file pass."""
-    assert 1 == len(list(sins(source)))
+    assert 1 == len(list(violations(source)))
 
 
 def test_help_names_every_target() -> None:
     """A target that the help does not name is one that nobody finds."""
-    told = run("make", "help").stdout
-    assert make_targets() == set(re.findall(r"^make (\w+)", told, re.MULTILINE))
+    shown = run("make", "help").stdout
+    assert make_targets() == set(re.findall(r"^make (\w+)", shown, re.MULTILINE))
 
 
-def test_readme_tells_commands_that_exist() -> None:
-    """The first command a stranger copies must not fail."""
-    told = set(re.findall(r"\bmake (\w+)", code_of((HOUSE / "README.md").read_text())))
-    assert {"demo", "test"} <= told <= make_targets()
+def test_readme_names_commands_that_exist() -> None:
+    """The first command a newcomer copies must not fail."""
+    named = set(re.findall(r"\bmake (\w+)", code_of((HOUSE / "README.md").read_text())))
+    assert {"demo", "test"} <= named <= make_targets()
 
 
 def test_ci_runs_what_developers_run() -> None:
@@ -166,7 +175,7 @@ def test_ci_runs_what_developers_run() -> None:
     assert "make test" == script[-1]
 
 
-def test_oldest_uv_is_told_once() -> None:
+def test_the_oldest_uv_is_the_same_in_script_and_project() -> None:
     """A uv that the script takes and the project then refuses would stop the setup halfway."""
     project = tomllib.loads((HOUSE / "pyproject.toml").read_text())
     found = re.search(r"^oldest_minor=(\d+)", (HOUSE / "tools" / "uv").read_text(), re.MULTILINE)
@@ -174,8 +183,8 @@ def test_oldest_uv_is_told_once() -> None:
     assert f">=0.{found[1]}" == project["tool"]["uv"]["required-version"]
 
 
-def test_a_machine_without_python_is_told_so(tmp_path: Path) -> None:
-    """A stranger with no fitting Python must read what is missing, not a shell's complaint."""
+def test_a_machine_without_python_gets_a_plain_message(tmp_path: Path) -> None:
+    """A newcomer with no fitting Python must read what is missing, not a shell's complaint."""
     shutil.copytree(HOUSE / "tools", tmp_path / "tools")
     bare = tmp_path / "bin"
     bare.mkdir()

@@ -1,19 +1,21 @@
 """Texts that every JSON reader must accept, and texts that every one must refuse (RFC 8259).
 
-Promise: each text stands alone and fits between two elements of an array, where it is still what it
-is. Each value is here bare, in an array and in an object. No text is nearly too deep or too long.
+**Promise:** each text stands alone and fits between two elements of an array, where it is still
+what it is. Each value is here bare, in an array and in an object. No text is nearly too deep or too
+long.
 """
 
 import json
 from collections.abc import Iterator
+from typing import Final
 
-NUMBERS = (
+NUMBERS: Final = (
     *("0", "-0", "7", "-7", "10", "1234567890", "0.5", "-0.5", "0.0", "123.456", "1.000000000001"),
     *("1e1", "1E1", "1e+1", "1E+1", "1e-1", "1E-1", "0e0", "0E+0", "-0e-0", "0.0e+00", "12.5e007"),
     *("1e400", "-1e400", "1e-400", "1" + "0" * 40, "-" + "9" * 5000, "0." + "3" * 5000),
     *("9007199254740993", "9223372036854775808", "18446744073709551616", "-9223372036854775809"),
 )
-NO_NUMBERS = (
+NO_NUMBERS: Final = (
     *("+1", "++1", "--1", "-", "-a", "- 1", "01", "-01", "00", "0 1", "1 000", "1_000", "1'000"),
     *("1.", "-1.", ".5", "-.5", ".", "1..2", "1.2.3", "1.e1", ".e1", "1.2e", "1e", "1E", "1e+"),
     *("1E-", "1ee1", "1e1e1", "1e1.5", "1e 1", "1e+-1", "0x1", "0X1F", "0o7", "0b1", "0e", "1f"),
@@ -31,7 +33,7 @@ NO_NUMBERS = (
         "1\u0430",
     ),
 )
-TEXTS = (
+TEXTS: Final = (
     '""',
     '"bid"',
     '"a b\u00a0c"',
@@ -48,7 +50,7 @@ TEXTS = (
     '"' + "\u00fc" * 3000 + '"',
     '"[{,:}]\'//#"',
 )
-NO_TEXTS: tuple[bytes, ...] = (
+NO_TEXTS: Final[tuple[bytes, ...]] = (
     *(
         b"'bid'",
         b"`bid`",
@@ -79,12 +81,12 @@ NO_TEXTS: tuple[bytes, ...] = (
     *(b'"\xf4\x90\x80\x80"', b'"\xf8\x88\x80\x80\x80"'),  # beyond the last code point
     *(b'"\xe2\x82"', b'"\xf0\x9f\x98"', b'"\xc3"', b'"\xc3("', b'"\xe2(\xa1"'),  # cut short
 )
-LITERALS = ("null", "true", "false")
-NO_LITERALS = (
+LITERALS: Final = ("null", "true", "false")
+NO_LITERALS: Final = (
     *("nul", "nulll", "Null", "NULL", "None", "nil", "tru", "truee", "True", "TRUE", "yes", "on"),
     *("fals", "False", "FALSE", "no", "undefined", "void", "n ull", "null\x00", "tr\u00fce", "$x"),
 )
-SHAPES = (
+SHAPES: Final = (
     *(
         "[]",
         "{}",
@@ -107,7 +109,7 @@ SHAPES = (
     ),
     *("[" * 90 + "]" * 90, '{"a":' * 90 + "1" + "}" * 90),
 )
-NO_SHAPES: tuple[bytes, ...] = (
+NO_SHAPES: Final[tuple[bytes, ...]] = (
     *(b"", b" ", b"\n", b"[", b"]", b"{", b"}", b"[[", b"]]", b"{}}", b"[]]", b"[[]", b"[}", b"{]"),
     *(
         b"[1",
@@ -205,8 +207,8 @@ def _refused() -> Iterator[bytes]:
     yield from NO_SHAPES
 
 
-MUST_ACCEPT = list(_accepted())
-MUST_REFUSE = list(_refused())
+MUST_ACCEPT: Final = list(_accepted())
+MUST_REFUSE: Final = list(_refused())
 
 
 def elements(text: bytes) -> int | None:

@@ -1,27 +1,26 @@
 """Logs of bad input in an open market: every string in every place that a sender can reach.
 
-Promise: before the bad messages a market `m1` is open and `a1` has credits, so that nothing is
+**Promise:** before the bad messages a market `m1` is open and `a1` has credits, so that nothing is
 refused for want of either; `places` names each event that must leave exactly one row.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
+from flows.testing import LogRecord, LogWriter
 from state.window import ClosedWindow, Settlement
 from tests.badinput.strings import STRINGS
-from tests.support.log_writer import LogWriter
-from tests.twin.rows import LogRecord
 
-WINDOW_MS = 1000
+WINDOW_MS: Final = 1000
 Place = tuple[int, int]
 """Sequence and ord."""
 
-_TICK = re.compile(r"clock\.[^.]+")
+_TICK: Final = re.compile(r"clock\.[^.]+")
 
-RESOURCES = {"gpu": {"supply": 5, "initial_price_micros": 10}}
-COMMANDS: dict[str, tuple[str, dict[str, Any]]] = {
+RESOURCES: Final = {"gpu": {"supply": 5, "initial_price_micros": 10}}
+COMMANDS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "unit bid": (
         "market.m1.bid.a1",
         {"type": "bid_placed", "resource": "gpu", "quantity": 1, "unit_price_micros": 9},
@@ -60,8 +59,8 @@ def in_every_field(kind: str) -> list[LogRecord]:
     log = open_market()
     for text in STRINGS:
         for spoilt in _spoilt({"event_id": log.fresh_id(), **fields}, text):
-            log.say(subject, json.dumps(spoilt).encode())
-        log.say(subject, json.dumps(spoilt, ensure_ascii=False).encode(errors="surrogatepass"))
+            log.append(subject, json.dumps(spoilt).encode())
+        log.append(subject, json.dumps(spoilt, ensure_ascii=False).encode(errors="surrogatepass"))
         log.wait(10)
     return log.records
 
@@ -79,7 +78,7 @@ def in_every_subject() -> list[LogRecord]:
             f"clock.{text}",
         ):
             bid = COMMANDS["unit bid"][1]
-            log.say(subject, {"event_id": log.fresh_id(), **bid})
+            log.append(subject, {"event_id": log.fresh_id(), **bid})
         log.wait(10)
     return log.records
 
@@ -90,7 +89,7 @@ def as_payloads(texts: Iterable[bytes]) -> list[LogRecord]:
     subjects = sorted({subject for subject, _ in COMMANDS.values()})
     for text in texts:
         for subject in subjects:
-            log.say(subject, text)
+            log.append(subject, text)
         log.wait(10)
     return log.records
 

@@ -1,19 +1,21 @@
 """Strings that break programs: what people paste, what attackers send, what Unicode allows.
 
-Promise: each string is here for a program that was once wrong about one like it. They are written
-or generated here; the well-known public lists of such strings are the model, not the source.
+**Promise:** each string is here for a program that was once wrong about one like it. They are
+written or generated here; the well-known public lists of such strings are the model, not the
+source.
 """
 
 import re
 from itertools import chain
+from typing import Final
 
-EMPTY_OR_NOT = (
+EMPTY_OR_NOT: Final = (
     *("", " ", "\t", "\n", "\r\n", "null", "NULL", "None", "nil", "undefined", "void", "NaN", "-"),
     *("true", "false", "TRUE", "yes", "no", "on", "off", "0", "-0", "1", "-1", "00", "01", "1.0"),
     *("1e3", "0x1F", "1,5", "1_000", "Infinity", "-Infinity", "1/0", "9" * 19, "9" * 400, "\u0663"),
     *("\uff11\uff12", "\u00bd", "\u2155", "\u5341", "2038-01-19T03:14:08Z", "12:60", "29.2.1900"),
 )
-NEARLY_NAMES = (
+NEARLY_NAMES: Final = (
     *(
         "a",
         "a1",
@@ -44,7 +46,7 @@ NEARLY_NAMES = (
         "__class__",
     ),
 )
-FOR_SQL = (
+FOR_SQL: Final = (
     *(
         "'",
         '"',
@@ -75,7 +77,7 @@ FOR_SQL = (
         "$1",
     ),
 )
-FOR_SHELLS_AND_PAGES = (
+FOR_SHELLS_AND_PAGES: Final = (
     *(
         "$(reboot)",
         "`reboot`",
@@ -119,7 +121,7 @@ FOR_SHELLS_AND_PAGES = (
     ),
     *("\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x08\x08\x08", "a\rb", "\x9b2J", "[bold]x[/bold]"),
 )
-FOR_THE_BROKER = (
+FOR_THE_BROKER: Final = (
     *(
         "*",
         ">",
@@ -148,7 +150,7 @@ FOR_THE_BROKER = (
         "PING\r\n",
     ),
 )
-SENTENCES = (
+SENTENCES: Final = (
     "J\u00f6rg k\u00e4uft s\u00fc\u00dfe \u00c4pfel f\u00fcr f\u00fcnf \u20ac",
     "L'\u0153uvre na\u00efve co\u00fbte tr\u00e8s cher",
     "\u0421\u043a\u043e\u043b\u044c\u043a\u043e \u0441\u0442\u043e\u0438\u0442 \u0447\u0430\u0441?",
@@ -162,7 +164,7 @@ SENTENCES = (
     "\u0e15\u0e25\u0e32\u0e14\u0e40\u0e1b\u0e34\u0e14\u0e2d\u0e22\u0e39\u0e48",
     "Di\u1ec5n \u0111\u00e0n ch\u1ee3 m\u1edf c\u1eeda",
 )
-UNICODE = (
+UNICODE: Final = (
     *(
         "\u0130\u0131I\u0307",
         "\u1e9e\u00df\ufb01\ufb03",
@@ -213,7 +215,7 @@ UNICODE = (
         "\udcff\udcfe",
     ),  # half pairs
 )
-LONG = (
+LONG: Final = (
     "x" * 10_000,
     "\u00fc" * 10_000,
     "\x00" * 1000,
@@ -222,7 +224,7 @@ LONG = (
     "\U0001f600" * 1000,
 )
 
-STRINGS = list(
+STRINGS: Final = list(
     dict.fromkeys(
         chain(
             EMPTY_OR_NOT,
@@ -238,7 +240,7 @@ STRINGS = list(
 )
 """All of them, each once."""
 
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def as_stored(text: str) -> str:

@@ -1,6 +1,7 @@
 """The edge of JSON: what is JSON spoils at most itself, what is none spoils its message."""
 
 import re
+from typing import Final
 
 import msgspec
 import pytest
@@ -10,12 +11,12 @@ from hypothesis import strategies as st
 from state.accounts import Bid
 from state.log import Malformed
 from tests.badinput.json_texts import MUST_ACCEPT, MUST_REFUSE, elements
-from tests.operators.test_decode import events_of, kinds_of, letters_of
+from tests.operators.oracle import events_of, kinds_of, letters_of
 from tests.operators.wire_texts import FRAGMENTS, UNIT
 
-NO_JSON = "not JSON: "
-HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
-PARTS = [*(text.encode(errors="surrogatepass") for text in FRAGMENTS), *MUST_ACCEPT[:200]]
+NO_JSON: Final = "not JSON: "
+HALF_PAIR: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+PARTS: Final = [*(text.encode(errors="surrogatepass") for text in FRAGMENTS), *MUST_ACCEPT[:200]]
 
 
 def between_bids(text: bytes) -> bytes:

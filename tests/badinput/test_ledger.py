@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 import pytest
 from psycopg import Connection
@@ -9,15 +10,14 @@ from psycopg import Connection
 from connectors.postgres.connection import connect
 from connectors.postgres.ledger.transaction import commit_window, read_settlement
 from connectors.postgres.migrate import migrate
+from flows.testing import LogRecord, settle_log
 from state.window import Settlement
 from tests.badinput.json_texts import MUST_REFUSE
 from tests.badinput.logs import COMMANDS, WINDOW_MS, as_payloads, in_every_field, in_every_subject
 from tests.badinput.strings import STRINGS, as_stored
 from tests.connectors.postgres.windows import claim_log, dead_letter, window
-from tests.support.flow import settle_log
-from tests.twin.rows import LogRecord
 
-BYTES = [text.encode(errors="surrogatepass") for text in STRINGS]
+BYTES: Final = [text.encode(errors="surrogatepass") for text in STRINGS]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def conn(postgres_dsn: str) -> Iterator[Connection]:
 def assert_round_trip(conn: Connection, records: list[LogRecord]) -> None:
     """Every window of the log is read back from the ledger as it was settled."""
     token = claim_log(conn).token
-    for closed in settle_log(records, window_ms=WINDOW_MS):
+    for closed in settle_log(records, window_ms=WINDOW_MS).windows:
         assert commit_window(conn, closed, token=token) is True
         if isinstance(closed, Settlement):
             read = read_settlement(conn, closed.shard, closed.window_id)
@@ -51,7 +51,7 @@ def test_strings_in_subjects(conn: Connection) -> None:
 
 
 def test_payloads(conn: Connection) -> None:
-    """Whoever looks for what went wrong needs the very bytes."""
+    """An operator who looks for what went wrong needs the very bytes."""
     assert_round_trip(conn, as_payloads([*BYTES, *MUST_REFUSE]))
 
 
@@ -68,4 +68,4 @@ def test_strings_that_no_decoder_has_softened(conn: Connection) -> None:
     assert [(as_stored(text), as_stored(text)) for text in STRINGS] == [
         (letter.subject, letter.error) for letter in read.dead_letters
     ]
-    assert [letter.payload for letter in read.dead_letters] == BYTES
+    assert BYTES == [letter.payload for letter in read.dead_letters]

@@ -4,12 +4,13 @@ The logs go through the real dataflow, from the raw message to the settled windo
 """
 
 import json
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state.window import Settlement
+from flows.testing import LogRecord, settle_log
 from tests.badinput.json_texts import MUST_ACCEPT, MUST_REFUSE, elements
 from tests.badinput.logs import (
     COMMANDS,
@@ -22,19 +23,17 @@ from tests.badinput.logs import (
     places,
 )
 from tests.badinput.strings import STRINGS
-from tests.support.flow import settle_log
-from tests.twin.rows import LogRecord
 
-SUBJECTS = [subject for subject, _ in COMMANDS.values()]
-BYTES = [text.encode(errors="surrogatepass") for text in STRINGS]
-NO_BATCH = [text for text in MUST_ACCEPT if elements(text) is None]
+SUBJECTS: Final = [subject for subject, _ in COMMANDS.values()]
+BYTES: Final = [text.encode(errors="surrogatepass") for text in STRINGS]
+NO_BATCH: Final = [text for text in MUST_ACCEPT if elements(text) is None]
 
 
 def assert_one_outcome_each(records: list[LogRecord]) -> None:
     """Every event leaves one row, and reading one message at a time leaves the same rows."""
-    windows = settle_log(records, window_ms=WINDOW_MS)
+    windows = settle_log(records, window_ms=WINDOW_MS).windows
     assert places(records) == outcomes(windows)
-    assert windows == settle_log(records, window_ms=WINDOW_MS, batch_size=37)
+    assert windows == settle_log(records, window_ms=WINDOW_MS, batch_size=37).windows
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
@@ -59,8 +58,7 @@ def test_json_texts_as_payloads() -> None:
     assert_one_outcome_each(records)
     dead = [
         (letter.subject, letter.payload)
-        for window in settle_log(records, window_ms=WINDOW_MS)
-        if isinstance(window, Settlement)
+        for window in settle_log(records, window_ms=WINDOW_MS).settlements
         for letter in window.dead_letters
     ]
     assert [(record.subject, record.payload) for record in records[2:]] == dead
@@ -71,9 +69,8 @@ def test_strings_in_one_batch() -> None:
     log = open_market()
     bid = {**COMMANDS["unit bid"][1], "event_id": log.fresh_id()}
     batch = [bid, *STRINGS, {"a": STRINGS}, STRINGS, {text: text for text in STRINGS}]
-    seq = log.say("market.m1.bid.a1", json.dumps(batch).encode())
-    [window] = settle_log(log.records, window_ms=WINDOW_MS)
-    assert isinstance(window, Settlement)
+    seq = log.append("market.m1.bid.a1", json.dumps(batch).encode())
+    [window] = settle_log(log.records, window_ms=WINDOW_MS).settlements
     assert [(seq, 0)] == [(row.seq, row.ord) for row in window.bids]
     assert [(seq, ord_) for ord_ in range(1, len(batch))] == [
         (letter.seq, letter.ord) for letter in window.dead_letters
@@ -99,8 +96,8 @@ def test_any_bytes_on_any_subject(sent: list[tuple[str, bytes]]) -> None:
     """A worker that dies of one message dies of it again at every start."""
     log = open_market()
     for subject, payload in sent:
-        log.say(subject, payload)
+        log.append(subject, payload)
         log.wait(100)
-    found = outcomes(settle_log(log.records, window_ms=WINDOW_MS))
+    found = outcomes(settle_log(log.records, window_ms=WINDOW_MS).windows)
     # A few random bytes may be an array of two: each of its elements has a row then.
     assert places(log.records) == [place for place in found if place[1] == 0]

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from bench.workload import Workload, bids, opening
+from flows.testing import LogRecord, settle_log
 from state.window import Settlement
-from tests.support.flow import settle_log
-from tests.twin.rows import LogRecord
 from walras_schemas import BidPlaced, BidStatus, uuid7_ms
 
 SINGLES = Workload(name="singles", bids=400, agents=20, per_window=400)
@@ -38,8 +37,7 @@ def settled(workload: Workload) -> Settlement:
         LogRecord(seq, at_ns, message.subject, message.payload)
         for seq, message in enumerate(messages, 1)
     ]
-    (window,) = settle_log(records, window_ms=1000)
-    assert isinstance(window, Settlement)
+    (window,) = settle_log(records, window_ms=1000).settlements
     return window
 
 

@@ -33,7 +33,7 @@ from tests.chaos.watchers import (
 from tests.chaos.workers import Supervisor, Worker
 from tests.crash.books import published_up_to, read_up_to
 from tests.crash.server_pair import Ground
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 from tests.support.proxy import Line, line
 
 LOG: Final = "log.jsonl"

@@ -16,7 +16,7 @@ from tests.chaos.schedule import Kind
 from tests.chaos.verdict import LOG, Report, check_all, judge, judged_outcomes
 from tests.chaos.watchers import Reader, caught_up_after_s, lag_windows
 from tests.crash.books import database
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 from tests.support.servers import open_folder
 
 SEED = 232

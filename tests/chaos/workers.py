@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from state.errors import ServerUnreachable, ShardReplaced
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 from tests.support.shell import WALRAS
 
 LOOK_AGAIN_S: Final = 0.01

@@ -6,10 +6,8 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from threading import Event, Thread
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-from psycopg.sql import SQL, Identifier
 
 from connectors.embedded.servers import Servers
 from connectors.nats.commands import CommandClient, open_commands
@@ -17,7 +15,7 @@ from flows.queries.service import serving_queries
 from flows.runtime import supervisor as deployment
 from flows.runtime.servers import Servers as Places
 from flows.runtime.settings import Settings
-from tests.support.servers import SHARDS, own_nats
+from tests.support.servers import SHARDS, fresh_database, own_nats
 from walras_client import WalrasClient, new_event_id
 from walras_schemas import CommandBase, CreditsGranted, MarketOpened, ResourceRules, subjects
 
@@ -112,13 +110,3 @@ def running(nats_url: str, postgres_dsn: str, *, shards: int = SHARDS) -> Iterat
             stop.set()
             thread.join(WITHIN_S)
             assert ended.is_set(), "the flow failed, or did not stop"
-
-
-@contextmanager
-def fresh_database(postgres_dsn: str) -> Iterator[str]:
-    """An empty database, dropped after the block."""
-    name = f"client_{next(_numbers)}"
-    with psycopg.connect(postgres_dsn, autocommit=True) as owner:
-        owner.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-        yield urlunsplit(urlsplit(postgres_dsn)._replace(path=f"/{name}"))
-        owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))

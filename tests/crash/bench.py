@@ -33,7 +33,8 @@ from tests.crash.books import (
 )
 from tests.crash.log import WINDOW_MS, write_log
 from tests.crash.process import PATIENT, WITHIN_S, Limits, Up, points_reached, up
-from tests.support.nats_logs import eventually, make_streams
+from tests.support.eventually import eventually
+from tests.support.nats_logs import make_streams
 from tests.support.servers import open_folder
 
 WINDOWS: Final = 4

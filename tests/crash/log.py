@@ -8,7 +8,7 @@ from typing import Any, Final
 from connectors.nats.background_loop import wait_for
 from connectors.nats.connection import Line
 from connectors.nats.publisher import Outbox
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 from walras_client import new_event_id
 
 WINDOW_MS: Final = 1000

@@ -27,7 +27,7 @@ from flows.runtime.failpoints import with_points
 from flows.runtime.servers import Servers
 from flows.runtime.settings import FAILPOINT, Settings
 from state.errors import WalrasError
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 
 BATCH_SIZE: Final = 10
 """Small, so that a window is read in several batches."""

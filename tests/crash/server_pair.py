@@ -25,7 +25,8 @@ from tests.crash.bench import replayed
 from tests.crash.books import books, database, published_up_to, read_up_to, told, twice
 from tests.crash.log import TICK, next_window, say, write_window
 from tests.crash.process import PATIENT, WITHIN_S, Limits, Up, up
-from tests.support.nats_logs import LOG_BYTES, eventually, last_seq, make_streams
+from tests.support.eventually import eventually
+from tests.support.nats_logs import LOG_BYTES, last_seq, make_streams
 from tests.support.servers import open_folder
 
 TEMPLATE: Final = "ground_template"

@@ -13,7 +13,7 @@ from connectors.nats.topology import results_config
 from tests.crash.bench import Stand
 from tests.crash.log import TICK, next_window, say
 from tests.crash.process import WITHIN_S, Up, stand_still
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 
 REPLACED = 5
 LONGEST_TIMEOUT_S = 90

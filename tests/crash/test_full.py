@@ -19,7 +19,8 @@ from state.errors import ServerUnreachable, WalrasError
 from tests.crash.log import TICK, next_window, say
 from tests.crash.process import WITHIN_S
 from tests.crash.server_pair import WINDOW_MS, Market, ground, market
-from tests.support.nats_logs import eventually, last_seq
+from tests.support.eventually import eventually
+from tests.support.nats_logs import last_seq
 from tests.support.servers import open_folder
 from walras_client import new_event_id
 

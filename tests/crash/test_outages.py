@@ -10,7 +10,7 @@ from flows.runtime.health import measure
 from state.errors import LogGap
 from tests.crash.process import WITHIN_S, Limits, servers_of
 from tests.crash.server_pair import Ground, Market, ground, market
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 
 SHORT = Limits(postgres_s=0.3, nats_s=0.3)
 HASTY = Limits(grace_s=1)

@@ -15,7 +15,8 @@ from tests.crash.bench import replayed
 from tests.crash.books import Books, books, read_up_to, told, twice
 from tests.crash.log import TICK, next_window, say, write_window
 from tests.crash.process import WITHIN_S
-from tests.support.nats_logs import LOG_BYTES, eventually, last_seq
+from tests.support.eventually import eventually
+from tests.support.nats_logs import LOG_BYTES, last_seq
 from tests.support.servers import open_folder
 from tests.support.shell import Up, start_up
 

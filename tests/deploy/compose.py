@@ -3,15 +3,15 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
-HOUSE = Path(__file__).parent.parent.parent
-COMPOSE_FILE = HOUSE / "docker-compose.yml"
+HOUSE: Final = Path(__file__).parent.parent.parent
+COMPOSE_FILE: Final = HOUSE / "docker-compose.yml"
 
 # The one form of a variable that the file uses: a name with a default.
-_VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
+_VARIABLE: Final = re.compile(r"\$\{(\w+):-([^}]*)\}")
 
 
 def services(**shell: str) -> dict[str, Any]:

@@ -1,20 +1,21 @@
-"""The documents of the house as a test wants to read them: code, tables, links, commands."""
+"""The documents of this repository as a test wants to read them: code, tables, links, commands."""
 
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from tests.deploy.compose import HOUSE
 
-DOCUMENTS = sorted(
+DOCUMENTS: Final = sorted(
     [*HOUSE.glob("*.md"), *(HOUSE / "docs").rglob("*.md"), *HOUSE.glob("*/README.md")]
 )
 
-_FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_INLINE = re.compile(r"`([^`\n]+)`")
-_LINK = re.compile(r"\]\(([^)\s]+)\)")
-_SEPARATOR = re.compile(r"[ :|-]+")
+_FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_INLINE: Final = re.compile(r"`([^`\n]+)`")
+_LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
+_SEPARATOR: Final = re.compile(r"[ :|-]+")
 
 
 def name(document: Path) -> str:

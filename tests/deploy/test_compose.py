@@ -6,11 +6,11 @@ What a container would run is run here as a process where that can be done.
 import asyncio
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,10 +23,11 @@ from connectors.nats.topology import ensure_streams
 from flows.runtime.settings import PREFIX, Settings, load_settings
 from state.errors import SettingsError
 from tests.deploy.compose import HOUSE, document, services
+from tests.support.eventually import eventually
 
-STARTED_WITHIN_S = 20
-OWN_LOOPBACK = "127.0.0.1:"
-SHELL = {
+STARTED_WITHIN_S: Final = 20
+OWN_LOOPBACK: Final = "127.0.0.1:"
+SHELL: Final = {
     "POSTGRES_PASSWORD": "4711",
     "WALRAS_SHARDS": "3",
     "WALRAS_WINDOW_MS": "2000",
@@ -78,10 +79,7 @@ def _on_host(service: dict[str, list[str]], folder: Path) -> list[str]:
 
 
 def _written(file: Path) -> bytes:
-    deadline = time.monotonic() + STARTED_WITHIN_S
-    while not (file.exists() and file.stat().st_size):
-        assert time.monotonic() < deadline, "nats-server did not start"
-        time.sleep(0.02)
+    eventually(lambda: file.exists() and file.stat().st_size, within_s=STARTED_WITHIN_S)
     return file.read_bytes()
 
 
@@ -127,8 +125,8 @@ def test_the_shell_sets_what_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_setting_can_be_set() -> None:
     """All but `home`, which the embedded servers alone would use."""
-    told = set(services()["walras"]["environment"])
-    assert told == {PREFIX + name.upper() for name in Settings.model_fields} - {"WALRAS_HOME"}
+    settings = {PREFIX + name.upper() for name in Settings.model_fields}
+    assert settings - {"WALRAS_HOME"} == set(services()["walras"]["environment"])
 
 
 @pytest.mark.parametrize("shards", [1, 3])
@@ -153,9 +151,9 @@ def test_another_shard_count_is_refused(tmp_path: Path) -> None:
 
 def test_the_address_is_that_of_the_postgres_service() -> None:
     """A ledger whose name, user or password two lines of one file disagree on is not reached."""
-    told = services(**SHELL)
-    dsn = conninfo_to_dict(told["walras"]["environment"]["WALRAS_POSTGRES_DSN"])
-    made = told["postgres"]["environment"]
+    described = services(**SHELL)
+    dsn = conninfo_to_dict(described["walras"]["environment"]["WALRAS_POSTGRES_DSN"])
+    made = described["postgres"]["environment"]
     assert "4711" == made["POSTGRES_PASSWORD"]
     assert dsn == {
         "host": "postgres",
@@ -194,10 +192,10 @@ def test_only_this_host_reaches_the_servers(server: str) -> None:
 
 def test_images_are_of_the_versions_that_are_tested() -> None:
     """Schedules and the format of the data folder both depend on the version."""
-    told = {name: service["image"] for name, service in services().items()}
+    images = {name: service["image"] for name, service in services().items()}
     version = subprocess.run(
         [executable(), "--version"], capture_output=True, text=True, check=True
     ).stdout.strip()
     major_minor = version.removeprefix("nats-server: v").rpartition(".")[0]
-    assert f"nats:{major_minor}-alpine" == told["nats"]
-    assert "postgres:18" == told["postgres"]
+    assert f"nats:{major_minor}-alpine" == images["nats"]
+    assert "postgres:18" == images["postgres"]

@@ -4,14 +4,14 @@ import ast
 import re
 import tomllib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import pytest
 
-HOUSE = Path(__file__).parent.parent.parent
-PROJECT = tomllib.loads((HOUSE / "pyproject.toml").read_text())
-MEMBERS = PROJECT["tool"]["uv"]["workspace"]["members"]
-PACKAGES = {
+HOUSE: Final = Path(__file__).parent.parent.parent
+PROJECT: Final = tomllib.loads((HOUSE / "pyproject.toml").read_text())
+MEMBERS: Final = PROJECT["tool"]["uv"]["workspace"]["members"]
+PACKAGES: Final = {
     **{name: name for name in PROJECT["tool"]["uv"]["build-backend"]["module-name"]},
     **{f"walras_{member}": member for member in MEMBERS},
 }
@@ -32,9 +32,9 @@ def instructions() -> list[Instruction]:
 
 
 def last_stage() -> list[Instruction]:
-    told = instructions()
-    start = max(at for at, told_one in enumerate(told) if told_one.keyword == "FROM")
-    return told[start:]
+    every = instructions()
+    start = max(at for at, one in enumerate(every) if one.keyword == "FROM")
+    return every[start:]
 
 
 def last(keyword: str) -> str:

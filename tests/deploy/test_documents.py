@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from pathlib import Path
+from typing import Final
 
 import pytest
 from bytewax.testing import TestingSink, TestingSource
@@ -24,17 +25,19 @@ from tests.deploy.markdown import DOCUMENTS, cell_code, inline, links, name, tab
 from tests.test_house import run
 from walras_schemas import BATCH_MAX, CLOCK_SKEW_MS, DEDUPE_HORIZON_MS, PAYLOAD_MAX_BYTES
 
-FILE = re.compile(r"[\w./-]+/[\w.-]+\.(?:py|sql|conf|toml|md|yml|txt)|[\w-]+\.(?:toml|yml|md)")
-NAMED_IN = re.compile(r"((?:`\w+`(?:, | and |,? then )?)+) in\s+`([\w/]+\.py)`")
-DECISIONS = sorted((HOUSE / "docs" / "adr").glob("0*.md"))
-ARCHITECTURE = (HOUSE / "ARCHITECTURE.md").read_text()
-GUIDE = (HOUSE / "docs" / "guides" / "operate-a-deployment.md").read_text()
-AGENTS = (HOUSE / "docs" / "guides" / "agents.md").read_text()
-WRITING = (HOUSE / "docs" / "guides" / "write-to-the-market.md").read_text()
-README = (HOUSE / "README.md").read_text()
+FILE: Final = re.compile(
+    r"[\w./-]+/[\w.-]+\.(?:py|sql|conf|toml|md|yml|txt)|[\w-]+\.(?:toml|yml|md)"
+)
+NAMED_IN: Final = re.compile(r"((?:`\w+`(?:, | and |,? then )?)+) in\s+`([\w/]+\.py)`")
+DECISIONS: Final = sorted((HOUSE / "docs" / "adr").glob("0*.md"))
+ARCHITECTURE: Final = (HOUSE / "ARCHITECTURE.md").read_text()
+GUIDE: Final = (HOUSE / "docs" / "guides" / "operate-a-deployment.md").read_text()
+AGENTS: Final = (HOUSE / "docs" / "guides" / "agents.md").read_text()
+WRITING: Final = (HOUSE / "docs" / "guides" / "write-to-the-market.md").read_text()
+README: Final = (HOUSE / "README.md").read_text()
 
 # Made by the reader, not by us.
-READERS_OWN = {"bid.py"}
+READERS_OWN: Final = {"bid.py"}
 
 
 def defined(file: Path) -> set[str]:
@@ -73,8 +76,8 @@ def test_links_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_files_are_there(document: Path) -> None:
     """Who follows a guided reading must find each stop."""
-    told = {code for code in inline(document.read_text()) if FILE.fullmatch(code)} - READERS_OWN
-    assert [] == sorted(file for file in told if not (HOUSE / file).exists())
+    named = {code for code in inline(document.read_text()) if FILE.fullmatch(code)} - READERS_OWN
+    assert [] == sorted(file for file in named if not (HOUSE / file).exists())
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
@@ -102,19 +105,19 @@ def test_the_step_table_is_the_flow() -> None:
 @pytest.mark.parametrize("document", [README, GUIDE], ids=["README", "guide"])
 def test_the_settings_table_is_complete(document: str) -> None:
     """A setting that no table names is found by nobody; a wrong default is found too late."""
-    told = {cell_code(row[0]): cell_code(row[1]) for row in table(document, "variable")}
-    assert variables() == told
+    listed = {cell_code(row[0]): cell_code(row[1]) for row in table(document, "variable")}
+    assert variables() == listed
 
 
 def test_exit_codes_are_those_of_the_errors() -> None:
-    """Who reacts to a code by the table must not restart what needs an operator."""
-    told = {
+    """A supervisor that reacts to a code by the table must not restart what needs an operator."""
+    listed = {
         (int(row[0]), kind)
         for row in table(GUIDE, "exit code")
         for kind in re.findall(r"`(\w+)`", row[1])
     }
-    house = [kind for kind in kinds(WalrasError) if kind.__module__ == WalrasError.__module__]
-    assert told == {(kind.exit_code, kind.__name__) for kind in house}
+    ours = [kind for kind in kinds(WalrasError) if kind.__module__ == WalrasError.__module__]
+    assert {(kind.exit_code, kind.__name__) for kind in ours} == listed
 
 
 def test_numbers_in_the_guides_are_those_of_the_code() -> None:
@@ -135,11 +138,11 @@ def test_numbers_in_the_guides_are_those_of_the_code() -> None:
 
 def test_every_folder_is_laid_out() -> None:
     """A folder that the README does not name has no meaning to a newcomer."""
-    told = {code for row in table(README, "folder") for code in re.findall(r"`(\w+)/`", row[0])}
+    listed = {code for row in table(README, "folder") for code in re.findall(r"`(\w+)/`", row[0])}
     files = run("git", "ls-files").stdout.splitlines()
     ours = {folder for folder, inside, _ in (file.partition("/") for file in files) if inside}
-    assert {folder for folder in ours if not folder.startswith(".")} <= told
-    assert [] == [folder for folder in told if not (HOUSE / folder).is_dir()]
+    assert {folder for folder in ours if not folder.startswith(".")} <= listed
+    assert [] == [folder for folder in listed if not (HOUSE / folder).is_dir()]
 
 
 def test_the_floors_are_those_of_the_contract() -> None:
@@ -181,9 +184,11 @@ def test_what_is_missing_is_missing() -> None:
 
 def test_the_demo_in_the_readme_is_this_demo() -> None:
     """A transcript of an older version promises checks that are no longer made."""
-    told = [line.strip("✓ ") for line in README.splitlines() if line.startswith("  ✓")]
+    promised = [line.strip("✓ ") for line in README.splitlines() if line.startswith("  ✓")]
     flows = HOUSE / "flows"
     code = [*(flows / "cli" / "demo").glob("*.py"), *(flows / "analytics").glob("sql/*.sql")]
     source = "".join(file.read_text() for file in code)
-    assert len(told) > 5
-    assert [] == [line for line in told if re.sub(r"^each of the [\d,]+ ", "", line) not in source]
+    assert len(promised) > 5
+    assert [] == [
+        line for line in promised if re.sub(r"^each of the [\d,]+ ", "", line) not in source
+    ]

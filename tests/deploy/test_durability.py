@@ -19,14 +19,14 @@ def told_by(monitoring: str, path: str) -> dict[str, Any]:
     connection = HTTPConnection(parts.hostname, parts.port, timeout=5)
     try:
         connection.request("GET", path)
-        told: dict[str, Any] = msgspec.json.decode(connection.getresponse().read())
-        return told
+        answer: dict[str, Any] = msgspec.json.decode(connection.getresponse().read())
+        return answer
     finally:
         connection.close()
 
 
 def test_the_deployment_flushes_before_it_acknowledges(tmp_path: Path) -> None:
-    """A power cut would take commands whose senders were told that they are in the log."""
+    """A power cut would take commands whose senders were sent an acknowledgement."""
     with nats_service(tmp_path) as (_, health):
         assert told_by(health, "/jsz")["config"].get("sync_always") is True
         assert 1_114_112 == told_by(health, "/varz")["max_payload"]

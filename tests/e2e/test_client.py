@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
@@ -25,10 +26,10 @@ from tests.client.deployment import (
     STAKE_MICROS,
     Deployment,
     deployed,
-    fresh_database,
     running,
 )
 from tests.deploy.markdown import blocks, table
+from tests.support.servers import fresh_database
 from walras_client import (
     BidId,
     Bookmark,
@@ -39,11 +40,11 @@ from walras_client import (
 )
 from walras_schemas import QUERIES, AgentResult, BidPlaced, BidStatus, CommandStatus
 
-HOUSE = Path(__file__).parents[2]
-EXAMPLE = HOUSE / "examples" / "agent.py"
-GUIDE = HOUSE / "docs" / "guides" / "agents.md"
-WITHIN_S = 30.0
-CLEARED = """
+HOUSE: Final = Path(__file__).parents[2]
+EXAMPLE: Final = HOUSE / "examples" / "agent.py"
+GUIDE: Final = HOUSE / "docs" / "guides" / "agents.md"
+WITHIN_S: Final = 30.0
+CLEARED: Final = """
     SELECT window_id, resource, clearing_micros, sold FROM walras.prices
     WHERE market = %s AND sold > 0 ORDER BY window_id, resource
 """
@@ -65,7 +66,7 @@ async def bid_and_hear(me: WalrasClient, times: int) -> list[BidId]:
 
 
 async def take(results: Results, until: str) -> list[AgentResult]:
-    """The next results, up to the one that tells of this command."""
+    """The next results, up to the one with the outcome of this command."""
     taken: list[AgentResult] = []
     async with asyncio.timeout(WITHIN_S):
         async for result in results:
@@ -177,7 +178,7 @@ def test_beyond_retention_an_agent_rebuilds_from_the_ledger(deployment: Deployme
 
 
 def test_a_rebuild_reaches_back_to_the_connection_only(deployment: Deployment) -> None:
-    """Whatever an agent did before belongs to its balance already: told as news it counts twice."""
+    """What an agent did before is in its balance already: delivered as new it counts twice."""
     market = deployment.market("a1")
 
     async def play() -> None:

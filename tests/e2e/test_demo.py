@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from connectors.embedded.servers import Servers, embedded
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 
 WALRAS = Path(sys.executable).with_name("walras")
 AGENTS = 21

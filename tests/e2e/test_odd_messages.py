@@ -1,4 +1,4 @@
-"""Whatever enters the log of a running deployment leaves one row, and the market goes on.
+"""Whatever enters the log of a running deployment leaves one row, and the market keeps trading.
 
 The server here takes payloads of up to 4 MiB, as one that serves others too might be set to do.
 """
@@ -6,6 +6,7 @@ The server here takes payloads of up to 4 MiB, as one that serves others too mig
 import json
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import pytest
 from nats.aio.client import Client
@@ -18,28 +19,27 @@ from connectors.nats.connection import connected
 from connectors.nats.export import export_log
 from connectors.nats.subjects import shard_of
 from tests.client.deployment import Deployment, deployed
-from tests.support.servers import SHARDS, open_folder
 from walras_client import new_event_id
 
-LARGE = "4194304"
-BID = {"type": "bid_placed", "resource": "tokens", "quantity": 1, "unit_price_micros": 1_000}
-GRANT = {"type": "credits_granted", "agent_id": "a1", "amount_micros": 1}
-TRANSFER = {"type": "credits_transferred", "to_agent_id": "a2", "amount_micros": 1}
-QUOTE = {"type": "price_quoted", "price_micros": 7}
+LARGE: Final = "4194304"
+BID: Final = {"type": "bid_placed", "resource": "tokens", "quantity": 1, "unit_price_micros": 1_000}
+GRANT: Final = {"type": "credits_granted", "agent_id": "a1", "amount_micros": 1}
+TRANSFER: Final = {"type": "credits_transferred", "to_agent_id": "a2", "amount_micros": 1}
+QUOTE: Final = {"type": "price_quoted", "price_micros": 7}
 
-NO_AMOUNTS = [
+NO_AMOUNTS: Final = [
     *("-1", "0", "-0", "1.0", "1.5", "1e3", "NaN", "Infinity", "-Infinity", "null", "true", '"1"'),
     *("1" + "0" * 22, "9223372036854775808", "[1]", '1, "quantity": 2'),
 ]
 # A space cannot be in a subject at all: it ends one in NATS's protocol.
-NO_NAMES = ["a.b", "*", ">", "a*", "\u00e41", "A1", "a\u00a0b", "-a", "a" * 65]
-NO_AGENTS = [*NO_NAMES, "house", "treasury"]
-SPACED = [" ", "a b", " a1", "a1 ", "a\tb", "a\nb"]
-DEAD = """
+NO_NAMES: Final = ["a.b", "*", ">", "a*", "\u00e41", "A1", "a\u00a0b", "-a", "a" * 65]
+NO_AGENTS: Final = [*NO_NAMES, "house", "treasury"]
+SPACED: Final = [" ", "a b", " a1", "a1 ", "a\tb", "a\nb"]
+DEAD: Final = """
     SELECT string_agg(concat_ws(' ', subject, octet_length(payload), ord), ',')
     FROM walras.dead_letters WHERE shard = %s AND seq = %s
 """
-STATUS = "SELECT status FROM walras.bids WHERE market = %s AND event_id = %s"
+STATUS: Final = "SELECT status FROM walras.bids WHERE market = %s AND event_id = %s"
 
 Sent = tuple[str, bytes]
 
@@ -50,14 +50,10 @@ def deployment(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> It
     ours = nats_server.CONFIG.read_text()
     config.write_text(ours.replace("max_payload: 1114112", f"max_payload: {LARGE}"))
     assert LARGE in config.read_text()
-    with pytest.MonkeyPatch.context() as patch, open_folder() as folder:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nats_server, "CONFIG", config)
-        nats = nats_server.start_nats(folder, shards=SHARDS)
-        try:
-            with deployed(Servers(nats.url, servers.postgres_dsn)) as running_one:
-                yield running_one
-        finally:
-            nats.stop()
+        with deployed(servers) as running:
+            yield running
 
 
 @pytest.fixture
@@ -141,14 +137,14 @@ def test_the_largest_message_is_a_command(deployment: Deployment, nc: Client) ->
 def test_a_message_that_the_server_refuses_is_no_part_of_the_log(
     deployment: Deployment, nc: Client
 ) -> None:
-    """Who is told that it was not taken may send it again, smaller."""
+    """A sender that was refused may send it again, smaller; one that was not would bid twice."""
     market = deployment.market("a1")
     with pytest.raises(MaxPayloadError):
         wait_for(put(nc, f"market.{market}.bid.a1", padded(int(LARGE) + 1)))
     wins(deployment, nc, market)
 
 
-RAW_SUBJECTS = [
+RAW_SUBJECTS: Final = [
     b"a\xff",
     b"\xc3",
     b"a\x00b",
@@ -158,7 +154,7 @@ RAW_SUBJECTS = [
     b"\x7f",
     b"x" * 3000,
 ]
-RAW_HEADERS = [
+RAW_HEADERS: Final = [
     b"NATS/1.0\r\n\r\n",
     b"NATS/1.0\r\n\xff: \xff\r\n: \r\nno colon\r\n\r\n",
     b"NATS/1.0 \xff\xff\xff \xff\r\n\r\n",
@@ -178,8 +174,8 @@ def test_subjects_and_headers_that_no_client_would_send(deployment: Deployment, 
     places = typed(deployment.nats_url, [*bare, *headed])
     wins(deployment, nc, market)
     for place, (subject, _) in zip(places, [*bare, *headed], strict=True):
-        told = subject.decode(errors="backslashreplace").replace("\0", "\\x00")
-        deployment.until(DEAD, [*place], expected=f"{told} 2 0")
+        stored = subject.decode(errors="backslashreplace").replace("\0", "\\x00")
+        deployment.until(DEAD, [*place], expected=f"{stored} 2 0")
     shard = places[0][0]
     exported = list(export_log(deployment.nats_url, shard=shard))
     assert {seq for _, seq in places} <= {line.seq for line in exported}
@@ -193,7 +189,7 @@ def typed(url: str, messages: Sequence[tuple[bytes, bytes]]) -> list[tuple[int, 
         socket.create_connection((host, int(port)), timeout=10) as line,
         line.makefile("rwb") as io,
     ):
-        io.write(b'CONNECT {"verbose": false, "headers": true}\r\nSUB told 1\r\n')
+        io.write(b'CONNECT {"verbose": false, "headers": true}\r\nSUB inbox 1\r\n')
         for subject, headers in messages:
             io.write(_put(subject, headers))
             io.flush()
@@ -206,5 +202,5 @@ def typed(url: str, messages: Sequence[tuple[bytes, bytes]]) -> list[tuple[int, 
 
 def _put(subject: bytes, headers: bytes) -> bytes:
     if not headers:
-        return b"PUB %b told 2\r\n{}\r\n" % subject
-    return b"HPUB %b told %d %d\r\n%b{}\r\n" % (subject, len(headers), len(headers) + 2, headers)
+        return b"PUB %b inbox 2\r\n{}\r\n" % subject
+    return b"HPUB %b inbox %d %d\r\n%b{}\r\n" % (subject, len(headers), len(headers) + 2, headers)

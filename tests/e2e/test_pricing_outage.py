@@ -1,4 +1,4 @@
-"""The pricing process, stopped and killed beside a market that goes on."""
+"""The pricing process, stopped and killed beside a market that keeps trading."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -36,27 +36,27 @@ from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import Settings
 from operators.pricing_rules import Eip1559, Fixed, Vwap
 from operators.quote import Plan, QuotePrices
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 from walras_schemas import MarketWindow, ResourcePrice, subjects
 
-WALRAS = Path(sys.executable).with_name("walras")
-WINDOW_MS = 500
-STALE_AFTER = 4
-PLAN: Plan = {"cpu": Vwap(windows=3), "gpu": Eip1559()}
-WITHIN_S = 60.0
+WALRAS: Final = Path(sys.executable).with_name("walras")
+WINDOW_MS: Final = 500
+STALE_AFTER: Final = 4
+PLAN: Final[Plan] = {"cpu": Vwap(windows=3), "gpu": Eip1559()}
+WITHIN_S: Final = 60.0
 
-LAST_CLEARED = """
+LAST_CLEARED: Final = """
     SELECT window_id, resource, reference_micros, clearing_micros, supply, demanded, sold, stale
     FROM walras.prices WHERE sold > 0 AND window_id = (
         SELECT max(window_id) FROM walras.prices WHERE sold > 0
     ) ORDER BY resource
 """
-WINDOWS = """
+WINDOWS: Final = """
     SELECT window_id, resource, reference_micros, clearing_micros, supply, demanded, sold, stale
     FROM walras.prices ORDER BY window_id, resource
 """
-COMMITTED = "SELECT max(last_seq) FROM walras.windows"
-REFUSED_QUOTES = """
+COMMITTED: Final = "SELECT max(last_seq) FROM walras.windows"
+REFUSED_QUOTES: Final = """
     SELECT reason FROM walras.commands WHERE type = 'price_quoted' AND status = 'rejected'
 """
 
@@ -90,7 +90,7 @@ class Market:
         self.send(subjects.grant("m1"), type="credits_granted", agent_id="a1", amount_micros=10**15)
 
     def bid(self) -> None:
-        """More than there is, once a window."""
+        """More than there is, once per window."""
         if self.bid_in == current_window():
             return
         self.bid_in = current_window()
@@ -143,7 +143,7 @@ class Market:
     def last_quote(self, resource: str) -> int:
         """The price that the resource has from its latest quote in the log."""
         subject = subjects.price("m1", resource)
-        return next(price for told, _, price in reversed(self.quotes()) if told == subject)
+        return next(price for quoted, _, price in reversed(self.quotes()) if quoted == subject)
 
     def last_command(self) -> int:
         """The sequence of the last message in the log that is no tick."""
@@ -154,7 +154,7 @@ class Market:
         return len(self.quotes()) >= count
 
     def undisturbed_quotes(self) -> list[tuple[str, str, int]]:
-        """What a pricing flow that never stopped tells from the windows in the ledger."""
+        """What a pricing flow that never stopped quotes from the windows in the ledger."""
         windows: dict[int, list[ResourcePrice]] = {}
         for window_id, row in self.rows(WINDOWS):
             windows.setdefault(window_id, []).append(row)
@@ -164,7 +164,7 @@ class Market:
         return [
             (quote.subject, quote.msg_id, json.loads(quote.payload)["price_micros"])
             for window_id, prices in windows.items()
-            for quote in step(told(window_id, prices))
+            for quote in step(window_message(window_id, prices))
         ]
 
 
@@ -173,7 +173,7 @@ def current_window() -> int:
     return time.time_ns() // (WINDOW_MS * 1_000_000)
 
 
-def told(window_id: int, prices: list[ResourcePrice]) -> MarketWindow:
+def window_message(window_id: int, prices: list[ResourcePrice]) -> MarketWindow:
     return MarketWindow(
         market="m1",
         shard=0,
@@ -276,13 +276,13 @@ def test_results_that_were_thrown_away_change_no_quote(market: Market) -> None:
         wait_for(ask(nc, "STREAM.CREATE.RESULTS", results_config()))
     before = set(market.quotes())
 
-    def told() -> set[tuple[str, str, int]]:
+    def new_quotes() -> set[tuple[str, str, int]]:
         return set(market.quotes()) - before
 
     pricing = start_pricing(market.servers)
-    market.bid_until(lambda: {"cpu", "gpu"} == {of.rpartition(".")[2] for of, _, _ in told()})
+    market.bid_until(lambda: {"cpu", "gpu"} == {of.rpartition(".")[2] for of, _, _ in new_quotes()})
     end(pricing)
-    assert told() <= set(market.undisturbed_quotes())
+    assert new_quotes() <= set(market.undisturbed_quotes())
 
 
 def test_a_choice_that_changed_before_a_kill_quotes_no_window_again(market: Market) -> None:
@@ -296,16 +296,16 @@ def test_a_choice_that_changed_before_a_kill_quotes_no_window_again(market: Mark
     pricing = start_pricing(market.servers)
     market.bid_until(partial(market.has_quotes, len(before) + 4))
     end(pricing)
-    told = [event_id for subject, event_id, _ in market.quotes() if subject.endswith(".gpu")]
-    assert sorted(told) == told
+    ids = [event_id for subject, event_id, _ in market.quotes() if subject.endswith(".gpu")]
+    assert sorted(ids) == ids
 
 
 def is_at_rest(market: Market) -> bool:
     """True once all windows are in the ledger, and none of them is due to be quoted."""
     last_seq = market.last_command()
     (committed,) = market.ledger.execute(COMMITTED).fetchone() or (0,)
-    told = sorted(market.undisturbed_quotes()) == sorted(market.quotes())
-    return told and committed >= last_seq == market.last_command()
+    complete = sorted(market.undisturbed_quotes()) == sorted(market.quotes())
+    return complete and committed >= last_seq == market.last_command()
 
 
 def test_a_deployment_starts_its_pricing_again(

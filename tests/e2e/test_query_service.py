@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
@@ -38,14 +39,14 @@ from walras_schemas import (
 )
 from walras_schemas.wire import Message
 
-WITHIN_S = 20.0
-NO_SUCH_DSN = "postgresql:///nowhere?host=/nonexistent"
-BALANCE = "SELECT balance_micros FROM walras.accounts WHERE market = %s AND agent_id = %s"
-PRICES = """
+WITHIN_S: Final = 20.0
+NO_SUCH_DSN: Final = "postgresql:///nowhere?host=/nonexistent"
+BALANCE: Final = "SELECT balance_micros FROM walras.accounts WHERE market = %s AND agent_id = %s"
+PRICES: Final = """
     SELECT resource, reference_micros, clearing_micros, supply, demanded, sold, stale
     FROM walras.prices WHERE market = %s AND window_id = %s ORDER BY resource
 """
-OUR_CONNECTIONS = """
+OUR_CONNECTIONS: Final = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'walras queries'
 """
@@ -68,7 +69,7 @@ def asked(nc: Client, subject: str, payload: bytes) -> Msg:
 
 
 def error_of(reply: Msg) -> tuple[str, QueryErrorReason]:
-    """The code of a refusal as NATS tells it, and the reason as the registry does."""
+    """The code of a refusal as the NATS header has it, and the reason as the registry names it."""
     assert reply.headers is not None
     error = QueryError.model_validate_json(reply.data)
     assert f"{error.reason}: {error.detail}" == reply.headers["Nats-Service-Error"]
@@ -80,7 +81,7 @@ def written(question: Message) -> bytes:
 
 
 async def trade(deployment: Deployment, market: str) -> list[AgentResult]:
-    """Two agents through all that can become of a command; the results that a1 heard."""
+    """Two agents through all that can become of a command; the results that a1 received."""
     async with deployment.agent(market, "a1") as me, deployment.agent(market, "a2") as other:
         results = me.results()
         heard: list[AgentResult] = []
@@ -104,7 +105,7 @@ async def trade(deployment: Deployment, market: str) -> list[AgentResult]:
 async def heard_until(
     results: AsyncIterator[AgentResult], event_ids: list[str]
 ) -> list[AgentResult]:
-    """The next results, up to the one that tells the last of the commands."""
+    """The next results, up to the one with the last outcome of the commands."""
     heard: list[AgentResult] = []
     left = set(event_ids)
     async with asyncio.timeout(WITHIN_S):
@@ -115,7 +116,7 @@ async def heard_until(
 
 
 def test_balance_and_prices_are_the_ledgers(deployment: Deployment) -> None:
-    """An agent that is told another balance than it has bids what it cannot pay."""
+    """An agent that gets another balance than it has bids what it cannot pay."""
     market = deployment.market("a1", "a2")
 
     async def play() -> tuple[list[AgentResult], BalanceReply, PricesReply]:
@@ -133,7 +134,7 @@ def test_balance_and_prices_are_the_ledgers(deployment: Deployment) -> None:
 
 
 def test_history_is_what_was_published(deployment: Deployment) -> None:
-    """Who rebuilds its books from it must end with the same as who heard every result."""
+    """Rebuilding from it must end in the same state as receiving every result."""
     market = deployment.market("a1", "a2")
 
     async def play() -> None:
@@ -250,8 +251,8 @@ def test_who_is_not_known_is_told_so(deployment: Deployment, nc: Client) -> None
     """An agent with a misspelt name would read a balance of nothing as ruin."""
     market = deployment.market("a1")
     question = written(BalanceQuery())
-    stranger = asked(nc, queries.balance_subject(market, "nobody"), question)
-    assert ("404", QueryErrorReason.UNKNOWN_AGENT) == error_of(stranger)
+    unknown = asked(nc, queries.balance_subject(market, "nobody"), question)
+    assert ("404", QueryErrorReason.UNKNOWN_AGENT) == error_of(unknown)
     nowhere = asked(nc, queries.balance_subject("nowhere", "a1"), question)
     assert ("404", QueryErrorReason.UNKNOWN_MARKET) == error_of(nowhere)
 
@@ -345,11 +346,11 @@ def test_questions_outlive_a_lost_connection_to_the_ledger(
 def test_the_service_is_found_by_the_tools_of_nats(deployment: Deployment, nc: Client) -> None:
     """An operator looks for it with `nats micro ls`."""
     assert deployment.nats_url
-    told = ServiceInfo.from_dict(json.loads(asked(nc, "$SRV.INFO.walras-queries", b"").data))
+    info = ServiceInfo.from_dict(json.loads(asked(nc, "$SRV.INFO.walras-queries", b"").data))
     expected = [("balance", "query.balance.*.*"), ("history", "query.history.*.*")]
     expected += [("prices", "query.prices.*")]
-    assert expected == [(endpoint.name, endpoint.subject) for endpoint in told.endpoints]
-    assert {"walras-queries"} == {endpoint.queue_group for endpoint in told.endpoints}
-    assert told.id == json.loads(asked(nc, "$SRV.PING", b"").data)["id"]
-    stats = json.loads(asked(nc, f"$SRV.STATS.walras-queries.{told.id}", b"").data)
+    assert expected == [(endpoint.name, endpoint.subject) for endpoint in info.endpoints]
+    assert {"walras-queries"} == {endpoint.queue_group for endpoint in info.endpoints}
+    assert info.id == json.loads(asked(nc, "$SRV.PING", b"").data)["id"]
+    stats = json.loads(asked(nc, f"$SRV.STATS.walras-queries.{info.id}", b"").data)
     assert [name for name, _ in expected] == [each["name"] for each in stats["endpoints"]]

@@ -1,4 +1,4 @@
-"""What the README and the guides tell a stranger to run, run against a real deployment.
+"""What the README and the guides have a newcomer run, run against a real deployment.
 
 The programs are taken out of the documents as they stand, so that no copy of them can be the one
 that works.
@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import pytest
 from nats.aio.client import Client
@@ -22,27 +23,35 @@ from flows.cli.app import app
 from flows.runtime.settings import PREFIX
 from tests.deploy.compose import HOUSE
 from tests.deploy.markdown import DOCUMENTS, blocks, cell_code, commands, name, table
+from tests.support.servers import open_folder
 from walras_schemas import AgentResult, BidOutcome
 
-README = (HOUSE / "README.md").read_text()
-OPERATING = (HOUSE / "docs" / "guides" / "operate-a-deployment.md").read_text()
-WRITING = (HOUSE / "docs" / "guides" / "write-to-the-market.md").read_text()
-WALRAS = Path(sys.executable).with_name("walras")
-EXPORT = re.compile(r"export (\w+)=(\S+)")
-TRADING = {"bid", "grant", "market"}
-READING = {"balance", "prices", "sql", "windows"}
+README: Final = (HOUSE / "README.md").read_text()
+OPERATING: Final = (HOUSE / "docs" / "guides" / "operate-a-deployment.md").read_text()
+WRITING: Final = (HOUSE / "docs" / "guides" / "write-to-the-market.md").read_text()
+WALRAS: Final = Path(sys.executable).with_name("walras")
+EXPORT: Final = re.compile(r"export (\w+)=(\S+)")
+TRADING: Final = {"bid", "grant", "market"}
+READING: Final = {"balance", "prices", "sql", "windows"}
 
 Environment = Mapping[str, str]
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Environment]:
-    """`walras up` with servers of its own; the environment that it tells to paste."""
+def deployment() -> Iterator[Environment]:
+    """`walras up` with servers of its own; the environment that it prints."""
     bare = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
-    bare["WALRAS_HOME"] = str(tmp_path_factory.mktemp("up"))
-    with subprocess.Popen([WALRAS, "up"], env=bare, stdout=subprocess.PIPE, text=True) as up:
+    with (
+        open_folder() as home,
+        subprocess.Popen(
+            [WALRAS, "up"],
+            env=bare | {"WALRAS_HOME": str(home)},
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as up,
+    ):
         try:
-            yield bare | told_before_ready(up)
+            yield bare | exported_before_ready(up)
         finally:
             up.terminate()
             assert 0 == up.wait(timeout=60)
@@ -62,15 +71,15 @@ def log(market: Environment) -> Iterator[Client]:
         yield nc
 
 
-def told_before_ready(up: subprocess.Popen[str]) -> dict[str, str]:
-    """The variables that `up` tells to export; its output ends early if it fails."""
+def exported_before_ready(up: subprocess.Popen[str]) -> dict[str, str]:
+    """The variables that `up` prints to export; its output ends early if it fails."""
     assert up.stdout is not None
-    told: dict[str, str] = {}
+    exported: dict[str, str] = {}
     for line in up.stdout:
         if line == "ready\n":
-            return told
+            return exported
         if found := EXPORT.match(line):
-            told[found[1]] = shlex.split(found[2])[0]
+            exported[found[1]] = shlex.split(found[2])[0]
     raise AssertionError(f"walras up ended with {up.wait()} before it was ready")
 
 
@@ -87,7 +96,7 @@ def walras(*words: str, env: Environment) -> str:
 
 
 def python(program: str, *, env: Environment, folder: Path) -> str:
-    """Run a program as a stranger would: a file in a folder of their own."""
+    """Run a program as a newcomer would: a file in a folder of their own."""
     (folder / "bid.py").write_text(program)
     return ran([sys.executable, folder / "bid.py"], env=env)
 
@@ -105,7 +114,7 @@ def bids_of(result: AgentResult) -> list[tuple[str, dict[str, int]]]:
 
 
 async def outcome(nc: Client, subject: str, payload: bytes, *, event_id: str) -> str:
-    """Send a bid of a1's and wait until the market has told what became of it."""
+    """Send a bid of a1's and wait for its outcome."""
     results = await nc.subscribe("result.demo.a1")
     receipt = json.loads((await nc.request(subject, payload, timeout=5)).data)
     assert "SHARD_0" == receipt["stream"]
@@ -117,7 +126,7 @@ async def outcome(nc: Client, subject: str, payload: bytes, *, event_id: str) ->
 
 
 def test_ten_lines_of_python_win_a_bid(market: Environment, tmp_path: Path) -> None:
-    """The first program that a stranger copies must trade, and be as short as promised."""
+    """The first program that a newcomer copies must trade, and be as short as promised."""
     program, _agent = blocks(README, "python")
     assert 10 == len([line for line in program.splitlines() if line])
     result = AgentResult.model_validate_json(python(program, env=market, folder=tmp_path))
@@ -133,8 +142,8 @@ def test_the_agent_of_the_readme_is_the_example(market: Environment, tmp_path: P
 
 def test_the_result_in_the_readme_is_a_result() -> None:
     """An answer that no deployment would give teaches a reader to parse the wrong thing."""
-    (told,) = blocks(README, "json")
-    result = AgentResult.model_validate_json("".join(told.splitlines()))
+    (shown,) = blocks(README, "json")
+    result = AgentResult.model_validate_json("".join(shown.splitlines()))
     assert [("won", {"tokens": 500})] == bids_of(result)
 
 
@@ -160,12 +169,12 @@ def test_bids_from_the_command_line_win(market: Environment) -> None:
 
 def test_agents_come_for_company(market: Environment) -> None:
     """They are what gives a newcomer's bid a price."""
-    ((told, *words),) = [words for words in commands(README) if words == ["agents", "demo"]]
-    said = walras(told, *words, "--agents", "7", "--seconds", "2", env=market)
+    ((command, *words),) = [words for words in commands(README) if words == ["agents", "demo"]]
+    said = walras(command, *words, "--agents", "7", "--seconds", "2", env=market)
     assert int(said.split()[0]) > 0
 
 
-@pytest.mark.parametrize("program", blocks(WRITING, "python"), ids=["with models", "hear all"])
+@pytest.mark.parametrize("program", blocks(WRITING, "python"), ids=["with models", "all results"])
 def test_programs_of_the_guide_run(market: Environment, tmp_path: Path, program: str) -> None:
     """A guide is copied before it is read."""
     python(blocks(README, "python")[0], env=market, folder=tmp_path)
@@ -181,7 +190,7 @@ def test_looks_of_the_guide_answer(market: Environment) -> None:
 
 
 def test_the_guides_check_holds(market: Environment, tmp_path: Path) -> None:
-    """The promise on which all else rests, checked the way that the guide tells."""
+    """The promise on which all else rests, checked in the guide's own way."""
     export, replay, latest = (
         words
         for words in commands(OPERATING.partition("## Check it")[2])
@@ -196,7 +205,7 @@ def test_the_guides_check_holds(market: Environment, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_commands_exist(document: Path) -> None:
-    """A command that is refused on the first try is the last one that a stranger tries."""
+    """A command that is refused on the first try is the last one that a newcomer tries."""
     for words in commands(document.read_text()):
         app.parse_args(filled(words), exit_on_error=False, print_error=False)
 
@@ -211,5 +220,5 @@ def filled(words: list[str]) -> list[str]:
 
 def test_the_table_names_every_command() -> None:
     """A command outside the table is found by chance."""
-    told = {cell_code(row[0]).split()[1] for row in table(README, "command")}
-    assert {command for command in app if not command.startswith("-")} == told
+    listed = {cell_code(row[0]).split()[1] for row in table(README, "command")}
+    assert {command for command in app if not command.startswith("-")} == listed

@@ -4,28 +4,36 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
 from connectors.embedded.servers import Servers
-from tests.client.deployment import fresh_database
-from tests.support.nats_logs import eventually
-from tests.support.servers import open_folder
+from tests.support.eventually import eventually
+from tests.support.servers import fresh_database, open_folder
 from tests.support.shell import DEADLINE_S, Walras, shell, start_up
 
-SHARDS = ("0", "1")
-MARKETS = ("m1", "m2", "m3", "m4")
-SETTINGS = {"SHARDS": "2", "WORKERS": "2", "PROCESSES": "2", "WINDOW_MS": "200", "HEALTH_PORT": "0"}
-MARKET = """
+SHARDS: Final = ("0", "1")
+MARKETS: Final = ("m1", "m2", "m3", "m4")
+SETTINGS: Final = {
+    "SHARDS": "2",
+    "WORKERS": "2",
+    "PROCESSES": "2",
+    "WINDOW_MS": "200",
+    "HEALTH_PORT": "0",
+}
+MARKET: Final = """
 [resources.tokens]
 supply = 100
 initial_price_micros = 1_000
 """
-DIGESTS = "SELECT window_id, digest FROM windows WHERE shard = {} ORDER BY window_id"
-REPLAYED = "SELECT window_id, digest FROM walras.windows ORDER BY window_id"
-BIDS = "SELECT shard, count(*) AS bids FROM bids WHERE status <> 'rejected' GROUP BY 1 ORDER BY 1"
+DIGESTS: Final = "SELECT window_id, digest FROM windows WHERE shard = {} ORDER BY window_id"
+REPLAYED: Final = "SELECT window_id, digest FROM walras.windows ORDER BY window_id"
+BIDS: Final = (
+    "SELECT shard, count(*) AS bids FROM bids WHERE status <> 'rejected' GROUP BY 1 ORDER BY 1"
+)
 
 
 @pytest.fixture
@@ -49,7 +57,7 @@ def deployment(end: signal.Signals) -> Iterator[None]:
 def bid_everywhere(walras: Walras) -> None:
     for market in MARKETS:
         placed = walras("bid", market, "a1", "tokens", "5", "--price", "0.002")
-        assert placed.code == 0, placed.err
+        assert 0 == placed.code, placed.err
 
 
 def settled(walras: Walras) -> list[tuple[int, int]]:
@@ -68,8 +76,8 @@ def test_the_log_of_each_shard_gives_its_ledger(
         file.write_text(MARKET)
         with deployment(signal.SIGKILL):
             for market in MARKETS:
-                assert walras("market", "open", file, "--market", market).code == 0
-                assert walras("grant", market, "a1", "10").code == 0
+                assert 0 == walras("market", "open", file, "--market", market).code
+                assert 0 == walras("grant", market, "a1", "10").code
             bid_everywhere(walras)
             eventually(lambda: settled(walras) == [(0, 2), (1, 2)], within_s=DEADLINE_S)
         bid_everywhere(walras)
@@ -80,8 +88,8 @@ def test_the_log_of_each_shard_gives_its_ledger(
         for shard in SHARDS:
             live = walras("sql", DIGESTS.format(shard), "--json").json
             log = tmp_path / f"{shard}.jsonl"
-            assert walras("log", "export", "--shard", shard, log).code == 0
-            # The log goes on behind the last window that was committed.
+            assert 0 == walras("log", "export", "--shard", shard, log).code
+            # The log continues after the last window that was committed.
             assert live == replayed(walras, log, servers.postgres_dsn)[: len(live)]
 
 
@@ -89,5 +97,5 @@ def replayed(walras: Walras, log: Path, dsn: str) -> list[dict[str, object]]:
     """The windows of the log with their digests, from two workers that take seven at a time."""
     with fresh_database(dsn) as empty, psycopg.connect(empty, row_factory=dict_row) as conn:
         workers = ("--workers", "2", "--batch-size", "7")
-        assert walras("replay", log, "--postgres", empty, *workers).code == 0
+        assert 0 == walras("replay", log, "--postgres", empty, *workers).code
         return conn.execute(REPLAYED).fetchall()

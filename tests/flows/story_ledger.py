@@ -3,9 +3,9 @@
 from connectors.postgres.connection import connect
 from connectors.postgres.ledger.transaction import claim, commit_window
 from connectors.postgres.migrate import migrate
+from flows.testing import settle_log
 from state.shard import StreamIdentity
 from tests.stories.writer import WINDOW_MS, read_story
-from tests.support.flow import settle_log
 
 IDENTITY = StreamIdentity(name="story", created_ns=1)
 
@@ -15,5 +15,6 @@ def write_ledger(dsn: str, story: str) -> None:
     migrate(dsn)
     with connect(dsn) as connection:
         shard = claim(connection, 0, identity=IDENTITY, window_ms=WINDOW_MS)
-        for closed in settle_log(read_story(story).log, window_ms=WINDOW_MS, shard=shard):
+        settled = settle_log(read_story(story).log, window_ms=WINDOW_MS, shard=shard)
+        for closed in settled.windows:
             commit_window(connection, closed, token=shard.token)

@@ -73,10 +73,10 @@ def test_a_ledger_that_holds_a_log_is_left_alone(
     """Two logs in one ledger are the books of no market."""
     first = replayed(walras, log, postgres_dsn)
     again = walras("replay", log, "--postgres", postgres_dsn)
-    assert (again.code, again.err.splitlines()[0]) == (
+    assert (
         2,
         "error: the ledger to replay into is not empty",
-    )
+    ) == (again.code, again.err.splitlines()[0])
     with connect(postgres_dsn) as conn:
         assert first["windows"] == windows(conn)
 
@@ -90,7 +90,7 @@ def test_the_ledger_of_a_deployment_is_left_alone(
         claim(conn, 0, identity=STREAM, window_ms=WINDOW_MS)
         conn.execute("UPDATE ledger.shard SET next_seq = 43")
         refused = walras("replay", log, "--postgres", postgres_dsn)
-        assert (refused.code, refused.err.splitlines()[1]) == (2, "  it holds 42 messages of a log")
+        assert (2, "  it holds 42 messages of a log") == (refused.code, refused.err.splitlines()[1])
         assert (1,) == conn.execute("SELECT token FROM ledger.shard").fetchone()
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_was_refused_leaves_the_database_fit_for_another(
     file = tmp_path / "spoilt.jsonl"
     if spoilt:
         file.write_text(f"{spoilt}\n")
-    assert walras("replay", file, "--postgres", postgres_dsn).code == 2
+    assert 2 == walras("replay", file, "--postgres", postgres_dsn).code
     told = replayed(walras, log, postgres_dsn)
     assert EXPECTED["malformed"]["digest"] == told["digest"]
 

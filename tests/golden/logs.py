@@ -5,16 +5,17 @@ Each is a function of nothing, so that a log can be recorded again after its sto
 
 import json
 from collections.abc import Callable
+from typing import Final
 
+from flows.testing import LogRecord, LogWriter
 from tests.golden.trading import Floor
-from tests.support.log_writer import LogWriter
 from tests.twin.malformed import NO_SUBJECTS, broken_field, broken_text
-from tests.twin.rows import LogRecord
+from walras_schemas import Rule
 
-WINDOW_MS = 1000
+WINDOW_MS: Final = 1000
 
 
-def under(rule: str, seed: int) -> list[LogRecord]:
+def under(rule: Rule, seed: int) -> list[LogRecord]:
     """A market under one rule, message by message."""
     floor = Floor(seed, markets={"main": rule}, agents=12)
     floor.trade(1_500)
@@ -23,7 +24,7 @@ def under(rule: str, seed: int) -> list[LogRecord]:
 
 def busy() -> list[LogRecord]:
     """Four markets, one under each rule, and 20 000 commands in batches."""
-    rules = {
+    rules: dict[str, Rule] = {
         "m-uniform": "uniform",
         "m-lab": "uniform_lab",
         "m-pay": "pay_as_bid",
@@ -35,7 +36,7 @@ def busy() -> list[LogRecord]:
 
 
 def malformed() -> list[LogRecord]:
-    """A market that goes on while others write nonsense into it."""
+    """A market that keeps trading while others write nonsense into it."""
     floor = Floor(404, markets={"main": "uniform"}, agents=6)
     for _ in range(60):
         floor.trade(4)
@@ -43,13 +44,13 @@ def malformed() -> list[LogRecord]:
             subject, event = floor.command(kind, "main")
             broken = floor.rng.random()
             if broken < 0.2:
-                floor.log.say(subject, broken_text(floor.rng, event))
+                floor.log.append(subject, broken_text(floor.rng, event))
             elif broken < 0.3:
-                floor.log.say(floor.rng.choice(NO_SUBJECTS), event)
+                floor.log.append(floor.rng.choice(NO_SUBJECTS), event)
             else:
                 _, fine = floor.command(kind, "main", subject)
                 spoiled = [broken_field(floor.rng, event), fine]
-                floor.log.say(subject, json.dumps(spoiled).encode())
+                floor.log.append(subject, json.dumps(spoiled).encode())
     return floor.log.records
 
 
@@ -83,7 +84,7 @@ def _ticks(log: LogWriter, count: int) -> None:
         log.tick()
 
 
-LOGS: dict[str, Callable[[], list[LogRecord]]] = {
+LOGS: Final[dict[str, Callable[[], list[LogRecord]]]] = {
     "uniform": lambda: under("uniform", 1),
     "uniform_lab": lambda: under("uniform_lab", 2),
     "pay_as_bid": lambda: under("pay_as_bid", 3),

@@ -24,11 +24,11 @@ def main() -> None:
         for name in asked.names:
             recorded.write(name, LOGS[name]())
     else:
-        told = {
+        outcomes = {
             name: recorded.outcome(settle(recorded.read(name), window_ms=WINDOW_MS))
             for name in LOGS
         }
-        recorded.DIGESTS.write_text(json.dumps(told, indent=2) + "\n")
+        recorded.DIGESTS.write_text(json.dumps(outcomes, indent=2) + "\n")
 
 
 if __name__ == "__main__":

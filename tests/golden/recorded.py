@@ -1,4 +1,4 @@
-"""The files of the recorded logs: one gzipped JSON line a message, and what they must come to."""
+"""The files of the recorded logs: one gzipped JSON line per message, and what they must come to."""
 
 import base64
 import gzip
@@ -6,15 +6,16 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from flows.testing import Message
 from state.window import ClosedWindow
 from tests.operators.steps import final_digest, settlements
 from tests.twin.rows import LogRecord
 from walras_schemas import BidStatus
 
-HERE = Path(__file__).parent
-DIGESTS = HERE / "digests.json"
+HERE: Final = Path(__file__).parent
+DIGESTS: Final = HERE / "digests.json"
 
 
 def path_of(name: str) -> Path:
@@ -22,7 +23,7 @@ def path_of(name: str) -> Path:
     return HERE / f"{name}.jsonl.gz"
 
 
-def write(name: str, records: Iterable[LogRecord]) -> None:
+def write(name: str, records: Iterable[Message]) -> None:
     """Record a log; equal logs give equal files."""
     lines = "".join(json.dumps(_line(record), ensure_ascii=False) + "\n" for record in records)
     path_of(name).write_bytes(gzip.compress(lines.encode(), mtime=0))
@@ -36,8 +37,8 @@ def read(name: str) -> list[LogRecord]:
 
 def expected() -> dict[str, dict[str, Any]]:
     """What every recorded log must come to."""
-    told: dict[str, dict[str, Any]] = json.loads(DIGESTS.read_text())
-    return told
+    outcomes: dict[str, dict[str, Any]] = json.loads(DIGESTS.read_text())
+    return outcomes
 
 
 def outcome(windows: Sequence[ClosedWindow]) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def outcome(windows: Sequence[ClosedWindow]) -> dict[str, Any]:
     }
 
 
-def _line(record: LogRecord) -> dict[str, Any]:
+def _line(record: Message) -> dict[str, Any]:
     line = {
         "seq": record.seq,
         "timestamp_ns": record.timestamp_ns,

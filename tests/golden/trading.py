@@ -1,24 +1,23 @@
 """A trading floor with a seed: agents, operators and a pricing feed write the log of a market.
 
-Promise: the same arguments give the same log. It is what was recorded once; the recorded files are
-what the digests belong to.
+**Promise:** the same arguments give the same log. It is what was recorded once; the recorded files
+are what the digests belong to.
 """
 
 from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import Final
 
-from tests.support.log_writer import LogWriter
+from flows.testing import Event, LogWriter
+from walras_schemas import Rule
 
-Event = dict[str, Any]
-
-RESOURCES: dict[str, Event] = {
+RESOURCES: Final[dict[str, Event]] = {
     "tokens": {"supply": 100_000, "initial_price_micros": 1_000},
     "cpu_ms": {"supply": 40_000, "initial_price_micros": 300, "reserve_micros": 100},
     "memory_mb": {"supply": 8_192, "initial_price_micros": 2_500, "reserve_ratio_ppm": 400_000},
     "attention": {"supply": 60, "initial_price_micros": 1_000_000},
 }
-USUAL = {
+USUAL: Final = {
     "bid": 62,
     "bundle": 16,
     "withdrawal": 7,
@@ -27,13 +26,13 @@ USUAL = {
     "supply": 2,
     "grant": 2,
 }
-CREDIT = 1_000_000
+CREDIT: Final = 1_000_000
 
 
 class Floor:
     """The markets of one shard, and everyone who writes to them."""
 
-    def __init__(self, seed: int, *, markets: Mapping[str, str], agents: int) -> None:
+    def __init__(self, seed: int, *, markets: Mapping[str, Rule], agents: int) -> None:
         self.rng = Random(seed)
         self.log = LogWriter()
         self.markets = list(markets)
@@ -45,7 +44,7 @@ class Floor:
         self.last_bids: dict[str, str] = {}
         self.written = 0
         for market, rule in markets.items():
-            self.log.open(market, rule, **RESOURCES)
+            self.log.open(market=market, rule=rule, **RESOURCES)
             for agent in self.agents:
                 self.log.grant(agent, self.rng.randrange(200, 2_000) * CREDIT, market=market)
 
@@ -57,7 +56,7 @@ class Floor:
         pause_ms: int = 12,
         shares: Mapping[str, int] | None = None,
     ) -> None:
-        """Go on until so many commands more were written; `shares` weighs their kinds."""
+        """Trade until so many more commands are written; `shares` weighs their kinds."""
         end, weights = self.written + commands, {**USUAL, **(shares or {})}
         while self.written < end:
             self.log.wait(self.rng.randrange(pause_ms))
@@ -69,7 +68,7 @@ class Floor:
             for _ in range(self.rng.randrange(1, batch_max + 1)):
                 subject, event = self.command(kind, market, subject)
                 events.append(event)
-            self.log.say(subject, events if len(events) > 1 else events[0])
+            self.log.append(subject, events if len(events) > 1 else events[0])
             self.written += len(events)
 
     def command(self, kind: str, market: str, subject: str = "") -> tuple[str, Event]:
@@ -112,7 +111,7 @@ class Floor:
             bid = self.log.command("bid_placed", bundle=bundle, limit_micros=max(limit, 1))
         else:
             price = max(self.prices[resource] * self.rng.randrange(70, 140) // 100, 1)
-            asked = {"resource": resource, "quantity": self._quantity(resource)}
+            asked: Event = {"resource": resource, "quantity": self._quantity(resource)}
             bid = self.log.command("bid_placed", unit_price_micros=price, **asked)
             if market not in self.plain and self.rng.random() < 0.2:
                 bid["min_quantity"] = self.rng.randrange(1, bid["quantity"] + 1)

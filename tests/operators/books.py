@@ -1,11 +1,12 @@
 """Terms and books of one market, written in a line or drawn by hypothesis.
 
-Promise: a book that is drawn holds what admission lets through: known resources, quantities within
-the supply, limits at the reserve or above, and under `vickrey` only plain unit bids.
+**Promise:** a book that is drawn holds what admission lets through: known resources, quantities
+within the supply, limits at the reserve or above, and under `vickrey` only plain unit bids.
 """
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from typing import Final
 
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -15,8 +16,8 @@ from state.accounts import Bid
 from state.market import ResourceTerms, Terms
 from walras_schemas import BidStatus
 
-RULES = ("uniform", "uniform_lab", "pay_as_bid", "vickrey")
-RESOURCES = ("cpu", "gpu", "ram")
+RULES: Final = ("uniform", "uniform_lab", "pay_as_bid", "vickrey")
+RESOURCES: Final = ("cpu", "gpu", "ram")
 
 
 def resource(supply: int, *, reference: int = 1, reserve: int = 0) -> ResourceTerms:
@@ -84,7 +85,7 @@ def in_auction_order(market: Terms, bids: Sequence[Bid]) -> list[Bid]:
 
 # --- by hypothesis --------------------------------------------------------------------------------
 
-AGENTS = st.sampled_from(["a1", "a2", "a3", "a4"])
+AGENTS: Final = st.sampled_from(["a1", "a2", "a3", "a4"])
 
 
 @st.composite
@@ -105,7 +106,7 @@ def markets(
     return market, [_draw_bid(draw, market, seq, draw(kinds)) for seq in range(1, count + 1)]
 
 
-RESERVES = st.sampled_from([0, 0, 1, 3, 6])
+RESERVES: Final = st.sampled_from([0, 0, 1, 3, 6])
 
 
 def _draw_bid(draw: st.DrawFn, market: Terms, seq: int, kind: str) -> Bid:

@@ -1,6 +1,6 @@
 """The pure steps of the flow, chained by hand: what Bytewax does, without Bytewax.
 
-Promise: the same rows as `tests.support.flow.settle_log`, many times as fast, so that thousands of
+**Promise:** the same rows as `flows.testing.settle_log`, many times as fast, so that thousands of
 logs can be settled in a test; and a shard can be stopped at any message and restored from its
 settlements alone, as the ledger restores it.
 """
@@ -8,7 +8,9 @@ settlements alone, as the ledger restores it.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, repeat
+from typing import Final
 
+from flows.testing import Message, fresh_shard, with_final_tick
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
@@ -17,11 +19,9 @@ from state.accounts import Account, Bid, MarketAccounts, bid_key
 from state.log import RawBatch
 from state.shard import Position, ShardState, Token
 from state.window import ClosedWindow, CommandRow, Settlement
-from tests.support.flow import fresh_shard, with_final_tick
-from tests.twin.rows import LogRecord
 from walras_schemas import TREASURY, RejectionReason
 
-FORGOTTEN = {
+FORGOTTEN: Final = {
     RejectionReason.UNKNOWN_MARKET,
     RejectionReason.STALE_EVENT_ID,
     RejectionReason.FUTURE_EVENT_ID,
@@ -45,14 +45,14 @@ class Shard:
         self.join = JoinPrices(self.state.listings)
         self.allocate = Allocate(self.state.accounts)
 
-    def read(self, records: Sequence[LogRecord]) -> None:
+    def read(self, records: Sequence[Message]) -> None:
         """Take one batch of contiguous messages through all steps."""
         for raw in self.cut(raw_batch(records)):
             for priced in self.join(decode(raw)):
                 self.closed += self.allocate(priced)
 
 
-def raw_batch(records: Sequence[LogRecord]) -> RawBatch:
+def raw_batch(records: Sequence[Message]) -> RawBatch:
     """Messages as the source reads them from the stream of shard 0."""
     return RawBatch(
         shard=0,
@@ -64,7 +64,7 @@ def raw_batch(records: Sequence[LogRecord]) -> RawBatch:
 
 
 def settle(
-    records: Sequence[LogRecord], *, window_ms: int = 1000, sizes: Iterable[int] = repeat(1000)
+    records: Sequence[Message], *, window_ms: int = 1000, sizes: Iterable[int] = repeat(1000)
 ) -> list[ClosedWindow]:
     """Every closed window of a whole log, read in batches of the given sizes."""
     shard = Shard(window_ms)

@@ -1,16 +1,16 @@
 """The open window: who may bid, what a bid holds, and what closing the window leaves behind."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 import pytest
 
+from flows.testing import LogWriter, Sent, SettledLog
 from state.window import BalanceRow, EmptyWindow, Settlement
 from tests.operators.steps import Shard, settle, settlements
-from tests.support.log_writer import LogWriter
-from tests.twin.rows import LogRecord
 from walras_schemas import BidStatus, RejectionReason
 
-WINDOW_MS = 1000
+WINDOW_MS: Final = 1000
 R = RejectionReason
 
 
@@ -23,25 +23,14 @@ def opened(*, gpu: int = 10, **balances: int) -> LogWriter:
     return log
 
 
-def bid(log: LogWriter, agent: str, quantity: int, price: int, **more: Any) -> int:
+def bid(log: LogWriter, agent: str, quantity: int, price: int, **more: Any) -> Sent:
     return log.bid(agent, resource="gpu", quantity=quantity, unit_price_micros=price, **more)
 
 
-def withdraw(log: LogWriter, agent: str, named: str, **more: Any) -> int:
-    event = log.command("bid_withdrawn", bid_event_id=named, **more)
-    return log.say(f"market.m1.bid.{agent}", event)
-
-
-def transfer(log: LogWriter, giver: str, taker: str, amount: int) -> int:
-    event = log.command("credits_transferred", to_agent_id=taker, amount_micros=amount)
-    return log.say(f"market.m1.transfer.{giver}", event)
-
-
-def reasons(log: LogWriter) -> dict[int, R | None]:
-    """Sequence to the reason of each bid and command."""
-    windows = settlements(settle(log.records, window_ms=WINDOW_MS))
-    bids = {row.seq: row.reason for window in windows for row in window.bids}
-    return bids | {row.seq: row.reason for window in windows for row in window.commands}
+def reasons(log: LogWriter, *commands: Sent) -> list[str | None]:
+    """Why each of these commands was rejected; None where it was not."""
+    settled = SettledLog(settle(log.records, window_ms=WINDOW_MS))
+    return [settled.outcome(command).reason for command in commands]
 
 
 def test_what_a_bid_holds_is_promised_once() -> None:
@@ -49,29 +38,26 @@ def test_what_a_bid_holds_is_promised_once() -> None:
     log = opened(a1=100)
     whole, more = bid(log, "a1", 10, 9), bid(log, "a1", 1, 11)
     exact, nothing_left = bid(log, "a1", 1, 10), bid(log, "a1", 1, 1)
-    told = reasons(log)
-    assert [None, R.INSUFFICIENT_BALANCE, None, R.INSUFFICIENT_BALANCE] == [
-        told[seq] for seq in (whole, more, exact, nothing_left)
-    ]
+    expected = [None, R.INSUFFICIENT_BALANCE, None, R.INSUFFICIENT_BALANCE]
+    assert expected == reasons(log, whole, more, exact, nothing_left)
 
 
 def test_a_withdrawn_bid_releases_all_that_it_held() -> None:
     """A hold that outlives its bid freezes credits for nothing."""
     log = opened(a1=100)
-    bid(log, "a1", 10, 10)
-    withdraw(log, "a1", log.ids[-1])
+    log.withdraw("a1", bid(log, "a1", 10, 10))
     again = bid(log, "a1", 10, 10)
-    assert reasons(log)[again] is None
+    assert [None] == reasons(log, again)
 
 
 def test_a_transfer_spends_only_what_is_free() -> None:
-    """Credits given away while a bid holds them would leave the house unpaid."""
+    """Credits given away while a bid holds them could not pay for what the bid wins."""
     log = opened(a1=100)
     bid(log, "a1", 6, 10)
-    too_much, free = transfer(log, "a1", "a2", 41), transfer(log, "a1", "a2", 40)
+    too_much = log.transfer("a1", to="a2", amount_micros=41)
+    free = log.transfer("a1", to="a2", amount_micros=40)
     received = bid(log, "a2", 4, 10)
-    told = reasons(log)
-    assert [R.INSUFFICIENT_BALANCE, None, None] == [told[seq] for seq in (too_much, free, received)]
+    assert [R.INSUFFICIENT_BALANCE, None, None] == reasons(log, too_much, free, received)
 
 
 def test_holds_end_with_the_window() -> None:
@@ -82,19 +68,17 @@ def test_holds_end_with_the_window() -> None:
     log.wait(WINDOW_MS)
     loser = bid(log, "a2", 1, 100)
     winner = bid(log, "a1", 1, 11)
-    told = reasons(log)
-    assert [None, R.INSUFFICIENT_BALANCE] == [told[loser], told[winner]]
+    assert [None, R.INSUFFICIENT_BALANCE] == reasons(log, loser, winner)
 
 
 def test_a_bid_lives_in_one_window() -> None:
     """What a bid does not win it loses: it must not win in a later window what it paid for then."""
     log = opened(gpu=1, a1=100)
-    bid(log, "a1", 1, 5)
-    named = log.ids[-1]
+    placed = bid(log, "a1", 1, 5)
     log.wait(WINDOW_MS)
-    late = withdraw(log, "a1", named)
+    late = log.withdraw("a1", placed)
     windows = settlements(settle(log.records, window_ms=WINDOW_MS))
-    assert R.NOT_OPEN == reasons(log)[late]
+    assert [R.NOT_OPEN] == reasons(log, late)
     assert [1, 0] == [window.prices[0].sold for window in windows]
 
 
@@ -104,8 +88,7 @@ def test_each_part_of_a_bundle_must_be_there(bundle: dict[str, int]) -> None:
     log = LogWriter()
     log.open(gpu={"supply": 10}, cpu={"supply": 1})
     log.grant("a1", 100)
-    seq = log.bid("a1", bundle=bundle, limit_micros=5)
-    assert R.EXCEEDS_SUPPLY == reasons(log)[seq]
+    assert [R.EXCEEDS_SUPPLY] == reasons(log, log.bundle("a1", bundle, limit_micros=5))
 
 
 @pytest.mark.parametrize(
@@ -118,47 +101,41 @@ def test_each_part_of_a_bundle_must_be_there(bundle: dict[str, int]) -> None:
 def test_a_hold_fits_into_64_bits_or_not(quantity: int, price: int, reason: R) -> None:
     """A hold that wraps around would be negative, and worth having."""
     log = opened(gpu=10**12, a1=100)
-    seq = bid(log, "a1", quantity, price)
-    assert reason == reasons(log)[seq]
+    assert [reason] == reasons(log, bid(log, "a1", quantity, price))
 
 
-@pytest.mark.parametrize("who", ["a2", "stranger"])
+@pytest.mark.parametrize("who", ["a2", "unknown"])
 def test_nobody_withdraws_another_s_bid(who: str) -> None:
     """An agent that could withdraw its rivals' bids would have the supply for itself."""
     log = opened(a1=100, a2=100)
-    bid(log, "a1", 1, 5)
-    named = log.ids[-1]
-    theft = withdraw(log, who, named)
-    own = withdraw(log, "a1", named.upper())
-    twice = withdraw(log, "a1", named)
-    told = reasons(log)
-    assert [R.NOT_OPEN, None, R.NOT_OPEN] == [told[seq] for seq in (theft, own, twice)]
+    placed = bid(log, "a1", 1, 5)
+    theft = log.withdraw(who, placed)
+    own = log.withdraw("a1", replace(placed, event_id=placed.event_id.upper()))
+    twice = log.withdraw("a1", placed)
+    assert [R.NOT_OPEN, None, R.NOT_OPEN] == reasons(log, theft, own, twice)
 
 
 def test_an_id_belongs_to_its_sender_and_market() -> None:
     """If one sender's id used up another's, rivals could silence each other."""
     log = opened(a1=100, a2=100)
-    log.open("m2", gpu={"supply": 1})
+    log.open(market="m2", gpu={"supply": 1})
     log.grant("a1", 100, market="m2")
     shared = log.fresh_id()
     first, other = bid(log, "a1", 1, 5, event_id=shared), bid(log, "a2", 1, 5, event_id=shared)
     elsewhere = bid(log, "a1", 1, 5, event_id=shared, market="m2")
-    again, shouted = (
-        withdraw(log, "a1", shared, event_id=shared),
-        bid(log, "a1", 1, 5, event_id=shared.upper()),
-    )
-    told = reasons(log)
-    assert [None] * 3 == [told[seq] for seq in (first, other, elsewhere)]
-    assert [R.DUPLICATE] * 2 == [told[seq] for seq in (again, shouted)]
+    again = log.withdraw("a1", first, event_id=shared)
+    in_capitals = bid(log, "a1", 1, 5, event_id=shared.upper())
+    assert [None] * 3 == reasons(log, first, other, elsewhere)
+    assert [R.DUPLICATE] * 2 == reasons(log, again, in_capitals)
 
 
 def test_a_refused_bid_uses_up_its_id() -> None:
     """Otherwise a refused command sent twice could come true the second time."""
     log = opened(a1=10)
-    bid(log, "a1", 1, 11)
+    refused = bid(log, "a1", 1, 11)
     log.grant("a1", 100)
-    again = bid(log, "a1", 1, 11, event_id=log.ids[-2])
-    assert R.DUPLICATE == reasons(log)[again]
+    again = bid(log, "a1", 1, 11, event_id=refused.event_id)
+    assert [R.INSUFFICIENT_BALANCE, R.DUPLICATE] == reasons(log, refused, again)
 
 
 @pytest.mark.parametrize(
@@ -173,8 +150,8 @@ def test_a_refused_bid_uses_up_its_id() -> None:
 def test_an_id_is_in_time_to_the_millisecond(age_ms: int, reason: R | None) -> None:
     """The horizon is what allows ids to be forgotten: a window beside it lets one come twice."""
     log = opened(a1=100)
-    seq = bid(log, "a1", 1, 5, event_id=log.fresh_id(age_ms=age_ms))
-    assert reason == reasons(log)[seq]
+    placed = bid(log, "a1", 1, 5, event_id=log.fresh_id(age_ms=age_ms))
+    assert [reason] == reasons(log, placed)
 
 
 @pytest.mark.parametrize("offset_ms", range(0, 10_000, 1_111))
@@ -189,8 +166,7 @@ def test_an_id_is_remembered_as_long_as_it_is_in_time(offset_ms: int) -> None:
     on_time = bid(log, "a1", 1, 5, event_id=reused)
     log.wait(1)
     late = bid(log, "a1", 1, 5, event_id=reused)
-    told = reasons(log)
-    assert [R.DUPLICATE, R.STALE_EVENT_ID] == [told[on_time], told[late]]
+    assert [R.DUPLICATE, R.STALE_EVENT_ID] == reasons(log, on_time, late)
 
 
 def test_a_market_begins_with_its_opening() -> None:
@@ -200,8 +176,7 @@ def test_a_market_begins_with_its_opening() -> None:
     log.open(gpu={"supply": 1})
     log.grant("a1", 100)
     in_time = bid(log, "a1", 1, 5)
-    told = reasons(log)
-    assert [R.UNKNOWN_MARKET, None] == [told[early], told[in_time]]
+    assert [R.UNKNOWN_MARKET, None] == reasons(log, early, in_time)
 
 
 def test_a_window_of_ticks_leaves_no_row() -> None:
@@ -228,15 +203,15 @@ def test_windows_follow_each_other_without_a_gap() -> None:
     assert chain[:-1] == [window.prev_digest for window in settlements(closed)]
 
 
-def test_a_window_tells_the_balances_that_may_have_changed() -> None:
-    """A balance that is not told is lost at the next restart; one more row is only a cost."""
+def test_a_window_holds_the_balances_that_may_have_changed() -> None:
+    """A balance that is left out is lost at the next restart; one more row is only a cost."""
     log = opened(gpu=2, a1=100, a2=100, a3=100)
     log.wait(WINDOW_MS)
     bid(log, "a1", 1, 60)
     bid(log, "a2", 1, 200)
-    bid(log, "stranger", 1, 1)
+    bid(log, "unknown", 1, 1)
     bid(log, "a1", 2, 19)
-    transfer(log, "a1", "a4", 1)
+    log.transfer("a1", to="a4", amount_micros=1)
     first, second = settlements(settle(log.records, window_ms=WINDOW_MS))
     assert ["a1", "a2", "a3", "treasury"] == [row.agent for row in first.balances]
     assert [
@@ -247,13 +222,12 @@ def test_a_window_tells_the_balances_that_may_have_changed() -> None:
     ] == list(second.balances)
 
 
-def test_statuses_tell_what_became_of_each_bid() -> None:
-    """The status is what an agent acts on: a part told as the whole is a broken promise."""
+def test_the_status_says_what_became_of_each_bid() -> None:
+    """The status is what an agent acts on: a part reported as the whole is a broken promise."""
     log = opened(gpu=5, a1=1000)
     for quantity, price in ((2, 9), (4, 8), (1, 7)):
         bid(log, "a1", quantity, price)
-    bid(log, "a1", 1, 9)
-    withdraw(log, "a1", log.ids[-1])
+    log.withdraw("a1", bid(log, "a1", 1, 9))
     bid(log, "a1", 6, 1)
     [window] = settlements(settle(log.records, window_ms=WINDOW_MS))
     assert [
@@ -290,9 +264,8 @@ def test_a_clock_that_is_set_back_changes_nothing() -> None:
     """The time of a row is the stream's, which never goes back."""
     log = opened(a1=100)
     log.wait(-500)
-    seq = bid(log, "a1", 1, 5, event_id=log.fresh_id(age_ms=-500))
+    placed = bid(log, "a1", 1, 5, event_id=log.fresh_id(age_ms=-500))
     [window] = settlements(settle(log.records, window_ms=WINDOW_MS))
     [row] = window.bids
-    assert (seq, log.records[0].timestamp_ns) == (row.seq, row.time_ns)
-    assert isinstance(log.records[-1], LogRecord)
+    assert (placed.seq, log.records[0].timestamp_ns) == (row.seq, row.time_ns)
     assert log.records[-1].timestamp_ns < row.time_ns

@@ -3,6 +3,7 @@
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -13,10 +14,12 @@ from tests.stories.writer import WINDOW_MS, read_story
 from tests.support.flow import run_flow
 from tests.twin.twin import run
 
-PAGE = (Path(__file__).parents[2] / "docs" / "auction.md").read_text(encoding="utf-8")
-STORIES = re.findall(r"^```story\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-TABLE_OF_RULES = re.findall(r"^\| `(\w+)` \|((?: \d+ \|)+)$", PAGE, re.MULTILINE)
-DENSITIES = re.findall(r"^\| (a\d) \|(?:[^|\n]+\|){3} (\d+(?:/\d+)?) \|$", PAGE, re.MULTILINE)
+PAGE: Final = (Path(__file__).parents[2] / "docs" / "auction.md").read_text(encoding="utf-8")
+STORIES: Final = re.findall(r"^```story\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+TABLE_OF_RULES: Final = re.findall(r"^\| `(\w+)` \|((?: \d+ \|)+)$", PAGE, re.MULTILINE)
+DENSITIES: Final = re.findall(
+    r"^\| (a\d) \|(?:[^|\n]+\|){3} (\d+(?:/\d+)?) \|$", PAGE, re.MULTILINE
+)
 
 
 def test_the_page_has_its_examples() -> None:
@@ -43,8 +46,8 @@ def test_the_table_of_rules_holds(rule: str, cells: str) -> None:
     story = re.sub(r"^(bid .*?)\s*$", r"\1 -> lost", bids_alone, flags=re.MULTILINE)
     log = read_story(story.replace("open uniform", f"open {rule}")).log
     paid = {row["agent_id"]: row["paid_micros"] for row in run_flow(log, WINDOW_MS).bids}
-    told = [int(cell) for cell in re.findall(r"\d+", cells)]
-    assert told == [paid["a1"], paid["a2"], paid["a3"], paid["a5"], sum(paid.values())]
+    printed = [int(cell) for cell in re.findall(r"\d+", cells)]
+    assert printed == [paid["a1"], paid["a2"], paid["a3"], paid["a5"], sum(paid.values())]
 
 
 def test_the_densities_hold() -> None:

@@ -80,7 +80,7 @@ def test_a_bid_rejected_above_the_winners_sets_no_price() -> None:
 
 
 def test_a_level_is_rounded_up_for_each_winner() -> None:
-    """Rounded down, the house would sell below the level; by unit, winners would pay too much."""
+    """Rounded down, the market would sell below the level; by unit, winners would pay too much."""
     market = terms(gpu=resource(10, reference=2), cpu=resource(3, reference=3))
     bids = [
         unit(1, "a1", "gpu", 8, price=9),

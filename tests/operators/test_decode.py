@@ -1,122 +1,32 @@
 """What a sender may write: the decoder takes what the registry takes, and survives the rest.
 
-The oracle is the registry's own model behind a strict JSON reader written here. The fast way for
-bids may only ever be a faster way to the same answer.
+The fast way for bids may only ever be a faster way to the same answer.
 """
 
-import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pydantic import TypeAdapter, ValidationError
 
-import walras_schemas as registry
-from operators.decode import NESTING_MAX, decode
+from operators.decode import NESTING_MAX
 from state.accounts import Bid
-from state.log import Event, Malformed, WindowSlice
+from state.log import Malformed
 from tests.badinput.strings import as_stored
+from tests.operators.oracle import (
+    BID_SUBJECT,
+    assert_as_registry,
+    events_of,
+    kinds_of,
+    letters_of,
+    read_by_decoder,
+)
 from tests.operators.wire_texts import BUNDLE, ID, OTHER_ID, UNIT, WITHDRAWAL, mutated, rewritten
 from walras_schemas import BATCH_MAX, PAYLOAD_MAX_BYTES
 
-BID_SUBJECT = "market.m1.bid.a1"
 thorough = settings(max_examples=250, deadline=None)
-any_command: TypeAdapter[registry.Command] = TypeAdapter(registry.Command)
-
-
-def events_of(payload: bytes, subject: str = BID_SUBJECT) -> list[Event | Bid]:
-    """The events of one message."""
-    raw = WindowSlice(
-        shard=0,
-        window_id=0,
-        first_seq=7,
-        times_ns=[5],
-        subjects=[subject],
-        payloads=[payload],
-        stream_time_ns=5,
-        closes=False,
-    )
-    return decode(raw).events
-
-
-# --- the oracle -----------------------------------------------------------------------------------
-
-
-class Refused(Exception):
-    """What strict JSON does not allow."""
-
-
-def pairs_apart(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise Refused
-    return dict(pairs)
-
-
-def refuse(_: str) -> Any:
-    raise Refused
-
-
-def read_strictly(payload: bytes) -> Any:
-    return json.loads(payload.decode("utf-8"), object_pairs_hook=pairs_apart, parse_constant=refuse)
-
-
-def told_by_registry(document: Any) -> Any:
-    """A bid's wire fields, a withdrawal as it is, or None for what the registry refuses."""
-    try:
-        command = any_command.validate_python(document)
-    except ValidationError:
-        return None
-    if isinstance(command, registry.BidPlaced):
-        fields = command.model_dump(exclude={"version", "timestamp", "scenario_id"})
-        told = {key: value for key, value in fields.items() if value is not None}
-        return told | {"event_id": command.event_id.lower()}
-    return command if isinstance(command, registry.BidWithdrawn) else None
-
-
-def told_by_decoder(event: Event | Bid) -> Any:
-    """The same of what was decoded."""
-    if isinstance(event, Event):
-        return None if isinstance(event.command, Malformed) else event.command
-    told = {"type": "bid_placed", "event_id": event.event_id}
-    if event.bundle is not None:
-        return told | {"bundle": event.bundle, "limit_micros": event.limit_micros}
-    return told | {
-        "resource": event.resource,
-        "quantity": event.quantity,
-        "unit_price_micros": event.unit_price_micros,
-        "min_quantity": event.min_quantity,
-    }
-
-
-def letters_of(payload: bytes, subject: str = BID_SUBJECT) -> list[Malformed]:
-    """The dead letters among the events of one message."""
-    events = [event for event in events_of(payload, subject) if isinstance(event, Event)]
-    return [event.command for event in events if isinstance(event.command, Malformed)]
-
-
-def kinds_of(payload: bytes) -> list[type]:
-    """Whether each event of a bid's message is a bid, a dead letter or another command."""
-    events = events_of(payload)
-    return [type(event.command if isinstance(event, Event) else event) for event in events]
-
-
-def assert_as_registry(payload: bytes) -> None:
-    """The decoder gives what the oracle gives, event by event."""
-    decoded = [told_by_decoder(event) for event in events_of(payload)]
-    try:
-        document = read_strictly(payload)
-    except (Refused, ValueError):
-        # A repeated key spoils one element, no more: told apart by the tests below.
-        assert None in decoded
-        return
-    elements = document if isinstance(document, list) else [document]
-    if not 0 < len(elements) <= BATCH_MAX:
-        elements = [None]
-    assert [told_by_registry(element) for element in elements] == decoded
-
 
 # --- what is a bid -------------------------------------------------------------------------------
 
@@ -139,9 +49,9 @@ def test_a_bid_with_other_fields_means_what_the_registry_says(payload: bytes) ->
 @thorough
 def test_a_batch_is_judged_one_by_one(payloads: Sequence[bytes]) -> None:
     """What one element of a batch lacks must not make up for what another has too much."""
-    alone = [told_by_decoder(event) for payload in payloads for event in events_of(payload)]
+    alone = [read_by_decoder(event) for payload in payloads for event in events_of(payload)]
     batch = events_of(b"[" + b",".join(payloads) + b"]")
-    assert alone == [told_by_decoder(event) for event in batch]
+    assert alone == [read_by_decoder(event) for event in batch]
     assert list(range(len(payloads))) == [event.ord for event in batch]
 
 
@@ -197,7 +107,7 @@ def test_no_bid_slips_in(payload: str) -> None:
 )
 def test_one_bid_has_many_spellings(payload: str) -> None:
     """JSON that another library writes differently is the same bid."""
-    assert told_by_decoder(events_of(UNIT.encode())[0]) == told_by_decoder(
+    assert read_by_decoder(events_of(UNIT.encode())[0]) == read_by_decoder(
         events_of(payload.encode())[0]
     )
 
@@ -219,7 +129,7 @@ def test_one_bid_has_many_spellings(payload: str) -> None:
     ],
 )
 def test_a_bad_element_is_a_dead_letter_of_its_own_text(bad: str) -> None:
-    """Whoever looks at a dead letter must find what was sent, not the batch around it."""
+    """An operator who looks at a dead letter must find what was sent, not the batch around it."""
     batch = f"[ {UNIT} ,\n {bad}\t, {BUNDLE}]".encode()
     assert [(7, 0), (7, 1), (7, 2)] == [(event.seq, event.ord) for event in events_of(batch)]
     assert [Bid, Malformed, Bid] == kinds_of(batch)
@@ -304,7 +214,7 @@ def test_the_subject_of_a_dead_letter_is_the_one_it_came_on(name: str) -> None:
     assert [subject] == [letter.subject for letter in letters_of(b"{}", subject)]
 
 
-MANY_KEYS = ",".join(f'"{number:x}":1' for number in range(90_000))
+MANY_KEYS: Final = ",".join(f'"{number:x}":1' for number in range(90_000))
 
 
 @pytest.mark.parametrize(
@@ -328,7 +238,7 @@ def test_no_message_takes_long(payload: str) -> None:
     assert time.process_time() - started < 5
 
 
-SUBJECTS = st.one_of(
+SUBJECTS: Final = st.one_of(
     st.sampled_from([BID_SUBJECT, "market.m1.grant", "market.m1.market", "market.m1.price.gpu"]),
     st.text(max_size=20),
 )

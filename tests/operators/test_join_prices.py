@@ -1,17 +1,18 @@
 """What is in force in a window: the operator's last word before it, the first opening at once."""
 
 from collections.abc import Iterator
+from typing import Final
 
+from flows.testing import LogWriter
 from operators.decode import decode
 from operators.join_prices import JoinPrices
 from operators.windows import WindowAssigner
 from state.log import Event, PricedSlice, ReviewedCommand
 from state.market import Listings, ResourceTerms
 from tests.operators.steps import raw_batch
-from tests.support.log_writer import LogWriter
 from walras_schemas import RejectionReason
 
-WINDOW_MS = 1000
+WINDOW_MS: Final = 1000
 
 
 def priced(log: LogWriter, listings: Listings | None = None) -> list[PricedSlice]:
@@ -41,14 +42,6 @@ def next_window(log: LogWriter) -> None:
     log.wait(WINDOW_MS)
 
 
-def quote(log: LogWriter, price_micros: int) -> None:
-    log.say("market.m1.price.gpu", log.command("price_quoted", price_micros=price_micros))
-
-
-def supply(log: LogWriter, units: int) -> None:
-    log.say("market.m1.market", log.command("supply_changed", resource="gpu", supply=units))
-
-
 def test_the_first_opening_counts_at_once() -> None:
     """A market that had to wait a window would refuse the agents it was opened for."""
     log = LogWriter()
@@ -61,11 +54,11 @@ def test_a_change_counts_from_the_next_window() -> None:
     """Agents that bid on ten units must not be cleared over five."""
     log = LogWriter()
     log.open(gpu={"supply": 10})
-    supply(log, 7)
-    quote(log, 20)
+    log.supply("gpu", 7)
+    log.quote("gpu", 20)
     next_window(log)
-    supply(log, 5)
-    quote(log, 30)
+    log.supply("gpu", 5)
+    log.quote("gpu", 30)
     assert [(10, 10), (7, 20)] == [(t.supply, t.reference_micros) for t in gpu_terms(log)]
 
 
@@ -74,8 +67,8 @@ def test_the_last_change_before_a_window_is_in_force() -> None:
     log = LogWriter()
     log.open(gpu={"supply": 10})
     next_window(log)
-    quote(log, 20)
-    quote(log, 30)
+    log.quote("gpu", 20)
+    log.quote("gpu", 30)
     next_window(log)
     log.tick()
     assert [10, 10, 30] == [terms.reference_micros for terms in gpu_terms(log)]
@@ -85,9 +78,9 @@ def test_another_opening_replaces_what_was_listed() -> None:
     """A supply or resource of the old listing must not live on beside the new one."""
     log = LogWriter()
     log.open(gpu={"supply": 10}, cpu={"supply": 1})
-    supply(log, 7)
+    log.supply("gpu", 7)
     next_window(log)
-    quote(log, 20)
+    log.quote("gpu", 20)
     log.open(rule="vickrey", gpu={"supply": 3})
     next_window(log)
     log.tick()
@@ -100,11 +93,11 @@ def test_an_opening_remembers_when_the_market_began() -> None:
     """What an agent sent before the opening, in the very same window, came too early."""
     log = LogWriter()
     log.tick()
-    seq = log.open(gpu={"supply": 1})
+    first = log.open(gpu={"supply": 1})
     log.open(gpu={"supply": 2})
     next_window(log)
     log.tick()
-    assert [(seq, 0), (seq, 0)] == [j.terms["m1"].opened_at for j in closing(priced(log))]
+    assert [(first.seq, 0)] * 2 == [j.terms["m1"].opened_at for j in closing(priced(log))]
 
 
 def test_the_reserve_follows_the_price() -> None:
@@ -112,9 +105,9 @@ def test_the_reserve_follows_the_price() -> None:
     log = LogWriter()
     rules = {"initial_price_micros": 7, "reserve_ratio_ppm": 500_000, "reserve_micros": 4}
     log.open(gpu={"supply": 1, **rules})
-    quote(log, 9)
+    log.quote("gpu", 9)
     next_window(log)
-    quote(log, 15)
+    log.quote("gpu", 15)
     next_window(log)
     log.tick()
     assert [4, 4, 7] == [terms.reserve_micros for terms in gpu_terms(log)]
@@ -125,8 +118,8 @@ def test_prices_turn_stale_after_so_many_windows() -> None:
     log = LogWriter()
     resources = {"gpu": {"supply": 1, "initial_price_micros": 1}}
     opened = log.command("market_opened", resources=resources, stale_after_windows=2)
-    log.say("market.m1.market", opened)
-    quote(log, 5)
+    log.append("market.m1.market", opened)
+    log.quote("gpu", 5)
     for _ in range(4):
         next_window(log)
         log.tick()
@@ -137,16 +130,16 @@ def test_prices_turn_stale_after_so_many_windows() -> None:
 
 
 def test_the_closing_slice_tells_which_listings_changed() -> None:
-    """A listing that is not told is not in the ledger, and a restart opens with the old one."""
+    """A listing that is left out is not in the ledger, and a restart opens with the old one."""
     log = LogWriter()
-    log.open("m2", gpu={"supply": 1})
-    log.open("m1", gpu={"supply": 1})
+    log.open(market="m2", gpu={"supply": 1})
+    log.open(market="m1", gpu={"supply": 1})
     next_window(log)
     log.tick()
     next_window(log)
-    supply(log, 9)
-    told = [[listing.market for listing in j.listings] for j in closing(priced(log))]
-    assert [["m1", "m2"], [], ["m1"]] == told
+    log.supply("gpu", 9)
+    changed = [[listing.market for listing in j.listings] for j in closing(priced(log))]
+    assert [["m1", "m2"], [], ["m1"]] == changed
 
 
 def test_restored_listings_are_in_force_at_once() -> None:
@@ -154,7 +147,7 @@ def test_restored_listings_are_in_force_at_once() -> None:
     listings = Listings()
     before = LogWriter()
     before.open(gpu={"supply": 10})
-    supply(before, 7)
+    before.supply("gpu", 7)
     priced(before, listings)
     after = LogWriter(records=[])
     after.wait(60_000)
@@ -165,9 +158,9 @@ def test_restored_listings_are_in_force_at_once() -> None:
 def test_operators_are_judged_where_their_state_lives() -> None:
     """An operator's command that is not judged here would reach the agents' books unjudged."""
     log = LogWriter()
-    quote(log, 1)
+    log.quote("gpu", 1)
     log.open(gpu={"supply": 10})
-    log.say("market.m1.price.none", log.command("price_quoted", price_micros=1))
+    log.quote("none", 1)
     events = [event for joined in priced(log) for event in joined.slice.events]
     assert [RejectionReason.UNKNOWN_MARKET, None, RejectionReason.UNKNOWN_RESOURCE] == [
         event.command.reason

@@ -8,7 +8,7 @@ import pytest
 
 from operators.keyed import OrderedAsyncStep
 from state.window import EmptyWindow
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 
 Shell = OrderedAsyncStep[EmptyWindow, EmptyWindow]
 
@@ -32,7 +32,7 @@ def test_windows_leave_in_their_order() -> None:
 
 
 def test_nothing_is_begun_after_a_failure() -> None:
-    """Were window 2 published and marked, nobody would ever tell what window 1 gave."""
+    """Were window 2 published and marked, window 1 would never be published."""
     waits, begun = Event(), []
 
     def step(value: EmptyWindow) -> Iterable[EmptyWindow]:

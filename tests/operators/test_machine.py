@@ -6,25 +6,26 @@ Hypothesis writes the log while the steps read it, and shrinks it when a promise
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
+from typing import Final
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from flows.testing import LogWriter, with_final_tick
 from operators.results import result_messages
 from state.accounts import Bid, MarketAccounts
 from state.window import ClosedWindow, CommandRow, DeadLetter, Settlement
 from tests.operators.steps import Shard, final_digest, restore, settle, settlements
-from tests.support.flow import rows_of, with_final_tick
-from tests.support.log_writer import MOVES, LogWriter, Move, start, write_move
+from tests.support.flow import rows_of, run_twin
+from tests.support.generated_logs import MOVES, Move, start, write_move
 from tests.twin.rows import in_order
-from tests.twin.twin import run
 from walras_schemas import TREASURY, BidStatus
 
-WINDOW_MS = 1000
-MOVE_LISTS = st.lists(MOVES, min_size=1, max_size=4)
-SIZES = st.integers(1, 9)
-AGAIN = st.sampled_from([0, 0, 0, 1, 2, 5, 12])
+WINDOW_MS: Final = 1000
+MOVE_LISTS: Final = st.lists(MOVES, min_size=1, max_size=4)
+SIZES: Final = st.integers(1, 9)
+AGAIN: Final = st.sampled_from([0, 0, 0, 1, 2, 5, 12])
 """How many messages back the one lies whose sender got no answer and sends it again; 0 for none."""
 
 
@@ -51,7 +52,7 @@ class Market(RuleBasedStateMachine):
             write_move(self.log, move if len(self.log.records) > self.read_up_to else alone(move))
         if again:
             unanswered = self.log.records[-min(again, len(self.log.records))]
-            self.log.say(unanswered.subject, unanswered.payload)
+            self.log.append(unanswered.subject, unanswered.payload)
         while len(batch := self.log.records[self.read_up_to :][:size]) == size:
             self.shard.read(batch)
             self.read_up_to += size
@@ -95,8 +96,8 @@ class Market(RuleBasedStateMachine):
         if not self.log.records:
             return
         whole = settle(self.log.records, window_ms=WINDOW_MS)
-        told = in_order(run(self.log.records, window_ms=WINDOW_MS))
-        assert told == in_order(rows_of(whole))
+        expected = in_order(run_twin(self.log.records, WINDOW_MS))
+        assert expected == in_order(rows_of(whole))
         closing = with_final_tick(self.log.records, window_ms=WINDOW_MS)
         self.shard.read(closing[self.read_up_to :])
         assert final_digest(whole) == final_digest(self.shard.closed)

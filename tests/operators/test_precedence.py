@@ -1,26 +1,32 @@
 """Of several reasons to refuse a command, the first of the specification is the one that is given.
 
-Each reason is a sin that a command can commit alone; every pair that can be committed together is.
+Each reason is a violation that a command can have alone; every possible pair is tried together.
 Code order, the specification's order (the table below) and checking order must agree.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from flows.testing import LogRecord, LogWriter
 from tests.support.flow import run_flow
-from tests.support.log_writer import LogWriter
-from tests.twin.rows import LogRecord, Row, Rows
-from walras_schemas import RejectionReason
+from tests.twin.rows import Row, Rows
+from walras_schemas import RejectionReason, Rule
 
 R = RejectionReason
 
 # SEMANTICS §4, rule by rule, for each kind of command.
-FIRST_RULES = [R.MALFORMED, R.UNKNOWN_MARKET, R.STALE_EVENT_ID, R.FUTURE_EVENT_ID, R.DUPLICATE]
-PRECEDENCE = {
+FIRST_RULES: Final = [
+    R.MALFORMED,
+    R.UNKNOWN_MARKET,
+    R.STALE_EVENT_ID,
+    R.FUTURE_EVENT_ID,
+    R.DUPLICATE,
+]
+PRECEDENCE: Final = {
     "bid": [
         *FIRST_RULES,
         R.UNKNOWN_AGENT,
@@ -41,54 +47,56 @@ PRECEDENCE = {
 
 # No command can be both: an id is early or late; and a market that is not open, or an id that is
 # early, never came to remember a use of the id.
-IMPOSSIBLE = [
+IMPOSSIBLE: Final = [
     {R.STALE_EVENT_ID, R.FUTURE_EVENT_ID},
     {R.FUTURE_EVENT_ID, R.DUPLICATE},
     {R.UNKNOWN_MARKET, R.DUPLICATE},
 ]
-PAIRS = [
+PAIRS: Final = [
     pytest.param(kind, [first, second], id=f"{kind}-{first}-{second}")
     for kind, reasons in PRECEDENCE.items()
     for first, second in combinations(reasons, 2)
     if {first, second} not in IMPOSSIBLE
 ]
-ALONE = [
+ALONE: Final = [
     pytest.param(kind, reason, id=f"{kind}-{reason}")
     for kind, reasons in PRECEDENCE.items()
     for reason in reasons
 ]
 
-SUPPLY, RESERVE, RICH = 10**10, 10**9, 10**15
+SUPPLY: Final = 10**10
+RESERVE: Final = 10**9
+RICH: Final = 10**15
 
 
 @dataclass(slots=True)
-class Sinner:
-    """Writes a log that ends in one command, which commits all the given sins."""
+class ViolatingLog:
+    """Writes a log that ends in one command, which has all the given violations."""
 
     kind: str
-    sins: set[R]
+    violations: set[R]
     log: LogWriter = field(default_factory=LogWriter)
 
     def records(self) -> list[LogRecord]:
         self._set_up()
-        if R.FUTURE_EVENT_ID in self.sins:
+        if R.FUTURE_EVENT_ID in self.violations:
             own_id = self.log.fresh_id(age_ms=-5_001)
         else:
             own_id = self.log.fresh_id()
-        if R.DUPLICATE in self.sins:
+        if R.DUPLICATE in self.violations:
             self._use(own_id)
-        if R.STALE_EVENT_ID in self.sins:
+        if R.STALE_EVENT_ID in self.violations:
             self.log.wait(60_001)
         command = {**self._command(), "event_id": own_id}
-        if R.MALFORMED in self.sins:
+        if R.MALFORMED in self.violations:
             command["surprise"] = 1
-        self.log.say(self._subject(), command)
+        self.log.append(self._subject(), command)
         return self.log.records
 
     def _set_up(self) -> None:
-        rule = "vickrey" if R.UNSUPPORTED_BY_RULE in self.sins else "uniform"
-        self.log.open("m1", rule, gpu={"supply": SUPPLY, "reserve_micros": RESERVE})
-        balance = 1 if R.INSUFFICIENT_BALANCE in self.sins else RICH
+        rule: Rule = "vickrey" if R.UNSUPPORTED_BY_RULE in self.violations else "uniform"
+        self.log.open(market="m1", rule=rule, gpu={"supply": SUPPLY, "reserve_micros": RESERVE})
+        balance = 1 if R.INSUFFICIENT_BALANCE in self.violations else RICH
         for agent in ("a1", "a2"):
             self.log.grant(agent, balance)
 
@@ -96,17 +104,17 @@ class Sinner:
         """Use the id before, by the same sender, in a command that does nothing."""
         if self.kind in ("bid", "withdrawal", "transfer"):
             spent = self.log.command("bid_withdrawn", bid_event_id=own_id, event_id=own_id)
-            self.log.say(f"market.m1.bid.{self._agent()}", spent)
+            self.log.append(f"market.m1.bid.{self._agent()}", spent)
         else:
             spent = self.log.command("supply_changed", resource="none", supply=1, event_id=own_id)
-            self.log.say("market.m1.market", spent)
+            self.log.append("market.m1.market", spent)
 
     def _agent(self) -> str:
-        return "stranger" if R.UNKNOWN_AGENT in self.sins else "a1"
+        return "unknown" if R.UNKNOWN_AGENT in self.violations else "a1"
 
     def _subject(self) -> str:
-        market = "m2" if R.UNKNOWN_MARKET in self.sins else "m1"
-        resource = "none" if R.UNKNOWN_RESOURCE in self.sins else "gpu"
+        market = "m2" if R.UNKNOWN_MARKET in self.violations else "m1"
+        resource = "none" if R.UNKNOWN_RESOURCE in self.violations else "gpu"
         channel = {
             "bid": f"bid.{self._agent()}",
             "withdrawal": f"bid.{self._agent()}",
@@ -121,17 +129,17 @@ class Sinner:
             return self._bid()
         if self.kind == "withdrawal":
             named = self.log.fresh_id()
-            if R.NOT_OPEN not in self.sins:
+            if R.NOT_OPEN not in self.violations:
                 asked: dict[str, Any] = {"resource": "gpu", "quantity": 1}
                 self.log.bid("a1", event_id=named, unit_price_micros=RESERVE, **asked)
             return {"type": "bid_withdrawn", "bid_event_id": named}
         if self.kind == "transfer":
-            to = self._agent() if R.SELF_TRANSFER in self.sins else "a2"
+            to = self._agent() if R.SELF_TRANSFER in self.violations else "a2"
             return {"type": "credits_transferred", "to_agent_id": to, "amount_micros": 2}
         return self._operators()
 
     def _operators(self) -> dict[str, Any]:
-        resource = "none" if R.UNKNOWN_RESOURCE in self.sins else "gpu"
+        resource = "none" if R.UNKNOWN_RESOURCE in self.violations else "gpu"
         listing = {"gpu": {"supply": 1, "initial_price_micros": 1}}
         commands: dict[str, dict[str, Any]] = {
             "grant": {"type": "credits_granted", "agent_id": "a1", "amount_micros": 1},
@@ -144,15 +152,15 @@ class Sinner:
     def _bid(self) -> dict[str, Any]:
         bid = {
             "type": "bid_placed",
-            "resource": "none" if R.UNKNOWN_RESOURCE in self.sins else "gpu",
+            "resource": "none" if R.UNKNOWN_RESOURCE in self.violations else "gpu",
             "quantity": 2,
-            "unit_price_micros": RESERVE - 1 if R.BELOW_RESERVE in self.sins else RESERVE,
+            "unit_price_micros": RESERVE - 1 if R.BELOW_RESERVE in self.violations else RESERVE,
         }
-        if R.AMOUNT_OVERFLOW in self.sins:
+        if R.AMOUNT_OVERFLOW in self.violations:
             bid["quantity"] = SUPPLY
-        if R.EXCEEDS_SUPPLY in self.sins:
+        if R.EXCEEDS_SUPPLY in self.violations:
             bid["quantity"] = SUPPLY + 1
-        if R.UNSUPPORTED_BY_RULE in self.sins:
+        if R.UNSUPPORTED_BY_RULE in self.violations:
             bid["min_quantity"] = 2
         return bid
 
@@ -166,9 +174,9 @@ def outcome(rows: Rows, record: LogRecord) -> str | None:
     return None if row["reason"] is None else str(row["reason"])
 
 
-def reason_for(kind: str, sins: Iterable[R]) -> str | None:
-    """What the real flow says of a command that commits these sins."""
-    records = Sinner(kind, set(sins)).records()
+def reason_for(kind: str, violations: Iterable[R]) -> str | None:
+    """Why the real flow rejects a command with these violations; None when it is applied."""
+    records = ViolatingLog(kind, set(violations)).records()
     return outcome(run_flow(records, 1000), records[-1])
 
 
@@ -184,41 +192,41 @@ def test_every_reason_is_in_some_order() -> None:
 
 
 @pytest.mark.parametrize("kind", PRECEDENCE)
-def test_a_command_without_sin_is_applied(kind: str) -> None:
+def test_a_command_without_a_violation_is_applied(kind: str) -> None:
     """If the plain command were refused, each refusal below could have that cause."""
     assert reason_for(kind, []) is None
 
 
 @pytest.mark.parametrize(("kind", "reason"), ALONE)
 def test_each_reason_is_given_through_the_flow(kind: str, reason: R) -> None:
-    """A rule that is never checked lets its sin through."""
+    """A rule that is never checked lets its violation through."""
     assert reason == reason_for(kind, [reason])
 
 
-@pytest.mark.parametrize(("kind", "sins"), PAIRS)
-def test_of_two_reasons_the_first_is_given(kind: str, sins: list[R]) -> None:
+@pytest.mark.parametrize(("kind", "violations"), PAIRS)
+def test_of_two_reasons_the_first_is_given(kind: str, violations: list[R]) -> None:
     """Two readers of one log must give the same reason when several hold."""
-    assert sins[0] == reason_for(kind, sins)
+    assert violations[0] == reason_for(kind, violations)
 
 
 @pytest.mark.parametrize(
-    ("sins", "fields"),
+    ("violations", "fields"),
     [
-        ({R.UNKNOWN_RESOURCE}, {"bundle": {"gpu": SUPPLY + 1, "none": 1}, "limit_micros": 1}),
-        ({R.UNKNOWN_RESOURCE}, {"bundle": {"gpu": 1, "none": 1}, "limit_micros": RESERVE - 1}),
+        ({R.UNKNOWN_RESOURCE}, {"units": {"gpu": SUPPLY + 1, "none": 1}, "limit_micros": 1}),
+        ({R.UNKNOWN_RESOURCE}, {"units": {"gpu": 1, "none": 1}, "limit_micros": RESERVE - 1}),
         (
             {R.UNSUPPORTED_BY_RULE},
-            {"bundle": {"gpu": SUPPLY + 1}, "limit_micros": 1},
+            {"units": {"gpu": SUPPLY + 1}, "limit_micros": 1},
         ),
-        ({R.EXCEEDS_SUPPLY}, {"bundle": {"gpu": SUPPLY + 1}, "limit_micros": 1}),
-        ({R.BELOW_RESERVE}, {"bundle": {"gpu": 2}, "limit_micros": 2 * RESERVE - 1}),
-        ({R.INSUFFICIENT_BALANCE}, {"bundle": {"gpu": 1}, "limit_micros": RICH}),
+        ({R.EXCEEDS_SUPPLY}, {"units": {"gpu": SUPPLY + 1}, "limit_micros": 1}),
+        ({R.BELOW_RESERVE}, {"units": {"gpu": 2}, "limit_micros": 2 * RESERVE - 1}),
+        ({R.INSUFFICIENT_BALANCE}, {"units": {"gpu": 1}, "limit_micros": RICH}),
     ],
 )
-def test_bundles_are_judged_in_the_same_order(sins: set[R], fields: dict[str, Any]) -> None:
+def test_bundles_are_checked_in_the_same_order(violations: set[R], fields: dict[str, Any]) -> None:
     """A bundle has many resources: each rule must look at all before the next rule is asked."""
-    sinner = Sinner("withdrawal", sins)
-    sinner.records()
-    sinner.log.bid("a1", **fields)
-    [reason] = sins
-    assert reason == outcome(run_flow(sinner.log.records, 1000), sinner.log.records[-1])
+    violating = ViolatingLog("withdrawal", violations)
+    violating.records()
+    violating.log.bundle("a1", **fields)
+    [reason] = violations
+    assert reason == outcome(run_flow(violating.log.records, 1000), violating.log.records[-1])

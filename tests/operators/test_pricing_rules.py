@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,7 @@ from state.accounts import Account, Bid, MarketAccounts
 from state.market import Terms
 from tests.operators.books import RULES, bundle, markets, resource, terms, unit
 
-GIGA = 1_000_000_000
+GIGA: Final = 1_000_000_000
 
 
 def seen(
@@ -131,7 +132,7 @@ def test_a_window_without_sales_carries_the_last_price(controller: Vwap | Ewma) 
     assert [1000, 10, 10, 10, 10] == followed(controller, windows)
 
 
-SALES = st.lists(st.tuples(st.integers(0, 10**15), st.integers(0, 10**12)), max_size=40)
+SALES: Final = st.lists(st.tuples(st.integers(0, 10**15), st.integers(0, 10**12)), max_size=40)
 
 
 @given(SALES, st.integers(1, 10))
@@ -181,7 +182,7 @@ def test_ewma_goes_half_the_way_in_a_half_life() -> None:
 
 # --- all ------------------------------------------------------------------------------------------
 
-CONTROLLERS: Sequence[Controller] = (
+CONTROLLERS: Final[Sequence[Controller]] = (
     Vwap(windows=1),
     Vwap(windows=3),
     Ewma(half_life_windows=1),
@@ -189,7 +190,7 @@ CONTROLLERS: Sequence[Controller] = (
     Fixed(price_micros=7),
     Vwap(windows=2, min_micros=5, max_micros=40),
 )
-HISTORIES = st.lists(
+HISTORIES: Final = st.lists(
     st.tuples(st.integers(1, 3), st.integers(1, 90), st.sampled_from([0, 0, 1, 50, 100])),
     min_size=1,
     max_size=60,
@@ -255,7 +256,7 @@ def test_prices_times_quantities_are_what_was_paid(market: tuple[Terms, list[Bid
     """A bundle counted in full for each of its resources would pump all their prices.
 
     Each price is rounded, and each payment is rounded up. Where the reserve of one resource lifts
-    its price above the level, the price tells of the floor; it is never less than what was paid.
+    its price above the level, the price shows the floor; it is never less than what was paid.
     """
     rules, bids = market
     rows = settle_market("m1", rules, book_of(bids), window_id=0)

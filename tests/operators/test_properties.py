@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product
 from math import ceil
+from typing import Final
 
 import pytest
 from hypothesis import example, given, settings
@@ -19,7 +20,7 @@ from tests.operators.books import cleared, density, in_auction_order, markets, r
 Market = tuple[Terms, list[Bid]]
 
 thorough = settings(max_examples=120, deadline=None)
-ONE = ("gpu",)
+ONE: Final = ("gpu",)
 
 
 def behind(bid: Bid, ranked: list[Bid]) -> Iterator[Bid]:
@@ -75,7 +76,7 @@ def test_nothing_is_sold_below_the_reserve(drawn: Market) -> None:
 @given(drawn=markets())
 @thorough
 def test_a_loser_sees_why_it_lost(drawn: Market) -> None:
-    """Whoever lost a unit in its turn was short of supply: nobody of less density was preferred."""
+    """A bid that lost a unit in its turn was short of supply: no bid of less density won it."""
     market, bids = drawn
     ranked = in_auction_order(market, cleared(market, bids)[1])
     for bid in ranked:
@@ -186,7 +187,7 @@ def best_value(bids: list[Bid], supply: int) -> int:
     )
 
 
-LARGE = st.integers(1, 10**15)
+LARGE: Final = st.integers(1, 10**15)
 
 
 @given(offers=st.lists(st.tuples(LARGE, LARGE), min_size=1, max_size=8))

@@ -1,6 +1,7 @@
 """Quotes: one word for each window, the same for ever, and none where nobody needs it."""
 
 import json
+from typing import Final
 
 import pytest
 
@@ -8,7 +9,7 @@ from operators.pricing_rules import Fixed, Observation, Vwap
 from operators.quote import Plan, QuotePrices, quote, quote_id
 from walras_schemas import MarketWindow, PriceQuoted, ResourcePrice, subjects, uuid7_ms
 
-WINDOW = 1_760_000_000
+WINDOW: Final = 1_760_000_000
 
 
 def price(resource: str = "gpu", **differs: object) -> ResourcePrice:
@@ -39,19 +40,21 @@ def step(plan: Plan, *, quoted: dict[str, str] | None = None) -> QuotePrices:
     return QuotePrices(lambda _market: plan, lambda *_: {}, lambda _window: quoted or {})
 
 
-def quoted(step: QuotePrices, told: MarketWindow) -> dict[str, int]:
-    return {message.subject: json.loads(message.payload)["price_micros"] for message in step(told)}
+def quoted(step: QuotePrices, window: MarketWindow) -> dict[str, int]:
+    return {
+        message.subject: json.loads(message.payload)["price_micros"] for message in step(window)
+    }
 
 
-AT_TEN: Plan = {"gpu": Fixed(price_micros=10)}
-GPU = subjects.price("m1", "gpu")
+AT_TEN: Final[Plan] = {"gpu": Fixed(price_micros=10)}
+GPU: Final = subjects.price("m1", "gpu")
 
 
 def test_a_quote_is_a_command_that_the_log_takes() -> None:
     """What the registry refuses would be a dead letter, window after window."""
-    told = quote(window(), "gpu", 12)
-    command = PriceQuoted.model_validate_json(told.payload)
-    assert (GPU, 12, told.msg_id) == (told.subject, command.price_micros, command.event_id)
+    sent = quote(window(), "gpu", 12)
+    command = PriceQuoted.model_validate_json(sent.payload)
+    assert (GPU, 12, sent.msg_id) == (sent.subject, command.price_micros, command.event_id)
 
 
 def test_its_id_is_born_when_the_window_ends() -> None:
@@ -72,15 +75,15 @@ def test_ids_differ_where_the_quotes_do() -> None:
     assert quote_id(first, "gpu") == quote_id(window(), "gpu")
 
 
-def test_a_window_that_is_told_again_is_passed_over() -> None:
+def test_a_window_that_comes_again_is_skipped() -> None:
     """A sale that entered an average twice would shift every later price."""
     market = step({"gpu": Vwap()})
-    told = [quoted(market, window(number)) for number in (WINDOW, WINDOW, WINDOW - 1, WINDOW + 1)]
-    assert [{GPU: 12}, {}, {}, {GPU: 12}] == told
+    quotes = [quoted(market, window(number)) for number in (WINDOW, WINDOW, WINDOW - 1, WINDOW + 1)]
+    assert [{GPU: 12}, {}, {}, {GPU: 12}] == quotes
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("cleared", "expected"),
     [
         (price(demanded=0, sold=0, clearing_micros=None), {}),
         (price(demanded=0, sold=0, clearing_micros=None, stale=True), {GPU: 10}),
@@ -89,9 +92,9 @@ def test_a_window_that_is_told_again_is_passed_over() -> None:
     ],
     ids=["at rest", "stale", "not in force yet", "in demand"],
 )
-def test_a_market_at_rest_is_left_at_rest(told: ResourcePrice, expected: dict[str, int]) -> None:
+def test_a_market_at_rest_is_left_at_rest(cleared: ResourcePrice, expected: dict[str, int]) -> None:
     """Each quote makes a window with a row, which would be quoted again, and so on for ever."""
-    assert expected == quoted(step(AT_TEN), window(WINDOW, told))
+    assert expected == quoted(step(AT_TEN), window(WINDOW, cleared))
 
 
 def test_demand_for_one_resource_wakes_all() -> None:
@@ -115,9 +118,9 @@ def test_a_window_is_not_quoted_after_a_later_one() -> None:
         {"cpu": Fixed(price_micros=10), "gpu": Fixed(price_micros=10)},
         quoted={"gpu": quote_id(window(WINDOW + 1), "gpu")},
     )
-    told = [quoted(market, window(WINDOW + number, cpu, gpu)) for number in range(3)]
+    quotes = [quoted(market, window(WINDOW + number, cpu, gpu)) for number in range(3)]
     both = {subjects.price("m1", "cpu"): 10, GPU: 10}
-    assert [{subjects.price("m1", "cpu"): 10}] * 2 + [both] == told
+    assert [{subjects.price("m1", "cpu"): 10}] * 2 + [both] == quotes
 
 
 def test_a_resource_that_is_listed_later_is_quoted_too() -> None:

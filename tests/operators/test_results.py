@@ -1,14 +1,14 @@
-"""What is told of a committed window: valid for the registry, and the same however often."""
+"""What is published of a committed window: valid for the registry, and the same however often."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from flows.testing import Event, LogWriter
 from operators.results import result_messages
 from state.window import OutboundMessage, Settlement
 from tests.operators.steps import settle, settlements
-from tests.support.log_writer import LogWriter
 from tests.twin.random_logs import random_log
 from walras_schemas import (
     PAYLOAD_MAX_BYTES,
@@ -20,22 +20,22 @@ from walras_schemas import (
     subjects,
 )
 
-WINDOW_MS = 1000
+WINDOW_MS: Final = 1000
 Read = AgentResult | MarketWindow
 
 
-def read(announcement: OutboundMessage) -> Read:
+def read(message: OutboundMessage) -> Read:
     """The message as an agent reads it, by the registry's strict model."""
-    kind = json.loads(announcement.payload)["type"]
+    kind = json.loads(message.payload)["type"]
     model: type[Read] = AgentResult if kind == "agent_result" else MarketWindow
-    return model.model_validate_json(announcement.payload)
+    return model.model_validate_json(message.payload)
 
 
-def told(window: Settlement) -> dict[str, Read]:
+def published(window: Settlement) -> dict[str, Read]:
     """The messages of a window by subject; no subject has two."""
-    announced = result_messages(window, window_ms=WINDOW_MS)
-    assert len(announced) == len({one.subject for one in announced})
-    return {one.subject: read(one) for one in announced}
+    messages = result_messages(window, window_ms=WINDOW_MS)
+    assert len(messages) == len({one.subject for one in messages})
+    return {one.subject: read(one) for one in messages}
 
 
 def small_log() -> LogWriter:
@@ -43,12 +43,9 @@ def small_log() -> LogWriter:
     log.open(gpu={"supply": 3}, cpu={"supply": 1})
     log.grant("a1", 100)
     log.bid("a1", resource="gpu", quantity=2, unit_price_micros=9)
-    log.say(
-        "market.m1.transfer.a1",
-        log.command("credits_transferred", to_agent_id="a1", amount_micros=1),
-    )
-    log.bid("a2", bundle={"gpu": 1, "cpu": 1}, limit_micros=9)
-    log.say("nonsense", b"")
+    log.transfer("a1", to="a1", amount_micros=1)
+    log.bundle("a2", {"gpu": 1, "cpu": 1}, limit_micros=9)
+    log.append("nonsense", b"")
     log.bid("a3", market="m9", resource="gpu", quantity=1, unit_price_micros=1)
     return log
 
@@ -59,10 +56,10 @@ def only_window(log: LogWriter) -> Settlement:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_whatever_is_told_is_valid(seed: int) -> None:
+def test_whatever_is_published_is_valid(seed: int) -> None:
     """A result that its own registry refuses stops every agent that reads by it."""
     for window in settlements(settle(random_log(seed, commands=300), window_ms=WINDOW_MS)):
-        for subject, message in told(window).items():
+        for subject, message in published(window).items():
             parts = subject.split(".")
             agents = isinstance(message, AgentResult)
             assert ["result" if agents else "window", message.market] == parts[:2]
@@ -70,12 +67,12 @@ def test_whatever_is_told_is_valid(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_outcome_is_told_once(seed: int) -> None:
-    """An agent that is not told what it won cannot use it."""
+def test_every_outcome_is_published_once(seed: int) -> None:
+    """An agent that does not learn what it won cannot use it."""
     for window in settlements(settle(random_log(seed, commands=300), window_ms=WINDOW_MS)):
         places = [
             (outcome.seq, outcome.ord)
-            for message in told(window).values()
+            for message in published(window).values()
             if isinstance(message, AgentResult)
             for outcome in message.outcomes
         ]
@@ -86,7 +83,7 @@ def test_every_outcome_is_told_once(seed: int) -> None:
 
 def test_an_agent_learns_its_outcomes_and_its_balance() -> None:
     """What an agent does next depends on each of these."""
-    message = told(only_window(small_log()))[subjects.result("m1", "a1")]
+    message = published(only_window(small_log()))[subjects.result("m1", "a1")]
     assert isinstance(message, AgentResult)
     won, gave = message.outcomes
     assert isinstance(won, BidOutcome)
@@ -105,9 +102,9 @@ def test_an_agent_learns_its_outcomes_and_its_balance() -> None:
     assert 100 == message.balance_micros
 
 
-def test_a_stranger_is_told_why_too() -> None:
+def test_an_unknown_agent_learns_why_too() -> None:
     """Also an agent without an account, or in a market that is not open, wants to know."""
-    messages = told(only_window(small_log()))
+    messages = published(only_window(small_log()))
     for subject, reason in (("result.m1.a2", "unknown_agent"), ("result.m9.a3", "unknown_market")):
         message = messages[subject]
         assert isinstance(message, AgentResult)
@@ -118,7 +115,7 @@ def test_a_stranger_is_told_why_too() -> None:
 def test_everyone_learns_the_prices() -> None:
     """The prices of a window, and the digest to compare ledgers by."""
     window = only_window(small_log())
-    message = told(window)[subjects.window("m1")]
+    message = published(window)[subjects.window("m1")]
     assert isinstance(message, MarketWindow)
     assert (WINDOW_MS, window.digest.hex()) == (message.window_ms, message.digest)
     assert [("cpu", None, 0), ("gpu", 0, 2)] == [
@@ -126,7 +123,7 @@ def test_everyone_learns_the_prices() -> None:
     ]
 
 
-def test_the_same_window_is_told_in_the_same_words() -> None:
+def test_the_same_window_gives_the_same_messages() -> None:
     """What a crash left unpublished is published again: under another id it would come twice."""
     first = result_messages(only_window(small_log()), window_ms=WINDOW_MS)
     assert first == result_messages(only_window(small_log()), window_ms=WINDOW_MS)
@@ -163,12 +160,12 @@ def test_no_message_is_too_large_for_nats() -> None:
     log.open(gpu={"supply": 3})
     log.grant("a1", 100)
     for _ in range(9):
-        bid = {"resource": "gpu", "quantity": 9, "unit_price_micros": 9}
-        log.say("market.m1.bid.a1", [log.command("bid_placed", **bid) for _ in range(1000)])
-    announced = result_messages(only_window(log), window_ms=WINDOW_MS)
-    results = [result for result in map(read, announced) if isinstance(result, AgentResult)]
-    assert max(len(one.payload) for one in announced) < PAYLOAD_MAX_BYTES
-    assert len(announced) == len({one.msg_id for one in announced})
+        bid: Event = {"resource": "gpu", "quantity": 9, "unit_price_micros": 9}
+        log.append("market.m1.bid.a1", [log.command("bid_placed", **bid) for _ in range(1000)])
+    messages = result_messages(only_window(log), window_ms=WINDOW_MS)
+    results = [result for result in map(read, messages) if isinstance(result, AgentResult)]
+    assert max(len(one.payload) for one in messages) < PAYLOAD_MAX_BYTES
+    assert len(messages) == len({one.msg_id for one in messages})
     assert [(1, 3), (2, 3), (3, 3)] == [(result.part, result.parts) for result in results]
     places = [(outcome.seq, outcome.ord) for result in results for outcome in result.outcomes]
     assert [(seq, ord_) for seq in range(3, 12) for ord_ in range(1000)] == places

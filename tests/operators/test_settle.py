@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -98,24 +98,24 @@ def test_prices_tell_supply_demand_and_sales() -> None:
     ]
 
 
-@pytest.mark.parametrize(("stale_from", "told"), [(0, "stale"), (7, "stale"), (8, "fresh")])
-def test_prices_are_stale_from_their_window_on(stale_from: int, told: str) -> None:
+@pytest.mark.parametrize(("stale_from", "expected"), [(0, "stale"), (7, "stale"), (8, "fresh")])
+def test_prices_are_stale_from_their_window_on(stale_from: int, expected: str) -> None:
     """One window too early or too late is a warning that comes wrong."""
     market = terms(gpu=dataclasses.replace(resource(1), stale_from=stale_from))
     [row] = settled(market)[1]
-    assert told == ("stale" if row.stale else "fresh")
+    assert expected == ("stale" if row.stale else "fresh")
 
 
 # --- the digest -----------------------------------------------------------------------------------
 
-BID = msgspec.structs.replace(
+BID: Final = msgspec.structs.replace(
     unit(5, "a1", "gpu", 3, price=7, least=2),
     event_id="id",
     status=BidStatus.PARTIALLY_WON,
     won=2,
     paid_micros=11,
 )
-ROWS: dict[str, Any] = {
+ROWS: Final[dict[str, Any]] = {
     "bids": BID,
     "commands": CommandRow(
         seq=5,
@@ -135,7 +135,7 @@ ROWS: dict[str, Any] = {
     "prices": PriceRow("m1", "gpu", 1, 4, 5, 3, 2, stale=False),
     "balances": BalanceRow("m1", "a1", 89),
 }
-OTHER: dict[str, Any] = {
+OTHER: Final[dict[str, Any]] = {
     "bundle": {"gpu": 3},
     "resource": "cpu",
     "status": BidStatus.WON,
@@ -160,8 +160,8 @@ def replaced(row: Any, **changes: Any) -> Any:
     return change(row, **changes)
 
 
-NOT_COVERED = {("dead_letters", "error")}
-FIELDS = [
+NOT_COVERED: Final = {("dead_letters", "error")}
+FIELDS: Final = [
     (kind, name)
     for kind, row in ROWS.items()
     for name in names(row)

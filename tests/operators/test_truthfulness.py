@@ -7,6 +7,7 @@ means something.
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from tests.operators.books import cleared
 
 Values = tuple[int, ...]
 """What an agent's first, second, ... unit is worth to it; never rising."""
-HIGHEST = 5
+HIGHEST: Final = 5
 
 
 def market_of(supply: int, rule: str, *, reserve: int = 0) -> Terms:
@@ -72,7 +73,7 @@ def test_no_lie_pays_for_who_wants_one_unit(rule: str, supply: int, reserve: int
             for bid in offers(f"a{n}", (value,), first_seq=10 + n, reserve=reserve)
         ]
         for value in range(HIGHEST + 1):
-            assert best_lie(market, (value,), others, seq=seq) == 0, f"{value} against {rivals}"
+            assert 0 == best_lie(market, (value,), others, seq=seq), f"{value} against {rivals}"
 
 
 @pytest.mark.parametrize("supply", [2, 3])
@@ -82,34 +83,34 @@ def test_no_lie_pays_under_vickrey_for_several_units(supply: int) -> None:
     for rival in falling(2):
         others = offers("a1", rival, first_seq=10, reserve=0)
         for values in falling(2):
-            assert best_lie(market, values, others, seq=1) == 0, f"{values} against {rival}"
+            assert 0 == best_lie(market, values, others, seq=1), f"{values} against {rival}"
 
 
 def test_the_search_finds_demand_reduction_under_uniform() -> None:
     """A search that cannot find the classic lie would prove nothing about vickrey."""
     market = market_of(2, "uniform")
     rival = offers("a1", (3,), first_seq=10, reserve=0)
-    assert best_lie(market, (5, 4), rival, seq=1) == 2
-    assert gain(market, (5, 4), (5, 0), rival, seq=1) == 5
-    assert gain(market, (5, 4), (5, 4), rival, seq=1) == 3
+    assert 2 == best_lie(market, (5, 4), rival, seq=1)
+    assert 5 == gain(market, (5, 4), (5, 0), rival, seq=1)
+    assert 3 == gain(market, (5, 4), (5, 4), rival, seq=1)
 
 
 def test_the_search_finds_what_a_minimum_gives_away_under_uniform() -> None:
-    """Whoever reads that one unit is safe must also read that a minimum makes it unsafe."""
+    """A reader who learns that one unit is safe must also read that a minimum makes it unsafe."""
     others = [
         books.unit(10, "a1", "gpu", 1, price=5),
         books.unit(11, "a2", "gpu", 2, price=3, least=2),
     ]
-    assert best_lie(market_of(2, "uniform"), (4,), others, seq=1) == 3
+    assert 3 == best_lie(market_of(2, "uniform"), (4,), others, seq=1)
     others[1].min_quantity = 1
-    assert best_lie(market_of(2, "uniform"), (4,), others, seq=1) == 0
+    assert 0 == best_lie(market_of(2, "uniform"), (4,), others, seq=1)
 
 
 @pytest.mark.parametrize("rule", ["pay_as_bid", "uniform_lab"])
 def test_the_search_finds_shading(rule: str) -> None:
     """Where the winner's own bid is its price, bidding less is the known way to gain."""
     rival = offers("a1", (2,), first_seq=10, reserve=0)
-    assert best_lie(market_of(1, rule), (5,), rival, seq=1) == 3
+    assert 3 == best_lie(market_of(1, rule), (5,), rival, seq=1)
 
 
 @given(

@@ -7,20 +7,21 @@ import os
 from collections.abc import Iterator
 from itertools import chain, repeat
 from random import Random
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
 
+from flows.testing import LogRecord, settle_log
 from tests.operators.steps import settle
-from tests.support.flow import rows_of, settle_log
-from tests.support.log_writer import LOGS
+from tests.support.flow import rows_of, run_twin
+from tests.support.generated_logs import LOGS
 from tests.twin.random_logs import random_log
-from tests.twin.rows import LogRecord, Rows, in_order
-from tests.twin.twin import run
+from tests.twin.rows import in_order
 
-LOGS_TO_SETTLE = int(os.environ.get("TWIN_LOGS", "2000"))
-LOGS_PER_TEST = 40
-WINDOWS_MS = (1000, 1000, 250, 4000)
+LOGS_TO_SETTLE: Final = int(os.environ.get("TWIN_LOGS", "2000"))
+LOGS_PER_TEST: Final = 40
+WINDOWS_MS: Final = (1000, 1000, 250, 4000)
 
 
 def length_of(seed: int) -> int:
@@ -34,10 +35,6 @@ def random_sizes(seed: int) -> Iterator[int]:
         yield rng.choice([1, 2, 3, 7, 20, 100])
 
 
-def told_by_twin(records: list[LogRecord], window_ms: int) -> Rows:
-    return in_order(run(records, window_ms=window_ms))
-
-
 @pytest.mark.parametrize("first_seed", range(0, LOGS_TO_SETTLE, LOGS_PER_TEST))
 def test_random_logs_settle_as_the_twin_says(first_seed: int) -> None:
     """Made fast, the core could come to mean something else: the twin means what the page means."""
@@ -45,15 +42,15 @@ def test_random_logs_settle_as_the_twin_says(first_seed: int) -> None:
         window_ms = WINDOWS_MS[seed % len(WINDOWS_MS)]
         log = random_log(seed, commands=length_of(seed), window_ms=window_ms)
         closed = settle(log, window_ms=window_ms, sizes=random_sizes(seed))
-        assert told_by_twin(log, window_ms) == in_order(rows_of(closed)), f"seed {seed}"
+        assert in_order(run_twin(log, window_ms)) == in_order(rows_of(closed)), f"seed {seed}"
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_the_dataflow_settles_as_the_twin_says(seed: int) -> None:
     """The steps could be right and yet be wired in a way that loses or reorders a batch."""
     log = random_log(10_000 + seed, commands=200)
-    closed = settle_log(log, window_ms=1000, batch_size=1 + seed * 7, workers=1 + seed % 2)
-    assert told_by_twin(log, 1000) == in_order(rows_of(closed))
+    settled = settle_log(log, window_ms=1000, batch_size=1 + seed * 7)
+    assert in_order(run_twin(log, 1000)) == in_order(rows_of(settled.windows))
 
 
 @given(log=LOGS)
@@ -61,4 +58,4 @@ def test_the_dataflow_settles_as_the_twin_says(seed: int) -> None:
 def test_any_small_log_settles_as_the_twin_says(log: list[LogRecord]) -> None:
     """A difference that hides in a long log is shown here by the shortest log that has it."""
     closed = settle(log, sizes=chain([1, 2, 3], repeat(20)))
-    assert told_by_twin(log, 1000) == in_order(rows_of(closed))
+    assert in_order(run_twin(log, 1000)) == in_order(rows_of(closed))

@@ -1,6 +1,7 @@
 """Windows are cut at the boundaries of stream time, however the batches fall."""
 
 from itertools import chain, pairwise
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from operators.windows import WindowAssigner
 from state.log import RawBatch, WindowSlice
 
-WINDOW_NS = 1_000_000
+WINDOW_NS: Final = 1_000_000
 """Of a window of one millisecond."""
 
 

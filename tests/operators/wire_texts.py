@@ -1,31 +1,33 @@
 """Texts that are bids, nearly bids, or were bids before something happened to them.
 
-Promise: what is drawn here is meant to divide two decoders: repeated, missing and foreign fields,
-numbers that are no integers, other spellings of the same, and cuts in the middle.
+**Promise:** what is drawn here is meant to divide two decoders: repeated, missing and foreign
+fields, numbers that are no integers, other spellings of the same, and cuts in the middle.
 """
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from hypothesis import strategies as st
 
 import walras_schemas as registry
-from tests.support.log_writer import event_id
+from flows.testing import LogWriter
 
-ID, OTHER_ID = event_id(1, 1_760_000_000_000), event_id(2, 1_760_000_000_000)
-UNIT = (
+IDS: Final = LogWriter()
+ID: Final = IDS.fresh_id()
+OTHER_ID: Final = IDS.fresh_id()
+UNIT: Final = (
     '{"type": "bid_placed", "event_id": "' + ID + '", '
     '"resource": "gpu", "quantity": 3, "unit_price_micros": 7}'
 )
-BUNDLE = (
+BUNDLE: Final = (
     '{"type": "bid_placed", "event_id": "' + ID + '", '
     '"bundle": {"gpu": 3, "cpu": 1}, "limit_micros": 70}'
 )
-WITHDRAWAL = (
+WITHDRAWAL: Final = (
     '{"type": "bid_withdrawn", "event_id": "' + ID + '", "bid_event_id": "' + OTHER_ID + '"}'
 )
 
-FRAGMENTS = [
+FRAGMENTS: Final = [
     '"type": "bid_placed"',
     '"type": "bid_placed", ',
     f'"event_id": "{ID}"',
@@ -112,11 +114,36 @@ def mutated(draw: st.DrawFn) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-NUMBERS = (3, 7, 1, 0, -1, 10**12, 10**12 + 1, 10**15, 10**15 + 1, 2**63, 2**64 + 3, 1.0, 1e3)
-TEXTS = ("3", "gpu", "g\u00fc", "GPU", "", "a.b", "gpu\n", "type", "bid_placed", "bid_withdrawn")
-MAPPINGS: tuple[Any, ...] = ({"gpu": 3}, {"gpu": 0}, {}, {"GPU": 1}, {"gpu": {"gpu": 1}})
-CROWDS = tuple({f"r{n}": 1 for n in range(count)} for count in (16, 17))
-VALUES = st.sampled_from(
+NUMBERS: Final = (
+    3,
+    7,
+    1,
+    0,
+    -1,
+    10**12,
+    10**12 + 1,
+    10**15,
+    10**15 + 1,
+    2**63,
+    2**64 + 3,
+    1.0,
+    1e3,
+)
+TEXTS: Final = (
+    "3",
+    "gpu",
+    "g\u00fc",
+    "GPU",
+    "",
+    "a.b",
+    "gpu\n",
+    "type",
+    "bid_placed",
+    "bid_withdrawn",
+)
+MAPPINGS: Final[tuple[Any, ...]] = ({"gpu": 3}, {"gpu": 0}, {}, {"GPU": 1}, {"gpu": {"gpu": 1}})
+CROWDS: Final = tuple({f"r{n}": 1 for n in range(count)} for count in (16, 17))
+VALUES: Final = st.sampled_from(
     [
         *NUMBERS,
         *TEXTS,
@@ -129,7 +156,7 @@ VALUES = st.sampled_from(
         None,
     ]
 )
-NAMES = [*registry.BidPlaced.model_fields, "bid_event_id", "surprise"]
+NAMES: Final = [*registry.BidPlaced.model_fields, "bid_event_id", "surprise"]
 
 
 @st.composite

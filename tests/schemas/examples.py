@@ -2,18 +2,18 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from walras_schemas import Command
 
-EVENT_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
-BID_EVENT_ID = "01890a5d-ac96-7ab2-80e2-4536629c90de"
-COMMAND: TypeAdapter[Command] = TypeAdapter(Command)
+EVENT_ID: Final = "01890a5d-ac96-774b-bcce-b302099a8057"
+BID_EVENT_ID: Final = "01890a5d-ac96-7ab2-80e2-4536629c90de"
+COMMAND: Final[TypeAdapter[Command]] = TypeAdapter(Command)
 
 # The commands as the semantics show them, word for word but for the ids they shorten.
-SHOWN = {
+SHOWN: Final = {
     "unit bid": (
         '{"type": "bid_placed", "event_id": "0199...", "resource": "tokens", "quantity": 500,'
         ' "unit_price_micros": 1500, "min_quantity": 1}'
@@ -41,7 +41,7 @@ SHOWN = {
     ),
     "price": '{"type": "price_quoted", "event_id": "0199...", "price_micros": 1200}',
 }
-WIRE = {name: text.replace("0199...", EVENT_ID) for name, text in SHOWN.items()}
+WIRE: Final = {name: text.replace("0199...", EVENT_ID) for name, text in SHOWN.items()}
 
 
 def example(name: str, /, **changes: object) -> dict[str, Any]:

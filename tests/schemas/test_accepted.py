@@ -1,6 +1,7 @@
 """What the registry accepts: the examples of the semantics, every edge, every optional field."""
 
 import json
+from typing import Final
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -38,7 +39,7 @@ def test_each_command_is_read_by_the_model_of_its_type(name: str) -> None:
     assert COMMANDS[example(name)["type"]] is type(COMMAND.validate_json(WIRE[name]))
 
 
-EDGES = [
+EDGES: Final = [
     ("unit bid", "quantity", 1, QUANTITY_MAX),
     ("unit bid", "unit_price_micros", 1, AMOUNT_MAX),
     ("unit bid", "min_quantity", 1, 500),

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 import pytest
 
 from tests.schemas.examples import COMMAND, EVENT_ID, example, refusals, without
 from walras_schemas import BidPlaced, bid_form_error
 
-INCOMPLETE = "a bid needs resource, quantity and unit_price_micros, or bundle and limit_micros"
-HALF_BUNDLE = "a bundle needs bundle and limit_micros"
-BOTH = "a bid is a unit bid or a bundle, never fields of both"
+INCOMPLETE: Final = (
+    "a bid needs resource, quantity and unit_price_micros, or bundle and limit_micros"
+)
+HALF_BUNDLE: Final = "a bundle needs bundle and limit_micros"
+BOTH: Final = "a bid is a unit bid or a bundle, never fields of both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +28,9 @@ class Sketch:
     limit_micros: int | None = None
 
 
-UNIT = Sketch(resource="gpu", quantity=3, unit_price_micros=10)
-BUNDLE = Sketch(bundle={"gpu": 3}, limit_micros=10)
-FORMS = [
+UNIT: Final = Sketch(resource="gpu", quantity=3, unit_price_micros=10)
+BUNDLE: Final = Sketch(bundle={"gpu": 3}, limit_micros=10)
+FORMS: Final = [
     (UNIT, None),
     (replace(UNIT, min_quantity=1), None),
     (replace(UNIT, min_quantity=3), None),

@@ -4,21 +4,21 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from walras_schemas import COMMANDS, EVENT_ID_PATTERN, NAME_PATTERN, RESULTS, TIMESTAMP_PATTERN
 from walras_schemas.export import render_schemas
 
-ROOT = Path(__file__).parents[2]
-NAME = {"type": "string", "pattern": NAME_PATTERN}
-AGENT = NAME | {"not": {"enum": ["house", "treasury"]}}
-EVENT_ID = {"type": "string", "pattern": EVENT_ID_PATTERN}
-AMOUNT = {"type": "integer", "minimum": 1, "maximum": 10**15}
-QUANTITY = {"type": "integer", "minimum": 1, "maximum": 10**12}
-SUPPLY = {"type": "integer", "minimum": 0, "maximum": 10**12}
-RULES = {
+ROOT: Final = Path(__file__).parents[2]
+NAME: Final = {"type": "string", "pattern": NAME_PATTERN}
+AGENT: Final = NAME | {"not": {"enum": ["house", "treasury"]}}
+EVENT_ID: Final = {"type": "string", "pattern": EVENT_ID_PATTERN}
+AMOUNT: Final = {"type": "integer", "minimum": 1, "maximum": 10**15}
+QUANTITY: Final = {"type": "integer", "minimum": 1, "maximum": 10**12}
+SUPPLY: Final = {"type": "integer", "minimum": 0, "maximum": 10**12}
+RULES: Final = {
     "type": "object",
     "additionalProperties": False,
     "required": ["supply", "initial_price_micros"],
@@ -29,13 +29,13 @@ RULES = {
         "reserve_ratio_ppm": {"type": "integer", "minimum": 0, "maximum": 10**9, "default": 0},
     },
 }
-COMMON = {
+COMMON: Final = {
     "version": {"type": "integer", "const": 1, "minimum": 1, "maximum": 1, "default": 1},
     "event_id": EVENT_ID,
     "timestamp": {"type": "string", "pattern": TIMESTAMP_PATTERN},
     "scenario_id": NAME,
 }
-OWN: dict[str, dict[str, Any]] = {
+OWN: Final[dict[str, dict[str, Any]]] = {
     "bid_placed": {
         "resource": NAME,
         "quantity": QUANTITY,
@@ -79,7 +79,7 @@ OWN: dict[str, dict[str, Any]] = {
     "supply_changed": {"resource": NAME, "supply": SUPPLY},
     "price_quoted": {"price_micros": AMOUNT},
 }
-REQUIRED = {
+REQUIRED: Final = {
     "bid_placed": set(),
     "bid_withdrawn": {"bid_event_id"},
     "credits_transferred": {"to_agent_id", "amount_micros"},

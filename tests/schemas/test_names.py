@@ -1,13 +1,14 @@
 """The limits of a market are its law: they are the numbers of the semantics."""
 
 import re
+from typing import Final
 
 import pytest
 
 import walras_schemas
 from walras_schemas import EVENT_ID_PATTERN, NAME_PATTERN, TIMESTAMP_PATTERN, names
 
-LIMITS = {
+LIMITS: Final = {
     "MICROS_PER_CREDIT": 1_000_000,
     "AMOUNT_MAX": 1_000_000_000_000_000,
     "QUANTITY_MAX": 1_000_000_000_000,
@@ -24,7 +25,7 @@ LIMITS = {
 def test_the_limits_are_those_of_the_semantics() -> None:
     """A limit changed by one makes two readers of one log disagree."""
     actual = {name: getattr(walras_schemas, name) for name in LIMITS}
-    assert actual == LIMITS
+    assert LIMITS == actual
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """The reasons of a refusal stand in the order in which they take precedence."""
 
+from typing import Final
+
 import pytest
 
 from walras_schemas import BidStatus, CommandStatus, RejectionReason
 
 # The table of admission, rule by rule, as the semantics number it.
-ADMISSION = [
+ADMISSION: Final = [
     ["malformed"],
     ["unknown_market"],
     ["stale_event_id", "future_event_id"],
@@ -18,8 +20,8 @@ ADMISSION = [
     ["amount_overflow"],
     ["insufficient_balance"],
 ]
-FIRST_FOUR = [reason for rule in ADMISSION[:4] for reason in rule]
-CHECKED = {
+FIRST_FOUR: Final = [reason for rule in ADMISSION[:4] for reason in rule]
+CHECKED: Final = {
     "bid": [reason for rule in ADMISSION for reason in rule],
     "withdrawal": [*FIRST_FOUR, "not_open"],
     "transfer": [*FIRST_FOUR, "unknown_agent", "self_transfer", "insufficient_balance"],
@@ -42,5 +44,5 @@ def test_every_reason_is_checked_by_some_command() -> None:
 def test_the_statuses_are_those_of_the_ledger() -> None:
     """The ledger's views are a public contract: a renamed status breaks every query on them."""
     bids, commands = list(BidStatus), list(CommandStatus)
-    assert bids == ["rejected", "withdrawn", "lost", "partially_won", "won"]
-    assert commands == ["applied", "rejected"]
+    assert ["rejected", "withdrawn", "lost", "partially_won", "won"] == bids
+    assert ["applied", "rejected"] == commands

@@ -1,6 +1,7 @@
 """What the registry refuses, in tables: the value, and the reason it is refused for."""
 
 import json
+from typing import Final
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.schemas.examples import (
 )
 
 # Where an integer may stand: the example, the field, and the first values outside its range.
-INTEGERS = [
+INTEGERS: Final = [
     ("unit bid", "quantity", 0, 10**12 + 1),
     ("unit bid", "unit_price_micros", 0, 10**15 + 1),
     ("unit bid", "min_quantity", 0, 10**12 + 1),
@@ -32,24 +33,32 @@ INTEGERS = [
     ("price", "price_micros", 0, 10**15 + 1),
     ("price", "version", 0, 2),
 ]
-NO_INTEGERS = ["0.5", "1.0", "1e3", "true", "null", '"1"', "NaN", "Infinity", "-Infinity", "[1]"]
-NO_INTEGERS += ["{}", '""']
+NO_INTEGERS: Final = [
+    *("0.5", "1.0", "1e3", "true", "null", '"1"', "NaN", "Infinity", "-Infinity", "[1]"),
+    *("{}", '""'),
+]
 
 # Where a name may stand.
-NAMES = [
+NAMES: Final = [
     ("unit bid", "resource"),
     ("unit bid", "scenario_id"),
     ("transfer", "to_agent_id"),
     ("grant", "agent_id"),
     ("supply", "resource"),
 ]
-NO_NAMES = ["", "A1", "a.b", "*", ">", "a*", "a b", " a", "a ", "a\n", "\na", "a\r\n", "ä"]
-NO_NAMES += ["-a", "_a", "a" * 65, "a\x00", "a/b", "\N{CYRILLIC SMALL LETTER A}"]
-NO_NAMES += ["\N{FULLWIDTH DIGIT ONE}"]
+NO_NAMES: Final = [
+    *("", "A1", "a.b", "*", ">", "a*", "a b", " a", "a ", "a\n", "\na", "a\r\n", "ä"),
+    *("-a", "_a", "a" * 65, "a\x00", "a/b", "\N{CYRILLIC SMALL LETTER A}"),
+    "\N{FULLWIDTH DIGIT ONE}",
+]
 
 # Where an event id may stand.
-EVENT_IDS = [("unit bid", "event_id"), ("withdrawal", "event_id"), ("withdrawal", "bid_event_id")]
-NO_EVENT_IDS = {
+EVENT_IDS: Final = [
+    ("unit bid", "event_id"),
+    ("withdrawal", "event_id"),
+    ("withdrawal", "bid_event_id"),
+]
+NO_EVENT_IDS: Final = {
     "version 4": "f47ac10b-58cc-4372-a567-0e02b2c3d479",
     "version 1": "c232ab00-9414-11ec-b3c8-9f6bdeced846",
     "version 6": "1ec9414c-232a-6b00-b3c8-9f6bdeced846",
@@ -66,7 +75,7 @@ NO_EVENT_IDS = {
     "no hex": EVENT_ID.replace("d", "g"),
     "empty": "",
 }
-NO_STRINGS = ["1", "1.5", "true", "null", "[]", "{}", "NaN"]
+NO_STRINGS: Final = ["1", "1.5", "true", "null", "[]", "{}", "NaN"]
 
 
 def put(name: str, path: str, value: str) -> str:
@@ -211,7 +220,7 @@ def test_a_resource_needs_a_supply_and_a_first_price(field: str) -> None:
     assert [(f"resources.tokens.{field}", "missing")] == refusals(message)
 
 
-TABLE = [
+TABLE: Final = [
     ("a bundle of nothing", example("bundle", bundle={}), ("bundle", "too_short")),
     (
         "a bundle of 17 resources",
@@ -263,7 +272,7 @@ def test_the_registry_refuses(message: object, expected: tuple[str, str]) -> Non
 
 
 def test_half_a_character_is_refused_even_where_a_parser_lets_it_through() -> None:
-    """A lone surrogate cannot be written as UTF-8: it would stop whoever stores it."""
+    """A lone surrogate cannot be written as UTF-8: it would stop the ledger that stores it."""
     expected = [("purpose", "string_unicode")]
     assert expected == refusals_when_parsed(put("transfer", "purpose", r'"\ud800"'))
 

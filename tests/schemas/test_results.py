@@ -1,7 +1,7 @@
 """What a market publishes after a commit, as its readers get it."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from pydantic import ValidationError
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.schemas.examples import BID_EVENT_ID, EVENT_ID
 from walras_schemas import AgentResult, BidOutcome, CommandOutcome, MarketWindow
 
-BID: dict[str, Any] = {
+BID: Final[dict[str, Any]] = {
     "event_id": EVENT_ID,
     "seq": 41,
     "ord": 0,
@@ -18,7 +18,7 @@ BID: dict[str, Any] = {
     "won": {"gpu": 2},
     "paid_micros": 16,
 }
-TRANSFER: dict[str, Any] = {
+TRANSFER: Final[dict[str, Any]] = {
     "event_id": BID_EVENT_ID,
     "seq": 42,
     "ord": 999,
@@ -26,7 +26,7 @@ TRANSFER: dict[str, Any] = {
     "status": "rejected",
     "reason": "self_transfer",
 }
-RESULT: dict[str, Any] = {
+RESULT: Final[dict[str, Any]] = {
     "version": 1,
     "type": "agent_result",
     "market": "m1",
@@ -38,7 +38,7 @@ RESULT: dict[str, Any] = {
     "balance_micros": 84,
     "outcomes": [BID, TRANSFER],
 }
-PRICE: dict[str, Any] = {
+PRICE: Final[dict[str, Any]] = {
     "resource": "gpu",
     "reference_micros": 10,
     "clearing_micros": None,
@@ -47,7 +47,7 @@ PRICE: dict[str, Any] = {
     "sold": 0,
     "stale": False,
 }
-WINDOW: dict[str, Any] = {
+WINDOW: Final[dict[str, Any]] = {
     "version": 1,
     "type": "market_window",
     "market": "m1",
@@ -70,7 +70,7 @@ def test_a_result_reads_as_it_is_written(
 
 
 def test_an_outcome_is_a_bids_or_a_commands() -> None:
-    """An agent tells them apart by class: what was won must never read as a mere command."""
+    """An agent distinguishes them by class: what was won must never read as a mere command."""
     result = AgentResult.model_validate_json(json.dumps(RESULT))
     assert [BidOutcome, CommandOutcome] == [type(outcome) for outcome in result.outcomes]
 

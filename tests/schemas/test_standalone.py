@@ -4,9 +4,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
-SCHEMAS = Path(__file__).parents[2] / "schemas"
-PROBE = """
+SCHEMAS: Final = Path(__file__).parents[2] / "schemas"
+PROBE: Final = """
 import json, sys
 from pydantic import *
 before = set(sys.modules)

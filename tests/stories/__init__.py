@@ -1,1 +1,1 @@
-"""Markets told as stories: one aligned line per event, the expected outcome at its end."""
+"""Markets written as stories: one aligned line per event, the expected outcome at its end."""

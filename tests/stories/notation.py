@@ -1,7 +1,7 @@
 """The words of a story's commands, read into the events they stand for.
 
-Promise: a command is read from its words alone. All amounts are micro-credits. What the words do
-not say stays out of the event, so that the defaults of the wire are told too.
+**Promise:** a command is read from its words alone. All amounts are micro-credits. What the words
+do not say stays out of the event, so that the defaults of the wire are tested too.
 
     market open uniform gpu=10@1      supply 10, initial price 1; several resources stand side by
                                       side; `reserve gpu=3`, `ratio gpu=900000` (ppm) and `stale 2`
@@ -26,7 +26,7 @@ IdOf = Callable[[str], str]
 
 
 def read_command(verb: str, words: list[str], id_of: IdOf) -> Command:
-    """The channel and the event of a command; a ValueError says which words were awaited."""
+    """The channel and the event of a command; a ValueError says which words were expected."""
     match verb:
         case "bid":
             return _bid(words)
@@ -39,7 +39,7 @@ def read_command(verb: str, words: list[str], id_of: IdOf) -> Command:
 
 
 def take(words: list[str], name: str) -> str | None:
-    """The word after `name`, both taken out of the words; None where it is not said."""
+    """The word after `name`, both taken out of the words; None where it is not there."""
     if name not in words:
         return None
     at = words.index(name)
@@ -74,7 +74,7 @@ def _bid(words: list[str]) -> Command:
         case [agent, bundle, "for", limit]:
             event["bundle"] = _numbers(bundle, between=":")
             return f"bid.{agent}", event | {"limit_micros": int(limit)}
-    raise ValueError("awaited: bid AGENT RESOURCE QUANTITY @ PRICE, or bid AGENT R:Q,R:Q for LIMIT")
+    raise ValueError("expected: AGENT RESOURCE QUANTITY @ PRICE, or AGENT R:Q,R:Q for LIMIT")
 
 
 def _market(words: list[str]) -> Command:
@@ -98,6 +98,6 @@ def _listing(terms: str) -> dict[str, int]:
     return {"supply": int(supply), "initial_price_micros": int(price)}
 
 
-def _numbers(said: str, *, between: str) -> dict[str, int]:
-    pairs = [word.split(between) for word in said.split(",") if word]
+def _numbers(text: str, *, between: str) -> dict[str, int]:
+    pairs = [word.split(between) for word in text.split(",") if word]
     return {name: int(value) for name, value in pairs}

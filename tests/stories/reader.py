@@ -1,7 +1,7 @@
 """Reads a market's story, runs its log through a market, and compares line by line.
 
-Promise: a story passes only if every line came out as told, no message left a row that no line
-tells of, and each account is the sum of its postings. What differs is shown as the line, the
+**Promise:** a story passes only if every line has its expected outcome, no message left a row that
+no line names, and each account is the sum of its postings. What differs is shown as the line, the
 outcome it expected and the actual one, so that a trader can settle by hand who is right.
 """
 
@@ -27,11 +27,11 @@ class Chapter:
 
 
 def check(story: str, run: Run) -> None:
-    """Fail, with a readable difference, unless `run(log, window_ms)` gives what the story tells."""
-    told = read_story(story)
-    rows = run(told.log, WINDOW_MS)
-    differences = _unlike(told, rows) + _untold(told, rows) + _unbalanced(rows)
-    assert not differences, "\n".join(["the market told another story:", *differences])
+    """Fail, with a readable difference, unless `run(log, window_ms)` agrees with the story."""
+    read = read_story(story)
+    rows = run(read.log, WINDOW_MS)
+    differences = _unlike(read, rows) + _unexpected(read, rows) + _unbalanced(rows)
+    assert not differences, "\n".join(["the market gave another story:", *differences])
 
 
 def read_chapters(path: Path) -> list[Chapter]:
@@ -40,28 +40,27 @@ def read_chapters(path: Path) -> list[Chapter]:
     return [Chapter(*chapter.split("\n", 1)) for chapter in chapters]
 
 
-def _unlike(told: Story, rows: Rows) -> list[str]:
+def _unlike(story: Story, rows: Rows) -> list[str]:
     differences = []
-    for expectation in told.expectations:
-        actual = expectation.tell(rows)
+    for expectation in story.expectations:
+        actual = expectation.describe(rows)
         if actual != expectation.expected:
-            said = f"line {expectation.number}: {expectation.line}"
+            line = f"line {expectation.number}: {expectation.line}"
             differences += [
-                said,
+                line,
                 f"    expected: {expectation.expected}",
                 f"    actual:   {actual}",
             ]
     return differences
 
 
-def _untold(told: Story, rows: Rows) -> list[str]:
-    """Rows at places that the story does not tell of, or more than one row for one event."""
+def _unexpected(story: Story, rows: Rows) -> list[str]:
+    """Rows at places that the story does not name, or more than one row for one event."""
     places = Counter(
         (row["seq"], row["ord"]) for row in rows.bids + rows.commands + rows.dead_letters
     )
-    fit = {place for place in places if place in told.told_places or place[0] in told.told_whole}
-    odd = [place for place, count in places.items() if count > 1 or place not in fit]
-    return [f"rows that no line tells of, at (seq, ord) {place}" for place in odd]
+    odd = [place for place, count in places.items() if count > 1 or not story.names(*place)]
+    return [f"rows that no line names, at (seq, ord) {place}" for place in odd]
 
 
 def _unbalanced(rows: Rows) -> list[str]:

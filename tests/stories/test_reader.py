@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import pytest
 
 from tests.stories.reader import check
+from tests.support.flow import run_twin
 from tests.twin.rows import LogRecord, Row, Rows
-from tests.twin.twin import run
 
-STORY = """
+STORY: Final = """
 market open uniform gpu=3@1
 grant a1 100
 grant a2 100
@@ -20,10 +21,6 @@ close                  -> gpu price 8 sold 3
 balance a1 = 76
 windows = 0
 """
-
-
-def twin(log: list[LogRecord], window_ms: int) -> Rows:
-    return run(log, window_ms=window_ms)
 
 
 @pytest.mark.parametrize(
@@ -43,16 +40,16 @@ def twin(log: list[LogRecord], window_ms: int) -> Rows:
 )
 def test_a_false_story_fails(true: str, false: str) -> None:
     """A reader that believes everything guards against nothing."""
-    check(STORY, twin)
+    check(STORY, run_twin)
     with pytest.raises(AssertionError, match="another story"):
-        check(STORY.replace(true, false), twin)
+        check(STORY.replace(true, false), run_twin)
 
 
 def test_a_difference_names_the_line_and_both_outcomes() -> None:
     """A trader who cannot see what differs cannot say who is right."""
     with pytest.raises(AssertionError) as failure:
-        check(STORY.replace("pay 24", "pay 30"), twin)
-    expected = """the market told another story:
+        check(STORY.replace("pay 24", "pay 30"), run_twin)
+    expected = """the market gave another story:
 line 5: bid a1 gpu 3 @ 10 -> won 3 pay 30
     expected: won 3 pay 30
     actual:   won 3 pay 24"""
@@ -63,7 +60,7 @@ def _winner(rows: Rows) -> Row:
     return next(row for row in rows.bids if row["status"] == "won")
 
 
-SPOILERS: dict[str, Callable[[Rows], object]] = {
+SPOILERS: Final[dict[str, Callable[[Rows], object]]] = {
     "an allocation is missing": lambda rows: rows.allocations.clear(),
     "an allocation is short": lambda rows: rows.allocations[0].update(quantity=2),
     "the status is another": lambda rows: _winner(rows).update(status="partially_won"),
@@ -85,7 +82,7 @@ def test_spoilt_rows_fail(spoil: Callable[[Rows], object]) -> None:
     """A ledger that contradicts itself must not pass because one of its views looks right."""
 
     def spoilt(log: list[LogRecord], window_ms: int) -> Rows:
-        rows = twin(log, window_ms)
+        rows = run_twin(log, window_ms)
         spoil(rows)
         return rows
 
@@ -110,4 +107,4 @@ def test_spoilt_rows_fail(spoil: Callable[[Rows], object]) -> None:
 def test_a_line_that_makes_no_sense_is_refused(line: str) -> None:
     """A misspelt line that is passed over is a story that tests nothing."""
     with pytest.raises(ValueError, match="line 2 is none of a story"):
-        check("# a remark\n" + line, twin)
+        check("# a remark\n" + line, run_twin)

@@ -1,20 +1,19 @@
-"""The stories of the market, told to the flow and to the naive twin."""
+"""The stories of the market, run by the flow and by the naive twin."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.stories.reader import Chapter, check, read_chapters
 from tests.stories.writer import read_story
-from tests.support.flow import run_flow
-from tests.twin.rows import LogRecord, Rows
-from tests.twin.twin import run
+from tests.support.flow import run_flow, run_twin
 
-BOOKS = sorted(Path(__file__).parent.glob("*.txt"))
-CHAPTERS = {f"{book.stem}: {c.title}": c for book in BOOKS for c in read_chapters(book)}
-OUTCOMES = {
+BOOKS: Final = sorted(Path(__file__).parent.glob("*.txt"))
+CHAPTERS: Final = {f"{book.stem}: {c.title}": c for book in BOOKS for c in read_chapters(book)}
+OUTCOMES: Final = {
     *("applied", "dead", "lost", "withdrawn"),
     *("unknown_market", "stale_event_id", "future_event_id", "duplicate"),
     *("unknown_agent", "unknown_resource", "unsupported_by_rule", "exceeds_supply"),
@@ -22,23 +21,19 @@ OUTCOMES = {
 }
 
 
-def twin(log: list[LogRecord], window_ms: int) -> Rows:
-    return run(log, window_ms=window_ms)
-
-
 every_story = pytest.mark.parametrize("chapter", CHAPTERS.values(), ids=CHAPTERS.keys())
 
 
 @every_story
-def test_the_flow_tells_the_story(chapter: Chapter) -> None:
-    """The market is another one than the traders were told: each story names its danger."""
+def test_the_flow_agrees_with_the_story(chapter: Chapter) -> None:
+    """Traders rely on what the stories say of the market; each story names its own danger."""
     check(chapter.text, run_flow)
 
 
 @every_story
-def test_the_twin_tells_the_story(chapter: Chapter) -> None:
+def test_the_twin_agrees_with_the_story(chapter: Chapter) -> None:
     """A twin that misreads the page would teach the flow its mistake."""
-    check(chapter.text, twin)
+    check(chapter.text, run_twin)
 
 
 @every_story
@@ -47,7 +42,7 @@ def test_a_story_names_its_danger(chapter: Chapter) -> None:
     assert "# Danger: " in chapter.text
 
 
-def test_every_outcome_is_told() -> None:
-    """An outcome that no story tells can change without a trader noticing."""
-    told = {e.expected for c in CHAPTERS.values() for e in read_story(c.text).expectations}
-    assert set() == OUTCOMES - told
+def test_every_outcome_is_in_some_story() -> None:
+    """An outcome that is in no story can change without a trader noticing."""
+    covered = {e.expected for c in CHAPTERS.values() for e in read_story(c.text).expectations}
+    assert set() == OUTCOMES - covered

@@ -1,7 +1,7 @@
-r"""Turns the lines of a market's story into the log they tell of, and what they expect of it.
+r"""Turns the lines of a market's story into the log they describe, and what they expect of it.
 
-Promise: the same story gives the same log. A story starts with a fresh window of one second; each
-message comes 1 ms after the one before, and a window ends only where the story says `close` or
+**Promise:** the same story gives the same log. A story starts with a fresh window of one second;
+each message comes 1 ms after the one before, and a window ends only where the story says `close` or
 moves the clock. Beside the commands (see `notation`) a story has these lines:
 
     bid a1 gpu 3 @ 10         -> won 2 pay 16      a bid must say what becomes of it: won, lost,
@@ -31,39 +31,43 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from tests.stories import teller
+from tests.stories import wording
 from tests.stories.notation import read_command, take
 from tests.twin.rows import LogRecord
 
-WINDOW_MS = 1_000
-START_MS = 1_760_000_000_000
-FIRST_WINDOW = START_MS // WINDOW_MS
-NS_PER_MS = 1_000_000
+WINDOW_MS: Final = 1_000
+START_MS: Final = 1_760_000_000_000
+FIRST_WINDOW: Final = START_MS // WINDOW_MS
+NS_PER_MS: Final = 1_000_000
 
 Event = dict[str, Any]
-Outcome = tuple[teller.Tell, str]
+Outcome = tuple[wording.Describe, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """A line's expected outcome, and how rows tell the actual one in the same words."""
+    """A line's expected outcome, and how rows describe the actual one in the same words."""
 
     number: int
     line: str
     expected: str
-    tell: teller.Tell
+    describe: wording.Describe
 
 
 @dataclass(slots=True)
 class Story:
-    """A story as it was read: its log, what it expects, and the places of the log it tells of."""
+    """A story as it was read: its log, what it expects, and the places of the log it names."""
 
     log: list[LogRecord] = field(default_factory=list)
     expectations: list[Expectation] = field(default_factory=list)
-    told_places: set[tuple[int, int]] = field(default_factory=set)  # seq, ord
-    told_whole: set[int] = field(default_factory=set)  # seq of messages told event by event
+    expected_places: set[tuple[int, int]] = field(default_factory=set)  # seq, ord
+    whole_messages: set[int] = field(default_factory=set)  # seq of messages given event by event
+
+    def names(self, seq: int, ord_: int) -> bool:
+        """Whether a line of the story says what becomes of this event."""
+        return (seq, ord_) in self.expected_places or seq in self.whole_messages
 
 
 def read_story(text: str) -> Story:
@@ -90,13 +94,13 @@ class _Writer:
         try:
             outcome = self._write(market, rest, expected)
         except (KeyError, IndexError, ValueError) as error:
-            hint = "the notation is told at the top of tests/stories/writer.py"
+            hint = "the notation stands at the top of tests/stories/writer.py"
             raise ValueError(
                 f"line {number} is none of a story: {line}: {error}; {hint}"
             ) from error
         if outcome is not None:
-            tell, wanted = outcome
-            self.story.expectations.append(Expectation(number, line, wanted, tell))
+            describe, wanted = outcome
+            self.story.expectations.append(Expectation(number, line, wanted, describe))
 
     def _write(self, market: str, said: str, expected: str) -> Outcome | None:
         verb, *words = said.split()
@@ -119,22 +123,22 @@ class _Writer:
             self.clock_ms = (self.closed_id + int(words[0] if words else 1)) * WINDOW_MS
         if verb in ("close", "tick"):
             self._send("clock.0", b"")
-        return (teller.of_window(market, self.closed_id, expected), expected) if expected else None
+        return (wording.of_window(market, self.closed_id, expected), expected) if expected else None
 
     def _look_up(self, verb: str, market: str, words: list[str]) -> Outcome:
         name, _, *stated = words if verb != "windows" else ["", *words]
         expected = " ".join(stated)
         if verb == "balance":
-            return teller.of_balance(market, name, self._seq, self._window_id), expected
+            return wording.of_balance(market, name, self._seq, self._window_id), expected
         if verb == "window":
-            return teller.of_messages(FIRST_WINDOW + int(name)), expected
-        return teller.of_windows(FIRST_WINDOW), expected
+            return wording.of_messages(FIRST_WINDOW + int(name)), expected
+        return wording.of_windows(FIRST_WINDOW), expected
 
     def _send_raw(self, said: str, expected: str) -> Outcome:
         _, subject, payload = said.split(" ", 2)
         self._send(subject, self._payload(payload))
-        self.story.told_whole.add(self._seq)
-        return teller.of_message(self._seq), _stated(expected)
+        self.story.whole_messages.add(self._seq)
+        return wording.of_message(self._seq), _stated(expected)
 
     def _command(self, market: str, words: list[str], expected: str) -> Outcome:
         joined = words[0] == "+"
@@ -149,8 +153,8 @@ class _Writer:
             self._send(subject, json.dumps(event).encode(), [event])
         outcome = _stated(expected) if verb == "bid" else expected or "applied"
         place = (self._seq, len(self.batch) - 1)
-        self.story.told_places.add(place)
-        return teller.of_event(*place), outcome
+        self.story.expected_places.add(place)
+        return wording.of_event(*place), outcome
 
     # --- messages and ids -------------------------------------------------------------------------
 
@@ -172,7 +176,7 @@ class _Writer:
     def _join(self, subject: str, event: Event) -> None:
         last = self.story.log[-1]
         if not self.batch or last.subject != subject:
-            raise ValueError("a batch goes on from a command to the same subject")
+            raise ValueError("a batch continues a command to the same subject")
         self.batch.append(event)
         payload = json.dumps(self.batch).encode()
         self.story.log[-1] = LogRecord(last.seq, last.timestamp_ns, subject, payload)

@@ -1,83 +1,24 @@
-"""Run a log through the real flow without any server, and see its rows as the ledger shows them.
+"""What the real flow and the naive twin make of a log, as rows of the public views to compare."""
 
-`settle_log` drives Bytewax with a testing source; `rows_of` projects settlements onto the columns
-of the public views, so that they compare by `==` with the naive twin's.
-"""
+from collections.abc import Iterable, Sequence
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-
-from bytewax.testing import TestingSink, TestingSource, cluster_main
-
-from flows.allocation import build
+from flows.testing import Message, settle_log
 from state.accounts import Bid
-from state.log import RawBatch
-from state.shard import ShardState, Token
 from state.window import ClosedWindow, CommandRow, Settlement
 from tests.twin.rows import LogRecord, Row, Rows
+from tests.twin.twin import run
 from walras_schemas import HOUSE, INT64_MAX, TREASURY
 
-NS_PER_MS = 1_000_000
+
+def run_flow(records: Sequence[Message], window_ms: int) -> Rows:
+    """The rows of a log as the flow settles it."""
+    return rows_of(settle_log(records, window_ms=window_ms).windows)
 
 
-def fresh_shard(shard: int = 0) -> ShardState:
-    """A shard that has read nothing yet."""
-    return ShardState(shard=shard, token=Token(1))
-
-
-def batches(
-    records: Iterable[LogRecord], *, shard: int = 0, batch_size: int = 1000
-) -> Iterator[tuple[str, RawBatch]]:
-    """The log in batches, keyed as the source keys them."""
-    left = iter(records)
-    while chunk := list(islice(left, batch_size)):
-        yield (
-            str(shard),
-            RawBatch(
-                shard=shard,
-                first_seq=chunk[0].seq,
-                timestamps_ns=[record.timestamp_ns for record in chunk],
-                subjects=[record.subject for record in chunk],
-                payloads=[record.payload for record in chunk],
-            ),
-        )
-
-
-def with_final_tick(records: Sequence[LogRecord], *, window_ms: int) -> list[LogRecord]:
-    """The log with one tick more, at the end of its last window, so that every window closes."""
-    length_ns = window_ms * NS_PER_MS
-    latest = max(record.timestamp_ns for record in records)
-    end = (latest // length_ns + 1) * length_ns
-    return [*records, LogRecord(records[-1].seq + 1, end, "clock.0", b"")]
-
-
-def settle_log(
-    records: Sequence[LogRecord],
-    *,
-    window_ms: int,
-    batch_size: int = 1000,
-    workers: int = 1,
-    shard: ShardState | None = None,
-) -> list[ClosedWindow]:
-    """Every closed window of the log, through the real dataflow."""
-    closed: list[tuple[str, ClosedWindow]] = []
-    state = shard or fresh_shard()
-    whole = with_final_tick(records, window_ms=window_ms)
-    flow = build(
-        source=TestingSource(list(batches(whole, batch_size=batch_size))),
-        shards={state.shard: state},
-        window_ms=window_ms,
-        commit=lambda _shard: lambda window: [window],
-        publish=lambda _shard: lambda window: [window],
-        output=TestingSink(closed),
-    )
-    cluster_main(flow, [], 0, worker_count_per_proc=workers)
-    return [window for _, window in closed]
-
-
-def run_flow(records: Sequence[LogRecord], window_ms: int) -> Rows:
-    """The rows of a log as the flow settles it; the signature the stories want."""
-    return rows_of(settle_log(records, window_ms=window_ms))
+def run_twin(records: Sequence[Message], window_ms: int) -> Rows:
+    """The rows of a log as the twin settles it."""
+    own = [LogRecord(one.seq, one.timestamp_ns, one.subject, one.payload) for one in records]
+    return run(own, window_ms=window_ms)
 
 
 def rows_of(windows: Iterable[ClosedWindow]) -> Rows:

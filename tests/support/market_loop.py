@@ -1,34 +1,34 @@
 """A market and its manager in a closed loop, window by window, without any server.
 
-What the pure steps settle is told to the quoting step, and its quotes enter the log of the next
+What the pure steps settle is passed to the quoting step, and its quotes enter the log of the next
 window. `past_of` reads the closed windows as the ledger would give them back.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+from flows.testing import LogWriter
 from operators.pricing_rules import Observation
 from operators.quote import Plan, QuotePrices
 from operators.results import result_messages
 from state.window import OutboundMessage, PriceRow, Settlement
 from tests.operators.steps import Shard, settlements
-from tests.support.log_writer import LogWriter
 from walras_schemas import MarketWindow, subjects
 
-WINDOW_MS = 1000
-PLENTY = 10**15
+WINDOW_MS: Final = 1000
+PLENTY: Final = 10**15
 
 Bids = Sequence[Mapping[str, Any]]
 
 
 def results_of(settlement: Settlement) -> list[MarketWindow]:
-    """What a window tells of its markets."""
-    told = result_messages(settlement, window_ms=WINDOW_MS)
+    """What is published of the markets of a window."""
+    messages = result_messages(settlement, window_ms=WINDOW_MS)
     return [
         MarketWindow.model_validate_json(message.payload)
-        for message in told
+        for message in messages
         if message.subject.startswith("window.")
     ]
 
@@ -48,9 +48,13 @@ class MarketLoop:
     def __post_init__(self) -> None:
         self._step = QuotePrices(lambda _market: self.plan, self.past_of, lambda _window: {})
 
-    def open(self, **resources: Mapping[str, Any]) -> None:
+    def open(self, **resources: Mapping[str, int]) -> None:
         """Open the market, and give its one agent more than it can spend."""
-        self.log.open("m1", "uniform", **{name: dict(listed) for name, listed in resources.items()})
+        self.log.open(
+            market="m1",
+            rule="uniform",
+            **{name: dict(listed) for name, listed in resources.items()},
+        )
         self.log.grant("a1", PLENTY)
 
     def play(self, bids: Bids = ()) -> list[PriceRow]:
@@ -63,14 +67,14 @@ class MarketLoop:
         self._read = len(self.log.records)
         closed = settlements(self.shard.closed[-1:])
         for window in [window for settlement in closed for window in results_of(settlement)]:
-            self._hear(window)
+            self._quote(window)
         return [row for settlement in closed for row in settlement.prices]
 
-    def _hear(self, window: MarketWindow) -> None:
+    def _quote(self, window: MarketWindow) -> None:
         self.results.append(window)
         for quote in self._step(window):
             self.quoted.append(quote)
-            self.log.say(quote.subject, quote.payload)
+            self.log.append(quote.subject, quote.payload)
 
     def past_of(self, _market: str, plan: Plan, before_window: int) -> dict[str, list[Observation]]:
         """What the controllers of a plan remember of the windows before one."""

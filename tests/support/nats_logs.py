@@ -1,8 +1,6 @@
 """Short ways to fill, break and read logs in tests."""
 
-import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
 from connectors.nats.background_loop import wait_for
 from connectors.nats.connection import Line
@@ -11,12 +9,10 @@ from connectors.nats.publisher import Outbox, Receipt
 from connectors.nats.source import NatsSource, ShardPartition
 from connectors.nats.topology import ensure_streams, identity, shard_config
 from state.log import RawBatch
+from tests.support.eventually import eventually
 from tests.support.servers import SHARDS
 
-WITHIN_S = 30.0
 LOG_BYTES = 64 << 20
-
-T = TypeVar("T")
 
 
 def make_streams(
@@ -111,12 +107,3 @@ def taken(partition: ShardPartition, messages: int) -> list[RawBatch]:
 
 def payloads_of(batches: Iterable[RawBatch]) -> list[bytes]:
     return [payload for batch in batches for payload in batch.payloads]
-
-
-def eventually(condition: Callable[[], T], *, within_s: float = WITHIN_S) -> T:
-    """The first true answer; fails at the deadline."""
-    give_up_at_s = time.monotonic() + within_s
-    while not (answer := condition()):
-        assert time.monotonic() < give_up_at_s, f"not so within {within_s} s"
-        time.sleep(0.005)
-    return answer

@@ -8,7 +8,8 @@
 - `nc`: a connection to it. It lives on the connectors' own loop: `wait_for(something(nc))`.
 - `postgres_dsn`: an empty database for this test alone, about 50 ms, dropped after it.
 
-A test that stops or restarts a server starts one itself: `start_nats(tmp_path / "nats", shards=1)`.
+For a fixture of another scope there are `own_nats` and `fresh_database`. A test that stops or
+restarts a server starts one itself: `start_nats(tmp_path / "nats", shards=1)`.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -27,7 +29,7 @@ from connectors.embedded.servers import Servers, embedded
 from connectors.nats.background_loop import held
 from connectors.nats.connection import Line, connected
 
-SHARDS = 4
+SHARDS: Final = 4
 
 _numbers = count()
 
@@ -45,11 +47,15 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     with open_folder() as folder, embedded(folder, shards=SHARDS) as running:
-        with psycopg.connect(running.postgres_dsn, autocommit=True) as owner:
-            # Nothing here has to outlive a power cut.
-            owner.execute("ALTER SYSTEM SET fsync = off")
-            owner.execute("SELECT pg_reload_conf()")
+        without_fsync(running.postgres_dsn)
         yield running
+
+
+def without_fsync(dsn: str) -> None:
+    """Make a Postgres faster: nothing in it has to outlive a power cut."""
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("ALTER SYSTEM SET fsync = off")
+        owner.execute("SELECT pg_reload_conf()")
 
 
 @contextmanager
@@ -61,6 +67,20 @@ def own_nats() -> Iterator[str]:
             yield server.url
         finally:
             server.stop()
+
+
+@contextmanager
+def fresh_database(dsn: str, *, template: str = "template0") -> Iterator[str]:
+    """An empty database for the block, or a copy of `template`: its address."""
+    name = f"test_{next(_numbers)}"
+    create = SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template))
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute(create)
+    try:
+        yield urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
+    finally:
+        with psycopg.connect(dsn, autocommit=True) as owner:
+            owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
 
 @pytest.fixture
@@ -77,8 +97,5 @@ def nc(nats_url: str) -> Iterator[Line]:
 
 @pytest.fixture
 def postgres_dsn(servers: Servers) -> Iterator[str]:
-    name = f"test_{next(_numbers)}"
-    with psycopg.connect(servers.postgres_dsn, autocommit=True) as owner:
-        owner.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-        yield urlunsplit(urlsplit(servers.postgres_dsn)._replace(path=f"/{name}"))
-        owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+    with fresh_database(servers.postgres_dsn) as dsn:
+        yield dsn

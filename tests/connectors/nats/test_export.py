@@ -10,15 +10,8 @@ from connectors.nats.connection import Line
 from connectors.nats.export import export_log
 from state.errors import SettingsError
 from state.log import RawBatch
-from tests.support.nats_logs import (
-    drained,
-    eventually,
-    fill,
-    fill_shard,
-    last_seq,
-    make_streams,
-    source_of,
-)
+from tests.support.eventually import eventually
+from tests.support.nats_logs import drained, fill, fill_shard, last_seq, make_streams, source_of
 
 NASTY = [b"", b"\xff\xfe\x00", "\u2028 ü \U0001f4a3".encode(), b'{"a": "\\"}\n', b"\r\n", b"\xc3("]
 

@@ -18,7 +18,8 @@ from connectors.nats.subjects import RESULTS, told_subject
 from connectors.nats.topology import results_config
 from state.errors import ServerUnreachable
 from state.window import OutboundMessage
-from tests.support.nats_logs import eventually, last_seq, make_streams
+from tests.support.eventually import eventually
+from tests.support.nats_logs import last_seq, make_streams
 
 AT_ONCE_S = 5
 FORGETS_AFTER_S = 0.2

@@ -19,7 +19,8 @@ from connectors.nats.ticker import ticking
 from state.errors import ServerUnreachable, WalrasError
 from state.shard import StreamIdentity
 from state.window import ClosedWindow, EmptyWindow, OutboundMessage, Settlement
-from tests.support.nats_logs import eventually, last_seq, make_streams
+from tests.support.eventually import eventually
+from tests.support.nats_logs import last_seq, make_streams
 
 IDLE = EmptyWindow(shard=0, window_id=8, first_seq=4, next_seq=5, stream_time_ns=9)
 

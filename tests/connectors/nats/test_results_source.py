@@ -16,7 +16,8 @@ from connectors.nats.connection import Line, connected
 from connectors.nats.jetstream import ask
 from connectors.nats.results_source import ResultsIntake, ResultsPartition, ResultsSource
 from state.errors import LogReplaced, ServerUnreachable
-from tests.support.nats_logs import eventually, fill, make_streams
+from tests.support.eventually import eventually
+from tests.support.nats_logs import fill, make_streams
 from walras_schemas import MarketWindow
 
 

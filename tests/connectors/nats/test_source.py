@@ -21,9 +21,9 @@ from connectors.nats.topology import identity
 from state.errors import LogGap, LogReplaced, ServerUnreachable
 from state.log import RawBatch
 from state.shard import StreamIdentity
+from tests.support.eventually import eventually
 from tests.support.nats_logs import (
     drained,
-    eventually,
     fill,
     fill_shard,
     last_seq,

@@ -12,7 +12,8 @@ from connectors.nats.export import LogLine, export_log
 from connectors.nats.jetstream import ask, nanos
 from connectors.nats.topology import check_mapping, identity
 from state.errors import ServerUnreachable, SettingsError
-from tests.support.nats_logs import LOG_BYTES, eventually, fill, last_seq, make_streams
+from tests.support.eventually import eventually
+from tests.support.nats_logs import LOG_BYTES, fill, last_seq, make_streams
 from tests.support.servers import SHARDS
 
 MARKETS = [f"m{number}" for number in range(40)]

@@ -22,7 +22,8 @@ from flows.runtime.health import Health, Watch, measure, serving_health
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
 from flows.runtime.supervisor import prepare
-from tests.support.nats_logs import eventually, fill_shard
+from tests.support.eventually import eventually
+from tests.support.nats_logs import fill_shard
 from tests.support.servers import SHARDS
 
 NOBODY = Servers("nats://127.0.0.1:1", "host=127.0.0.1 port=1")

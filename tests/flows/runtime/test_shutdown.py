@@ -10,7 +10,7 @@ from flows.runtime import shutdown as under_test
 from flows.runtime.shutdown import ending
 from state.errors import ServerUnreachable, ShardReplaced
 from state.window import EmptyWindow
-from tests.support.nats_logs import eventually
+from tests.support.eventually import eventually
 
 WINDOW = EmptyWindow(shard=0, window_id=1, first_seq=1, next_seq=2, stream_time_ns=1)
 SILENT = ServerUnreachable("the server is silent", detail="d", hint="h")

@@ -31,7 +31,8 @@ from flows.simulation.session import (
     rush_percent,
 )
 from state.errors import SettingsError
-from tests.support.nats_logs import eventually, make_streams
+from tests.support.eventually import eventually
+from tests.support.nats_logs import make_streams
 from tests.support.servers import SHARDS
 from walras_client import LogFull, WalrasClient, new_event_id
 from walras_schemas import (

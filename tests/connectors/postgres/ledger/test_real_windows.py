@@ -10,11 +10,12 @@ import pytest
 from psycopg import Connection
 
 from connectors.postgres.ledger.transaction import commit_window, read_settlement
+from flows.testing import settle_log
 from state.accounts import Bid
 from state.window import ClosedWindow, Settlement
 from tests.connectors.postgres.asking import rows_of_view
 from tests.connectors.postgres.windows import WINDOW_MS, claim_log
-from tests.support.flow import rows_of, settle_log
+from tests.support.flow import rows_of
 from tests.twin.random_logs import random_log
 from tests.twin.rows import Row, Rows, in_order
 from walras_schemas import BidStatus
@@ -23,7 +24,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def settled(seed: int, *, commands: int = 600) -> list[ClosedWindow]:
-    return settle_log(random_log(seed, commands=commands), window_ms=WINDOW_MS)
+    return [*settle_log(random_log(seed, commands=commands), window_ms=WINDOW_MS).windows]
 
 
 def commit_all(conn: Connection, windows: Sequence[ClosedWindow]) -> None:
@@ -82,12 +83,12 @@ def test_windows_are_read_back(conn: Connection, seed: int) -> None:
 def test_a_restart_after_any_window_changes_nothing(conn: Connection, seed: int) -> None:
     """Whatever a restore forgets shows in some later window, and in every digest from there."""
     log = random_log(seed, commands=300)
-    whole = settle_log(log, window_ms=WINDOW_MS)
+    whole = settle_log(log, window_ms=WINDOW_MS).windows
     for restarts_after in range(0, len(whole), 7):
         commit_all(conn, whole[max(0, restarts_after - 7) : restarts_after])
         state = claim_log(conn)
         rest = [record for record in log if record.seq >= state.position.next_seq]
-        again = settle_log(rest, window_ms=WINDOW_MS, shard=state)
+        again = settle_log(rest, window_ms=WINDOW_MS, shard=state).windows
         assert whole[restarts_after:] == again
 
 

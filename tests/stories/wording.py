@@ -1,81 +1,81 @@
-"""Tells what rows say of an event, a window or an account, in the words of a story.
+"""Describes what rows say of an event, a window or an account, in the words of a story.
 
-Promise: a telling is complete for its words: `won 2 pay 16` is told only where the bid's status,
-its allocations, its paid amount and its postings all agree; where they do not, the telling says so
-and so equals no expectation.
+**Promise:** a description is complete for its words: `won 2 pay 16` appears only where the bid's
+status, its allocations, its paid amount and its postings all agree; where they do not, it says so,
+and then equals no expectation.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from tests.twin.rows import Row, Rows
 
-Tell = Callable[[Rows], str]
+Describe = Callable[[Rows], str]
 
 
-def of_event(seq: int, ord_: int) -> Tell:
+def of_event(seq: int, ord_: int) -> Describe:
     """What became of one event: a bid's outcome, `applied`, a reason, `dead`, or `nothing`."""
 
-    def tell(rows: Rows) -> str:
+    def describe(rows: Rows) -> str:
         found = [_bid(rows, row) for row in rows.bids if _at(row, seq, ord_)]
         found += [row["reason"] or row["status"] for row in rows.commands if _at(row, seq, ord_)]
         found += ["dead" for row in rows.dead_letters if _at(row, seq, ord_)]
         return " and ".join(found) or "nothing"
 
-    return tell
+    return describe
 
 
-def of_message(seq: int) -> Tell:
+def of_message(seq: int) -> Describe:
     """What became of every event of a message, in the order of the batch."""
 
-    def tell(rows: Rows) -> str:
+    def describe(rows: Rows) -> str:
         every = rows.bids + rows.commands + rows.dead_letters
         ords = sorted({row["ord"] for row in every if row["seq"] == seq})
         gap = "" if ords == list(range(len(ords))) else f" (at {ords})"
         return ", ".join(of_event(seq, ord_)(rows) for ord_ in ords) + gap or "nothing"
 
-    return tell
+    return describe
 
 
-def of_window(market: str, window_id: int, expected: str) -> Tell:
+def of_window(market: str, window_id: int, expected: str) -> Describe:
     """What a window's prices say of the resources and columns that the expectation names."""
 
-    def tell(rows: Rows) -> str:
+    def describe(rows: Rows) -> str:
         if expected == "no row":
             left = [row for row in rows.windows if row["window_id"] == window_id]
             return "a row" if left else "no row"
         phrases = [phrase.split() for phrase in expected.split(",")]
         return ", ".join(_resource(rows, market, window_id, words) for words in phrases)
 
-    return tell
+    return describe
 
 
-def of_windows(first_id: int) -> Tell:
+def of_windows(first_id: int) -> Describe:
     """The windows that left a row, counted from the first of the story."""
 
-    def tell(rows: Rows) -> str:
+    def describe(rows: Rows) -> str:
         return " ".join(str(row["window_id"] - first_id) for row in rows.windows)
 
-    return tell
+    return describe
 
 
-def of_messages(window_id: int) -> Tell:
+def of_messages(window_id: int) -> Describe:
     """The sequences of the first and the last message of a window, ticks among them."""
 
-    def tell(rows: Rows) -> str:
+    def describe(rows: Rows) -> str:
         found = [row for row in rows.windows if row["window_id"] == window_id]
         return " and ".join(f"{row['first_seq']} to {row['last_seq']}" for row in found)
 
-    return tell
+    return describe
 
 
-def of_balance(market: str, agent: str, seq: int, window_id: int) -> Tell:
+def of_balance(market: str, agent: str, seq: int, window_id: int) -> Describe:
     """What the postings before a moment add up to: those up to a message, and closed windows'."""
 
-    def tell(rows: Rows) -> str:
+    def describe(rows: Rows) -> str:
         own = [
             row for row in rows.transactions if (row["market"], row["agent_id"]) == (market, agent)
         ]
@@ -83,7 +83,7 @@ def of_balance(market: str, agent: str, seq: int, window_id: int) -> Tell:
         moved = [row for row in own if row["kind"] != "payment" and row["seq"] <= seq]
         return str(sum(row["amount_micros"] for row in paid + moved))
 
-    return tell
+    return describe
 
 
 def _at(row: Row, seq: int, ord_: int) -> bool:
@@ -97,10 +97,10 @@ def _bid(rows: Rows, bid: Row) -> str:
     posted = -sum(row["amount_micros"] for row in payments if row["agent_id"] != "house")
     if posted != bid["paid_micros"]:
         return f"paid {bid['paid_micros']} but posted {posted}"
-    telling = bid["reason"] or bid["status"]
-    if telling in ("won", "partially_won"):
+    outcome = bid["reason"] or bid["status"]
+    if outcome in ("won", "partially_won"):
         return _winner(bid, won)
-    return f"{telling} but allocated {won}, paid {posted}" if won or posted else str(telling)
+    return f"{outcome} but allocated {won}, paid {posted}" if won or posted else str(outcome)
 
 
 def _winner(bid: Row, won: dict[str, int]) -> str:
@@ -110,7 +110,7 @@ def _winner(bid: Row, won: dict[str, int]) -> str:
     return f"won{quantity} pay {bid['paid_micros']}"
 
 
-_COLUMNS = {
+_COLUMNS: Final = {
     "price": "clearing_micros",
     "sold": "sold",
     "demanded": "demanded",
