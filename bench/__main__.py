@@ -18,7 +18,7 @@ from bench.report.tables import machine_lines
 from bench.report.writer import AnyReport, fill_in, read, tables_of, write_all
 from bench.run import Benchmark
 from bench.throughput.scaling import LARGE, SMALL, Growth
-from flows.cli.console import note, say, tell_failure
+from flows.cli.console import print_data, print_error, print_status
 from state.errors import SettingsError, WalrasError
 
 INTERRUPTED: Final = 130
@@ -79,7 +79,7 @@ def growth(
 ) -> None:
     """What a command costs as agents, windows, ledger and shards grow: some minutes."""
     plan = LARGE if large else SMALL
-    for report in Growth(plan=plan, folder=folder, tell=note).run():
+    for report in Growth(plan=plan, folder=folder, tell=print_status).run():
         if into:
             write_all(report, into)
     _finish(report, into=into, docs=docs)
@@ -111,33 +111,33 @@ def run(words: Sequence[str]) -> int:
     except WalrasError as failure:
         return _fail(failure)
     except KeyboardInterrupt:
-        note("\nstopped")
+        print_status("\nstopped")
         return INTERRUPTED
     return 0
 
 
 def _measured(preset: Preset, folder: Path, pathway_python: Path | None) -> AnyReport:
     peers = line_up(pathway_python)
-    return Benchmark(preset=preset, folder=folder, peers=peers, tell=note).run()
+    return Benchmark(preset=preset, folder=folder, peers=peers, tell=print_status).run()
 
 
 def _finish(report: AnyReport, *, into: Path | None, docs: Path | None) -> None:
     """Write what is to be written, then print everything."""
     if into:
         for file in write_all(report, into):
-            note(f"written: {file}")
+            print_status(f"written: {file}")
         if docs:
             fill_in(docs, report, into)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     for line in machine_lines(report):
-        say(line)
+        print_data(line)
     for table in tables_of(report):
         console.print()
         console.print(table.rich())
 
 
 def _fail(failure: WalrasError) -> int:
-    tell_failure(failure)
+    print_error(failure)
     return failure.exit_code
 
 

@@ -9,18 +9,19 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
-from flows.runtime.settings import Settings
+if TYPE_CHECKING:
+    from flows.runtime.settings import Settings
 
 PACKAGES: Final = ("connectors", "flows", "operators", "otel", "state", "walras_client")
 FIELDS: Final = ("shard", "window")
 """What a call may pass as `extra`, beside its message."""
 
 
-def configure_logging(settings: Settings) -> None:
+def configure_logging(settings: "Settings") -> None:
     """Set this process up once; a program with handlers of its own, such as pytest, keeps them."""
     if logging.getLogger().handlers:
         return

@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from connectors.duckdb.ledger import open_ledger
-from flows.analytics.questions import SQL, Question, answer, first_of_last, outcome_at
+from flows.analytics.answers import answer, first_of_last, outcome_at
+from flows.analytics.questions import SQL, Question
 from tests.flows.story_ledger import write_ledger
 from tests.stories.writer import START_MS, WINDOW_MS
 
@@ -230,14 +231,14 @@ def test_last_windows_are_those_that_answer(
 
 def broken(ledger: duckdb.DuckDBPyConnection) -> list[str]:
     return [
-        promise for promise, count in told(ledger, Question.BOOKS, "promise violations") if count
+        promise for promise, count in told(ledger, Question.AUDIT, "promise violations") if count
     ]
 
 
 def test_right_books_break_no_promise(ledger: duckdb.DuckDBPyConnection) -> None:
     """A check that cries without a cause is soon ignored."""
     assert broken(ledger) == []
-    assert len(answer(ledger, Question.BOOKS).rows) == 8
+    assert len(answer(ledger, Question.AUDIT).rows) == 8
 
 
 @pytest.mark.parametrize(("tampering", "promises"), TAMPERINGS)
