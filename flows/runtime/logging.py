@@ -2,7 +2,7 @@
 
 Promise: a terminal gets text, anything else one JSON object per line, with the shard and the window
 where they are known. Nothing in a message can act on a terminal or begin a line of its own. The
-level is that of Walras; libraries are heard from WARNING up.
+level is that of Walras; libraries log from WARNING up.
 """
 
 import json

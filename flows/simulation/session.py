@@ -182,8 +182,8 @@ async def granting(url: str, market: str) -> AsyncIterator[Submit]:
             while True:
                 try:
                     return await outbox.publish(subject, payload, msg_id=grant.event_id)
-                except NatsError as trouble:
-                    await patience.bear(trouble)
+                except NatsError as error:
+                    await patience.bear(error)
 
         yield submit
 

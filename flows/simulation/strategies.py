@@ -1,4 +1,4 @@
-"""How honest agents bid: by what a resource is worth to them, within what they can spend.
+"""How honest agents bid: by their value of a resource, within what they can spend.
 
 Promise: a strategy sees its own view and nothing else, and draws all chance from the generator in
 it: the same views give the same commands. No bid is above its value, and none above the balance
@@ -97,7 +97,7 @@ def quantity_now(view: View, need: Need) -> int:
 
 
 def value_now(view: View, need: Need) -> int:
-    """What a unit is worth in this turn: its worth moves by a tenth."""
+    """What a unit is worth in this turn: its value moves by a tenth."""
     return max(1, need.value_micros * view.rng.randint(90, 110) // PERCENT)
 
 
@@ -108,7 +108,7 @@ class Truthful:
     need: Need
 
     def __call__(self, view: View) -> list[Command]:
-        """One unit bid at its worth."""
+        """One unit bid at its value."""
         return [
             *unit_bid(
                 view,
@@ -157,7 +157,7 @@ class Pacer:
 
 @dataclass(slots=True)
 class Deadline:
-    """Has one job at a time, won whole or not at all; its worth rises as the deadline nears."""
+    """Has one job at a time, won whole or not at all; its value rises as the deadline nears."""
 
     need: Need
     term: int
@@ -173,9 +173,9 @@ class Deadline:
         if view.turn - self._begins >= self.term:
             self._begins = view.turn
         elapsed_percent = PERCENT * (view.turn - self._begins + 1) // self.term
-        # From three fifths of its full worth, long before the deadline, up to all of it.
-        worth = self.need.value_micros * (60 + 40 * elapsed_percent // PERCENT) // PERCENT
-        return self._whole_job(view, value_micros=max(1, worth))
+        # From three fifths of its full value, long before the deadline, up to all of it.
+        value = self.need.value_micros * (60 + 40 * elapsed_percent // PERCENT) // PERCENT
+        return self._whole_job(view, value_micros=max(1, value))
 
     def _whole_job(self, view: View, *, value_micros: int) -> list[Command]:
         quantity = min(self.need.quantity, view.prices[self.need.resource].supply)

@@ -19,7 +19,7 @@ import duckdb
 from connectors.duckdb.ledger import OFFLINE, load_extension
 from flows.cli.doctor.servers import (
     Addresses,
-    Look,
+    Check,
     examine_ledger,
     examine_log,
     nats_program_version,
@@ -58,12 +58,12 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Make one check after the other."""
-    yield _look("python", _python)
-    yield from (_look(f"package {name}", partial(_package, name)) for name in dependencies())
-    yield _look("DuckDB's Postgres extension", _extension)
+    yield _check("python", _python)
+    yield from (_check(f"package {name}", partial(_package, name)) for name in dependencies())
+    yield _check("DuckDB's Postgres extension", _extension)
     yield _disk(settings)
     if settings.nats_url is None:
-        yield _look("nats-server program", nats_program_version)
+        yield _check("nats-server program", nats_program_version)
     yield from _servers(settings, running_servers(settings))
 
 
@@ -76,18 +76,18 @@ def dependencies() -> list[str]:
     return sorted({match[0] for each in asked_for if (match := REQUIREMENT.match(each))})
 
 
-def _look(thing: str, look: Callable[[], str]) -> Finding:
+def _check(thing: str, check: Callable[[], str]) -> Finding:
     try:
-        return Finding(thing, Health.OK, look())
+        return Finding(thing, Health.OK, check())
     except WalrasError as failure:
         found = f"{failure.what}: {failure.detail}"
         return Finding(thing, Health.FAIL, found, failure.hint, failure.exit_code)
 
 
-def _look_until_failure(part: str, looks: Iterable[Look]) -> Iterator[Finding]:
+def _until_failure(part: str, checks: Iterable[Check]) -> Iterator[Finding]:
     """Later checks of a server depend on earlier ones."""
-    for thing, look in looks:
-        finding = _look(f"{part}: {thing}", look)
+    for thing, check in checks:
+        finding = _check(f"{part}: {thing}", check)
         yield finding
         if finding.health is Health.FAIL:
             return
@@ -133,16 +133,16 @@ def _disk(settings: Settings) -> Finding:
 def _servers(settings: Settings, addresses: Addresses) -> Iterator[Finding]:
     """Each server that runs, and where both are healthy what the flow does with them."""
     nats_url, postgres_dsn = addresses.nats_url, addresses.postgres_dsn
-    looks = {
+    checks = {
         "log": nats_url and examine_log(settings, nats_url),
         "ledger": postgres_dsn and examine_ledger(postgres_dsn),
     }
     healthy = True
-    for part, look in looks.items():
-        for finding in _look_until_failure(part, look or ()):
+    for part, part_checks in checks.items():
+        for finding in _until_failure(part, part_checks or ()):
             yield finding
             healthy = healthy and finding.health is not Health.FAIL
-    if absent := [part for part, look in looks.items() if not look]:
+    if absent := [part for part, part_checks in checks.items() if not part_checks]:
         yield _not_running(settings, absent)
     elif healthy and nats_url and postgres_dsn:
         yield _flow(settings, Servers(nats_url, postgres_dsn))

@@ -28,7 +28,7 @@ from connectors.postgres.migrate import MIGRATIONS, schema_version
 from flows.runtime.settings import Settings
 from state.errors import ServerUnreachable, SettingsError
 
-Look = tuple[str, Callable[[], str]]
+Check = tuple[str, Callable[[], str]]
 
 VERSION: Final = re.compile(r"([0-9]+)\.([0-9]+)\.[0-9]+(?:-[0-9A-Za-z.]+)?")
 OLDEST_NATS: Final = (2, 14)
@@ -66,7 +66,7 @@ def nats_program_version() -> str:
     return _new_enough(output.strip())
 
 
-def examine_log(settings: Settings, nats_url: str) -> Iterator[Look]:
+def examine_log(settings: Settings, nats_url: str) -> Iterator[Check]:
     """The checks of NATS, one after the other."""
 
     def request(question: Callable[[Client], Any]) -> Callable[[], str]:
@@ -78,7 +78,7 @@ def examine_log(settings: Settings, nats_url: str) -> Iterator[Look]:
     yield "mapping", request(lambda nc: _mapping(nc, settings))
 
 
-def examine_ledger(postgres_dsn: str) -> Iterator[Look]:
+def examine_ledger(postgres_dsn: str) -> Iterator[Check]:
     """The checks of Postgres, one after the other."""
     yield "Postgres", lambda: _postgres(postgres_dsn)
     yield "schema", lambda: _schema(postgres_dsn)
