@@ -31,7 +31,7 @@ Measure how fast this machine clears markets, beside other designs.
 
 - `walras bench`: a quick measurement in about a minute (`walras bench quick`)
 - `walras bench full`: all of it, in under ten minutes
-- `walras bench growth`: how it scales with agents, ledger, windows and shards
+- `walras bench growth`: what grows as agents, ledger, windows and shards do
 - `walras bench show FILE`: the tables of an earlier run
 - `python -m bench full --help` lists what each of them takes
 """
