@@ -169,7 +169,7 @@ def test_schemas_are_the_registry(walras: Walras) -> None:
 
 
 def test_nothing_acts_on_a_terminal() -> None:
-    """Whoever can write into a log could move the cursor of whoever reads it."""
+    """A writer of the log could move the cursor of its reader."""
     assert "\\x1b[31mred\\x07\\r\\u202e" == printable("\x1b[31mred\x07\r\u202e")
     assert '{"\\u001b": "\\x9b"}' == cell({"\x1b": "\x9b"})
     assert "günstig 价" == printable("günstig 价")

@@ -158,7 +158,7 @@ def test_agents_trade(walras: Walras, market: str) -> None:
 
 @pytest.mark.usefixtures("_up")
 def test_an_interruption_is_not_a_crash(walras: Walras, market: str) -> None:
-    """Ctrl-C is an end that a shell must be able to tell from a failure, and no traceback."""
+    """A shell must be able to distinguish Ctrl-C from a failure, and no traceback is shown."""
     walras("bid", market, "a1", "gpu", "1", "--price", "3", "--wait")
     trading = subprocess.Popen(
         [WALRAS, "agents", market, "--agents", "8", "--seconds", "600"],

@@ -101,6 +101,6 @@ def test_libraries_speak_up_only_for_trouble() -> None:
 
 
 def test_a_lower_case_level_is_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever writes `debug` means DEBUG."""
+    """An operator who writes `debug` means DEBUG."""
     monkeypatch.setenv("WALRAS_LOG_LEVEL", "debug")
     assert "DEBUG" == load_settings().log_level

@@ -1,4 +1,4 @@
-"""Settings: read from the environment, exact, and loud about what nobody meant."""
+"""Settings: read from the environment, exact, and strict about what is not meant."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_nothing_set_is_a_laptop() -> None:
 
 
 def test_each_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that is told in the documents and never read is a lie."""
+    """A variable that is documented and never read is a lie."""
     given = {
         "WALRAS_HOME": "elsewhere",
         "WALRAS_NATS_URL": "nats://127.0.0.1:4222",
@@ -94,14 +94,14 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     assert (raised.value.exit_code, raised.value.detail.split(":")[0]) == (2, name)
 
 
-def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever mends one error only to meet the next loses patience with us."""
+def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors that show up one after the other cost an operator a start each."""
     monkeypatch.setenv("WALRAS_SHARDS", "0")
     monkeypatch.setenv("WALRAS_WINDOW_MS", "0")
     with pytest.raises(SettingsError) as raised:
         load_settings()
-    told = [line.split(":")[0] for line in raised.value.detail.splitlines()]
-    assert told == ["WALRAS_SHARDS", "WALRAS_WINDOW_MS"]
+    named = [line.split(":")[0] for line in raised.value.detail.splitlines()]
+    assert ["WALRAS_SHARDS", "WALRAS_WINDOW_MS"] == named
 
 
 @pytest.mark.parametrize("name", ["WALRAS_SHARD", "walras_shard", "WALRAS_NATS"])

@@ -91,7 +91,7 @@ def log_lines(url: str) -> list[tuple[int, LogLine]]:
 
 
 def found(url: str) -> list[Acknowledged]:
-    """The commands of the log as the population would tell of them."""
+    """The commands of the log as the population would count them."""
     return [
         Acknowledged(
             event_id=json.loads(line.payload)["event_id"],

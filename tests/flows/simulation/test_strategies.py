@@ -1,4 +1,4 @@
-"""Simulated agents are honest: within their balance, at most at their worth, alike every time."""
+"""Simulated agents are honest: within their balance, at most at their value, alike every time."""
 
 from collections.abc import Callable
 from itertools import count
@@ -129,7 +129,7 @@ def act(agent: Agent, new_id: Callable[[], str]) -> list[Command]:
 @each_strategy
 @given(seed=st.integers(0, 2**64), turns=st.integers(1, 6), rush=st.integers(50, 200))
 def test_same_view_same_commands(kind: str, seed: int, turns: int, rush: int) -> None:
-    """A demo that differs from run to run for the same seed cannot be looked into twice."""
+    """A demo that differs from run to run for the same seed cannot be examined twice."""
     runs = [
         [
             strategy(view(turn=turn, rush_percent=rush, rng=rng, new_id=new_id))
@@ -166,7 +166,7 @@ def test_bids_stay_within_what_is_free(
 @each_strategy
 @given(seed=st.integers(0, 2**64), rush=st.integers(50, 200), supply=st.integers(0, 10**12))
 def test_quantities_and_prices_are_in_range(kind: str, seed: int, rush: int, supply: int) -> None:
-    """A quantity of nothing, or above the supply, is no honest bid but a slip of ours."""
+    """A quantity of nothing, or above the supply, is a defect of ours, not an honest bid."""
     prices = {name: row.model_copy(update={"supply": supply}) for name, row in PRICES.items()}
     seen = view(seed=seed, balance_micros=10**12, rush_percent=rush, prices=prices)
     for bid in bids(STRATEGIES[kind]()(seen)):
@@ -177,10 +177,10 @@ def test_quantities_and_prices_are_in_range(kind: str, seed: int, rush: int, sup
 @each_strategy
 @given(seed=st.integers(0, 2**64))
 def test_no_bid_is_above_its_worth(kind: str, seed: int) -> None:
-    """Prices in a market of liars say nothing; a tenth is what a worth moves by."""
+    """Prices in a market of liars say nothing; a tenth is what a value moves by."""
     for bid in bids(STRATEGIES[kind]()(view(seed=seed))):
-        worth = sum(VALUE[name] * units for name, units in demand_of(bid).items())
-        assert limit_of(bid) * 10 <= worth * 11
+        value = sum(VALUE[name] * units for name, units in demand_of(bid).items())
+        assert limit_of(bid) * 10 <= value * 11
 
 
 def test_bundle_is_one_call_of_all_its_parts() -> None:
@@ -221,10 +221,10 @@ def test_deadline_waits_for_the_outcome() -> None:
 
 
 def test_follower_bids_near_the_last_price() -> None:
-    """Who follows the price must be seen to follow it, and never above its worth."""
-    worth_little = Need(resource="tokens", quantity=10, value_micros=1_210)
+    """A follower of the price must be seen to follow it, and never above its value."""
+    low_value = Need(resource="tokens", quantity=10, value_micros=1_210)
     for seed in range(50):
-        first, *_ = bids(Follower((worth_little,))(view(seed=seed)))
+        first, *_ = bids(Follower((low_value,))(view(seed=seed)))
         assert first.unit_price_micros is not None
         assert 1_200 <= first.unit_price_micros <= 1_210
 
@@ -264,7 +264,7 @@ def test_fee_is_a_small_part_of_what_is_free(seed: int, balance: int) -> None:
 
 @pytest.mark.parametrize("agents", [1, 7, 20, 200])
 def test_seats_are_the_same_for_a_seed(agents: int) -> None:
-    """A second run goes on with the agents of the first; other needs make another market."""
+    """A second run continues with the agents of the first; other needs make another market."""
     first, second = (seat_agents(PRICES, agents=agents, seed=7) for _ in range(2))
     assert [(a.name, a.strategy) for a in first] == [(a.name, a.strategy) for a in second]
     assert agents == len({agent.name for agent in first})
@@ -297,8 +297,8 @@ def test_agent_counts_a_promise_as_spent_until_it_is_told() -> None:
     placed = bids([command for _ in range(5) for command in act(agent, new_id)])
     assert 1_500_000 < sum(map(limit_of, placed)) <= 1_600_000
     assert [] == act(agent, new_id)
-    told = [outcome(bid.event_id, BidStatus.LOST) for bid in placed]
-    agent.learn(result(*told, window_id=1, balance_micros=1_600_000))
+    lost = [outcome(bid.event_id, BidStatus.LOST) for bid in placed]
+    agent.learn(result(*lost, window_id=1, balance_micros=1_600_000))
     assert bids(act(agent, new_id))
 
 
