@@ -72,9 +72,10 @@ def test_a_bid_from_the_command_line_to_the_ledger(walras: Walras, market: str) 
     assert (event_id, {"gpu": 3}, 30_000_000, 6_000_000) == seen
     balances = {each["agent_id"]: each["balance_micros"] for each in balance(walras, market)}
     assert {"a1": 94_000_000, "house": 6_000_000, "treasury": -100_000_000} == balances
-    *_, window = walras("windows", "--json").json
+    # A price that was quoted since may have a window of its own, without bids or sales.
+    *_, window = [each for each in walras("windows", "--json").json if each["bids"]]
     assert (1, 1, 6_000_000) == (window["bids"], window["won"], window["paid_micros"])
-    (price,) = walras("prices", market, "--last", "1", "--json").json
+    (price,) = [each for each in walras("prices", market, "--json").json if each["sold"]]
     assert (2_000_000, 3) == (price["clearing_micros"], price["sold"])
     counted = walras("sql", "SELECT market, count(*) AS bids FROM bids GROUP BY ALL", "--json").json
     assert {"market": market, "bids": 1} in counted
@@ -121,7 +122,6 @@ def test_a_replay_gives_the_digest_of_the_live_ledger(
     """A log that cannot be replayed proves nothing about the ledger."""
     for _ in range(3):
         walras("bid", market, "a1", "gpu", "3", "--price", "10", "--wait")
-    *_, last = walras("windows", "--json").json
     (bids,) = walras("sql", "SELECT count(*) AS bids FROM bids", "--json").json
     file = tmp_path / "log.jsonl"
     assert 0 == walras("log", "export", "--shard", "0", file).code
@@ -130,7 +130,9 @@ def test_a_replay_gives_the_digest_of_the_live_ledger(
     for_the_moment = walras("replay", file, *window_ms)
     kept = walras("replay", file, *window_ms, "--batch-size", "7", "--postgres", postgres_dsn)
     assert for_the_moment.json == kept.json
-    assert (last["digest"], bids["bids"]) == (kept.json["digest"], kept.json["bids"])
+    assert bids["bids"] == kept.json["bids"]
+    live = walras("windows", "--last", "1000", "--json").json
+    assert kept.json["digest"] in [window["digest"] for window in live]
     assert ["accepted", "bids", "digest", "rejected", "windows"] == sorted(kept.json)
     assert 1 == len(kept.out.splitlines())
 
