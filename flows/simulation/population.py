@@ -25,13 +25,13 @@ from flows.simulation.strategies import (
     Truthful,
     View,
     limit_of,
-    service_fee,
 )
 from walras_schemas import (
     MICROS_PER_CREDIT,
     AgentResult,
     BidOutcome,
     Command,
+    CreditsTransferred,
     ResourcePrice,
 )
 
@@ -143,6 +143,21 @@ class Agent:
         for command in commands:
             self._promises[command.event_id] = limit_of(command)
         return [*commands]
+
+
+def service_fee(view: View, payees: Sequence[str], *, payer: str) -> list[CreditsTransferred]:
+    """Now and then an agent pays another for a service, a small part of what it has free."""
+    fee = view.free_micros // 50
+    if fee < 1 or not payees or view.rng.randrange(25):
+        return []
+    payee = view.rng.choice(payees)
+    if payee == payer:
+        return []
+    return [
+        CreditsTransferred(
+            event_id=view.new_id(), to_agent_id=payee, amount_micros=fee, purpose="service"
+        )
+    ]
 
 
 def kind_of(name: str) -> str:

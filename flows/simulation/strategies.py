@@ -276,21 +276,6 @@ class Bargain:
         return bids
 
 
-def service_fee(view: View, payees: Sequence[str], *, payer: str) -> list[CreditsTransferred]:
-    """Now and then an agent pays another for a service, a small part of what it has free."""
-    fee = view.free_micros // 50
-    if fee < 1 or not payees or view.rng.randrange(25):
-        return []
-    payee = view.rng.choice(payees)
-    if payee == payer:
-        return []
-    return [
-        CreditsTransferred(
-            event_id=view.new_id(), to_agent_id=payee, amount_micros=fee, purpose="service"
-        )
-    ]
-
-
 def limit_of(command: Command) -> int:
     """The credits that a command promises: a bid its maximum cost, a transfer its amount."""
     match command:

@@ -36,8 +36,8 @@ REQUIREMENT: Final = re.compile(r"[A-Za-z0-9._-]+")
 SETUP: Final = "Run `make setup`"
 
 
-class Health(StrEnum):
-    """The state of what was checked."""
+class Verdict(StrEnum):
+    """What a check came to."""
 
     OK = "ok"
     WARN = "warn"
@@ -49,7 +49,7 @@ class Finding:
     """One check; the hint says what to do where it is not ok."""
 
     thing: str
-    health: Health
+    health: Verdict
     found: str
     hint: str = ""
     exit_code: int = 0
@@ -78,10 +78,10 @@ def dependencies() -> list[str]:
 
 def _check(thing: str, check: Callable[[], str]) -> Finding:
     try:
-        return Finding(thing, Health.OK, check())
+        return Finding(thing, Verdict.OK, check())
     except WalrasError as failure:
         found = f"{failure.what}: {failure.detail}"
-        return Finding(thing, Health.FAIL, found, failure.hint, failure.exit_code)
+        return Finding(thing, Verdict.FAIL, found, failure.hint, failure.exit_code)
 
 
 def _until_failure(part: str, checks: Iterable[Check]) -> Iterator[Finding]:
@@ -89,7 +89,7 @@ def _until_failure(part: str, checks: Iterable[Check]) -> Iterator[Finding]:
     for thing, check in checks:
         finding = _check(f"{part}: {thing}", check)
         yield finding
-        if finding.health is Health.FAIL:
+        if finding.health is Verdict.FAIL:
             return
 
 
@@ -123,11 +123,11 @@ def _disk(settings: Settings) -> Finding:
     found = f"{_in_gib(free)} free at {folder}"
     if free < GIB:
         hint = "Free some space, or set WALRAS_HOME to another disk"
-        return Finding(thing, Health.FAIL, found, hint, SettingsError.exit_code)
+        return Finding(thing, Verdict.FAIL, found, hint, SettingsError.exit_code)
     if settings.nats_url is None and free < needed:
         hint = f"The logs may grow to {_in_gib(needed)}: see WALRAS_STREAM_MAX_BYTES"
-        return Finding(thing, Health.WARN, found, hint)
-    return Finding(thing, Health.OK, found)
+        return Finding(thing, Verdict.WARN, found, hint)
+    return Finding(thing, Verdict.OK, found)
 
 
 def _servers(settings: Settings, addresses: Addresses) -> Iterator[Finding]:
@@ -141,7 +141,7 @@ def _servers(settings: Settings, addresses: Addresses) -> Iterator[Finding]:
     for part, part_checks in checks.items():
         for finding in _until_failure(part, part_checks or ()):
             yield finding
-            healthy = healthy and finding.health is not Health.FAIL
+            healthy = healthy and finding.health is not Verdict.FAIL
     if absent := [part for part, part_checks in checks.items() if not part_checks]:
         yield _not_running(settings, absent)
     elif healthy and nats_url and postgres_dsn:
@@ -152,9 +152,9 @@ def _flow(settings: Settings, servers: Servers) -> Finding:
     """What `/readyz` of a running deployment shows, and of a stopped one what is left to do."""
     health = measure(settings, servers)
     if not health.problems:
-        return Finding("flow", Health.OK, health.summary)
+        return Finding("flow", Verdict.OK, health.summary)
     hint = "Start `walras up`, or see its log on stderr for why it waits"
-    return Finding("flow", Health.WARN, health.summary, hint)
+    return Finding("flow", Verdict.WARN, health.summary, hint)
 
 
 def _in_gib(size_bytes: int) -> str:
@@ -164,7 +164,7 @@ def _in_gib(size_bytes: int) -> str:
 def _not_running(settings: Settings, absent: Sequence[str]) -> Finding:
     return Finding(
         "servers",
-        Health.WARN,
+        Verdict.WARN,
         f"no embedded servers run in {settings.home}: {' and '.join(absent)} not checked",
         "Start `walras up` in another terminal and check again: the doctor starts nothing",
     )

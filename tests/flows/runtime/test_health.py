@@ -142,7 +142,7 @@ def test_the_doctor_says_the_same(settings: Settings, servers: Servers, nc: Line
     fill_shard(nc, [b"first"])
     findings = {finding.thing: finding for finding in doctor.examine(settings)}
     assert measure(settings, servers).summary == findings["flow"].found
-    assert doctor.Health.OK is findings["flow"].health
+    assert doctor.Verdict.OK is findings["flow"].health
 
 
 def test_the_doctor_warns_of_a_flow_that_is_behind(
@@ -152,7 +152,7 @@ def test_the_doctor_warns_of_a_flow_that_is_behind(
     monkeypatch.setattr(health, "LAG_LIMIT_S", -1.0)
     fill_shard(nc, [b"first"])
     findings = {finding.thing: finding for finding in doctor.examine(settings)}
-    assert doctor.Health.WARN is findings["flow"].health
+    assert doctor.Verdict.WARN is findings["flow"].health
     assert "walras up" in findings["flow"].hint
 
 

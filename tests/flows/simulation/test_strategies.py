@@ -14,6 +14,7 @@ from flows.simulation.population import (
     TurnContext,
     kind_of,
     seat_agents,
+    service_fee,
     stake_micros,
 )
 from flows.simulation.strategies import (
@@ -28,7 +29,6 @@ from flows.simulation.strategies import (
     Truthful,
     View,
     limit_of,
-    service_fee,
 )
 from walras_schemas import (
     AMOUNT_MAX,

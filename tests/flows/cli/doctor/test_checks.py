@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.doctor.checks import Finding, Health, dependencies, examine
+from flows.cli.doctor.checks import Finding, Verdict, dependencies, examine
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
 from flows.runtime.supervisor import prepare
@@ -19,7 +19,7 @@ def found(settings: Settings) -> dict[str, Finding]:
 
 
 def failed(settings: Settings) -> list[str]:
-    return [each.thing for each in examine(settings) if each.health is Health.FAIL]
+    return [each.thing for each in examine(settings) if each.health is Verdict.FAIL]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def ready(settings: Settings) -> Settings:
 def test_nothing_is_started(tmp_path: Path) -> None:
     """A check must leave everything as it was."""
     servers = found(Settings(home=tmp_path / "home"))["servers"]
-    assert Health.WARN is servers.health
+    assert Verdict.WARN is servers.health
     assert "the doctor starts nothing" in servers.hint
     assert [] == list(tmp_path.iterdir())
 
@@ -55,7 +55,7 @@ def test_every_dependency_is_checked(tmp_path: Path) -> None:
     findings = found(Settings(home=tmp_path))
     assert {"bytewax", "duckdb", "nats-py", "psycopg", "walras-schemas"} <= set(dependencies())
     checked = [findings[f"package {name}"].health for name in dependencies()]
-    assert {Health.OK} == set(checked)
+    assert {Verdict.OK} == set(checked)
 
 
 def test_silent_servers_are_found_with_a_hint(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_silent_servers_are_found_with_a_hint(tmp_path: Path) -> None:
     silent = Settings(
         home=tmp_path, nats_url=f"nats://{NOBODY}", postgres_dsn=f"postgresql://u:p@{NOBODY}/x"
     )
-    findings = [each for each in examine(silent) if each.health is Health.FAIL]
+    findings = [each for each in examine(silent) if each.health is Verdict.FAIL]
     assert ["log: NATS", "ledger: Postgres"] == [each.thing for each in findings]
     assert all(each.hint for each in findings)
 
@@ -81,7 +81,7 @@ def test_an_external_server_is_checked_alone(
     """That the embedded one beside it does not run yet says nothing about the one that was set."""
     settings = Settings.model_validate({"home": tmp_path} | silent)
     assert [failing] == failed(settings)
-    assert Health.WARN is found(settings)["servers"].health
+    assert Verdict.WARN is found(settings)["servers"].health
 
 
 def test_what_up_would_make_is_missed(settings: Settings) -> None:
@@ -94,7 +94,7 @@ def test_what_up_would_make_is_missed(settings: Settings) -> None:
 def test_a_ready_deployment_is_healthy(settings: Settings) -> None:
     """A false alarm sends people looking for hours."""
     findings = found(ready(settings))
-    assert [] == [each.thing for each in findings.values() if each.health is Health.FAIL]
+    assert [] == [each.thing for each in findings.values() if each.health is Verdict.FAIL]
     assert f"markets are spread over {SHARDS} shard(s)" == findings["log: mapping"].found
     assert "0 committed" == findings["ledger: windows, through DuckDB"].found
 
@@ -108,7 +108,7 @@ def test_another_number_of_shards_is_found(settings: Settings) -> None:
 def test_too_little_space_is_a_warning(tmp_path: Path) -> None:
     """A disk that fills up stops the log in the night."""
     greedy = Settings(home=tmp_path, stream_max_bytes=1 << 60)
-    assert Health.WARN is found(greedy)["disk space"].health
+    assert Verdict.WARN is found(greedy)["disk space"].health
 
 
 def test_the_exit_code_is_the_worst_finding(
