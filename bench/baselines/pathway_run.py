@@ -13,16 +13,16 @@ from tempfile import TemporaryFile
 from typing import IO, Final
 
 import psycopg
-from nats.aio.client import Client
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import UndefinedTable
 
 from bench.baselines.contract import Job, PeerRun
-from connectors.nats.background_loop import held, wait_for
+from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
-from connectors.nats.jetstream import ask
 from connectors.nats.subjects import stream_name
 from state.errors import WalrasError
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask
 
 PROGRAM: Final = Path(__file__).with_name("pathway_program.py")
 LOOK_AGAIN_S: Final = 0.1
@@ -34,8 +34,8 @@ Program = subprocess.Popen[str]
 
 def run_pathway(python: Path, job: Job) -> PeerRun:
     """Run the program with a Python that has Pathway installed."""
-    with held(connected(job.nats_url, name="walras bench")) as nc:
-        wait_for(_forget_consumers(nc))
+    with open_on_loop(connected(job.nats_url, name="walras bench")) as nc:
+        run_sync(_forget_consumers(nc))
     with (
         TemporaryFile("w+") as words,
         _running(python, job, words) as program,
@@ -81,7 +81,7 @@ def _start(program: Program, told: object, words: IO[str]) -> None:
         raise _ended(program, words)
 
 
-async def _forget_consumers(nc: Client) -> None:
+async def _forget_consumers(nc: Connection) -> None:
     """Its consumer keeps its place under the same name: a second run would find nothing left."""
     consumers = await ask(nc, f"CONSUMER.NAMES.{STREAM}")
     for consumer in consumers["consumers"] or []:

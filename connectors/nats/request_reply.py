@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from nats.aio.client import Client
 from nats.micro import add_service
@@ -20,13 +21,13 @@ from nats.micro.service import Service
 
 from connectors.nats.connection import connected
 
-VERSION = "1.0.0"
+VERSION: Final = "1.0.0"
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ServiceError:
     """Why there is no answer, as NATS tells it in the headers of a reply."""
 
     code: str
@@ -38,7 +39,7 @@ class Reply:
     """An answer, or with a fault what the asker is told instead."""
 
     payload: bytes
-    fault: Fault | None = None
+    error: ServiceError | None = None
 
 
 Answer = Callable[[str, bytes], Reply]
@@ -86,13 +87,13 @@ def _answering(endpoint: Endpoint, threads: Executor) -> Callable[[Request], Awa
         reply = await asyncio.get_running_loop().run_in_executor(
             threads, endpoint.answer, request.subject, request.data
         )
-        fault = reply.fault
-        if fault is None:
+        error = reply.error
+        if error is None:
             await request.respond(reply.payload)
         else:
-            await request.respond_error(fault.code, fault.description, data=reply.payload)
+            await request.respond_error(error.code, error.description, data=reply.payload)
 
-    async def answer_or_tell(request: Request) -> None:
+    async def answer_or_log(request: Request) -> None:
         try:
             await answer(request)
         except Exception:
@@ -100,4 +101,4 @@ def _answering(endpoint: Endpoint, threads: Executor) -> Callable[[Request], Awa
             log.exception("the question %s was not answered", request.subject)
             raise
 
-    return answer_or_tell
+    return answer_or_log

@@ -19,7 +19,7 @@ from nats.errors import Error as NatsError
 from connectors.duckdb.ledger import open_ledger
 from connectors.duckdb.query import ask
 from connectors.nats.commands import commands
-from connectors.nats.connection import Patience
+from connectors.nats.connection import Retry
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
 from flows.simulation.population import Agent, Moment, Prices, seat_agents, stake_micros
@@ -27,15 +27,15 @@ from flows.simulation.sender import Deliveries, Place, Receipt, Tally, deliverie
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 from walras_client import (
     ClientError,
-    Following,
     Results,
     ResultsLost,
-    ServerAway,
+    Subscription,
     Unacknowledged,
+    Unavailable,
     WalrasClient,
     new_event_id,
 )
-from walras_client.client import PATIENCE_S
+from walras_client.client import RETRY_TIMEOUT_S
 from walras_client.subscription import OfWindow
 from walras_schemas import (
     TREASURY,
@@ -139,7 +139,7 @@ def _told_as_ours() -> Iterator[None]:
     """What ended a client, as the doors of the house tell it."""
     try:
         yield
-    except (ServerAway, Unacknowledged) as away:
+    except (Unavailable, Unacknowledged) as away:
         raise ServerUnreachable(away.what, detail=away.detail, hint=away.hint) from away
     except ClientError as failure:
         raise WalrasError(failure.what, detail=failure.detail, hint=failure.hint) from failure
@@ -167,21 +167,21 @@ def read_market(postgres_dsn: str, market: str) -> Knowledge:
 async def granting(url: str, market: str) -> AsyncIterator[Place]:
     """The operator's way into the log, for the credits that agents start with."""
     subject = subjects.grant(market)
-    async with commands(url) as outbox:
+    async with commands(url) as publisher:
 
         async def place(granted: Sequence[CommandBase]) -> Receipt:
             (grant,) = granted
             payload = grant.model_dump_json().encode()
-            patience = Patience(
+            retry = Retry(
                 "credits cannot be granted",
                 hint="Check that nats-server runs, and that the log is not full",
-                limit_s=PATIENCE_S,
+                limit_s=RETRY_TIMEOUT_S,
             )
             while True:
                 try:
-                    return await outbox.publish(subject, payload, msg_id=grant.event_id)
-                except NatsError as trouble:
-                    await patience.bear(trouble)
+                    return await publisher.publish(subject, payload, msg_id=grant.event_id)
+                except NatsError as error:
+                    await retry.wait(error)
 
         yield place
 
@@ -216,7 +216,7 @@ async def _hear_prices(client: WalrasClient, heard: Hearsay) -> None:
         heard.hear(window)
 
 
-async def _all_kept(following: Following[T]) -> AsyncIterator[T]:
+async def _all_kept(following: Subscription[T]) -> AsyncIterator[T]:
     """Whatever is told; what nobody keeps any more is one thing less that an agent knows."""
     while True:
         try:
@@ -270,7 +270,7 @@ class Session:
                 new_id=new_event_id,
             )
             for command in agent.act(now):
-                await self.post.send(self.clients[agent.name].place, command, sender=agent.name)
+                await self.post.send(self.clients[agent.name].submit, command, sender=agent.name)
 
 
 def rush_percent(turn: int, *, of: int) -> int:

@@ -24,7 +24,7 @@ from walras_schemas import CommandBase, CreditsGranted, MarketOpened, ResourceRu
 WINDOW_MS = 200
 LOG_BYTES = 64 << 20
 WITHIN_S = 30.0
-LOOK_AGAIN_S = 0.02
+POLL_INTERVAL_S = 0.02
 STAKE_MICROS = 1_000_000_000
 RESOURCES = {
     "cpu_ms": ResourceRules(supply=50, initial_price_micros=2_000),
@@ -67,7 +67,7 @@ class Deployment:
         with psycopg.connect(self.postgres_dsn, autocommit=True) as ledger:
             while (expected,) != ledger.execute(query.encode(), parameters).fetchone():
                 assert time.monotonic() < give_up_at_s, f"not so within {WITHIN_S} s: {query}"
-                time.sleep(LOOK_AGAIN_S)
+                time.sleep(POLL_INTERVAL_S)
 
     def agent(self, market: str, agent: str) -> AbstractAsyncContextManager[WalrasClient]:
         """The client under test."""

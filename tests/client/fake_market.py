@@ -11,18 +11,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from connectors.nats.connection import Line, connected
-from connectors.nats.jetstream import ask
+from connectors.nats.connection import connected
 from connectors.nats.topology import ensure_streams, results_config
 from tests.support.servers import SHARDS
 from walras_client import WalrasClient
-from walras_client.subscription import Following, OfWindow
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask
+from walras_client.subscription import OfWindow, Subscription
 from walras_schemas import AgentResult, BidOutcome, BidStatus, subjects
 
 LOG_BYTES = 8 << 20
 BATCH_BYTES = 200_000
 WITHIN_S = 20.0
-LOOK_AGAIN_S = 0.01
+POLL_INTERVAL_S = 0.01
 MARKET = "m1"
 AGENT = "a1"
 
@@ -33,7 +34,7 @@ T = TypeVar("T", bound=OfWindow)
 class Stage:
     """The market's and the operator's side of the streams."""
 
-    nc: Line
+    nc: Connection
     url: str
 
     async def tell(self, *window_ids: int, event_id: str | None = None) -> None:
@@ -68,7 +69,7 @@ class Stage:
                 names = await ask(self.nc, "CONSUMER.NAMES.RESULTS")
                 if names["total"] == readers:
                     return
-                await asyncio.sleep(LOOK_AGAIN_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
 
     async def throw_results_away(self) -> None:
         """Do what an operator may: they can be made again from the ledger."""
@@ -102,7 +103,7 @@ class Stage:
                 info = await self._info()
                 if info["state"]["bytes"] > info["config"]["max_bytes"] - BATCH_BYTES:
                     return
-                await asyncio.sleep(LOOK_AGAIN_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
 
     async def make_room(self) -> None:
         """Do what an operator may: let the log grow."""
@@ -129,9 +130,9 @@ async def stage(
         yield Stage(nc, url)
 
 
-def agent(url: str, *, patience_s: float = 10.0) -> AbstractAsyncContextManager[WalrasClient]:
+def agent(url: str, *, retry_timeout_s: float = 10.0) -> AbstractAsyncContextManager[WalrasClient]:
     """The client under test."""
-    return WalrasClient.connect(url, market=MARKET, agent=AGENT, patience_s=patience_s)
+    return WalrasClient.connect(url, market=MARKET, agent=AGENT, retry_timeout_s=retry_timeout_s)
 
 
 def result_of(window_id: int, *, event_id: str | None = None) -> AgentResult:
@@ -153,7 +154,7 @@ def result_of(window_id: int, *, event_id: str | None = None) -> AgentResult:
     )
 
 
-async def heard(following: Following[T], count: int) -> list[int]:
+async def heard(following: Subscription[T], count: int) -> list[int]:
     """The windows of the next so many that are handed out."""
     async with asyncio.timeout(WITHIN_S):
         return [(await anext(following)).window_id for _ in range(count)]

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.client.fake_market import WITHIN_S, agent, result_of, stage
-from walras_client import NoOutcome, new_event_id, outcomes
+from walras_client import OutcomeTimeout, new_event_id, outcomes
 from walras_schemas import BidStatus, RejectionReason
 
 
@@ -32,7 +32,7 @@ def test_an_outcome_that_is_not_told_is_not_waited_for_without_end(nats_url: str
         async with stage(nats_url), agent(nats_url) as me:
             await me.outcome(new_event_id(), 0.1)
 
-    with pytest.raises(NoOutcome, match=r"waited 0\.1 s"):
+    with pytest.raises(OutcomeTimeout, match=r"waited 0\.1 s"):
         asyncio.run(play())
 
 
@@ -44,11 +44,11 @@ def test_who_waits_while_the_client_is_closed_is_told(nats_url: str) -> None:
         async with stage(nats_url):
             async with agent(nats_url) as me:
                 waiting = asyncio.create_task(me.outcome(event_id, WITHIN_S))
-                with pytest.raises(NoOutcome):
+                with pytest.raises(OutcomeTimeout):
                     await me.outcome(new_event_id(), 0.1)
             await waiting
 
-    with pytest.raises(NoOutcome, match=f"{event_id}, the client was closed"):
+    with pytest.raises(OutcomeTimeout, match=f"{event_id}, the client was closed"):
         asyncio.run(play())
 
 
@@ -83,7 +83,7 @@ def test_only_so_many_outcomes_are_remembered(
                 assert event_id == (await me.outcome(event_id, WITHIN_S)).event_id
             await me.outcome(ids[0], 0.1)
 
-    with pytest.raises(NoOutcome, match=ids[0]):
+    with pytest.raises(OutcomeTimeout, match=ids[0]):
         asyncio.run(play())
 
 

@@ -2,15 +2,14 @@
 
 import asyncio
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from tests.client.broker import Broker, broker
-from tests.client.fake_market import LOOK_AGAIN_S, WITHIN_S, agent, heard, stage
-from walras_client import Bookmark, ResultsLost, ServerAway
-from walras_client.nats import reader as tail
+from tests.client.fake_market import POLL_INTERVAL_S, WITHIN_S, agent, heard, stage
+from walras_client import Cursor, ResultsLost, Unavailable, subscription
 
 
 def test_results_since_the_connection_are_heard_in_order(nats_url: str) -> None:
@@ -54,10 +53,10 @@ def test_what_is_no_result_is_passed_over(nats_url: str, caplog: pytest.LogCaptu
             assert [1, 2] == await heard(me.results(), 2)
 
     asyncio.run(play())
-    assert 2 == caplog.text.count("passed over what is no result")
+    assert 2 == caplog.text.count("skipped what is no result")
 
 
-def test_a_later_process_goes_on_at_the_bookmark(nats_url: str) -> None:
+def test_a_later_process_goes_on_at_the_cursor(nats_url: str) -> None:
     """An agent that was away for some windows must get each of them, and none it had."""
 
     async def play() -> None:
@@ -66,10 +65,10 @@ def test_a_later_process_goes_on_at_the_bookmark(nats_url: str) -> None:
                 await market.tell(1, 2, 3)
                 results = me.results()
                 assert [1, 2] == await heard(results, 2)
-                bookmark = results.bookmark
+                cursor = results.cursor
             await market.tell(2, *range(4, 200))
             async with agent(nats_url) as me:
-                assert list(range(3, 200)) == await heard(me.results(after=bookmark), 197)
+                assert list(range(3, 200)) == await heard(me.results(after=cursor), 197)
 
     asyncio.run(play())
 
@@ -102,10 +101,10 @@ def test_reading_ends_with_the_client(nats_url: str) -> None:
                 results = me.results()
                 assert [1] == await heard(results, 1)
                 next_one = asyncio.create_task(heard(results, 1))
-            async with asyncio.timeout(tail.SILENCE_S / 2):
+            async with asyncio.timeout(subscription.TIMING.silence_s / 2):
                 await next_one
 
-    with pytest.raises(ServerAway, match="connection closed"):
+    with pytest.raises(Unavailable, match="connection closed"):
         asyncio.run(play())
 
 
@@ -170,11 +169,11 @@ def test_dropped_results_are_told_and_the_kept_ones_heard(nats_url: str) -> None
                 await market.tell(1, 2)
                 results = me.results()
                 assert [1, 2] == await heard(results, 2)
-                bookmark = results.bookmark
+                cursor = results.cursor
             await market.tell(3, 4, 5, 6)
             await market.drop_results(keep=2)
             async with agent(nats_url) as me:
-                results = me.results(after=bookmark)
+                results = me.results(after=cursor)
                 with pytest.raises(ResultsLost, match="3 was next to read, 5 is the first"):
                     await heard(results, 1)
                 assert [5, 6] == await heard(results, 2)
@@ -191,9 +190,9 @@ def test_results_that_were_all_read_are_not_told_as_lost(nats_url: str) -> None:
             results = me.results()
             assert [1] == await heard(results, 1)
             await market.drop_results(keep=0)
-            bookmark = results.bookmark
+            cursor = results.cursor
             await market.tell(2)
-            assert [2] == await heard(me.results(after=bookmark), 1)
+            assert [2] == await heard(me.results(after=cursor), 1)
 
     asyncio.run(play())
 
@@ -202,8 +201,8 @@ def test_a_quiet_agent_keeps_up_with_the_stream(
     nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has read nothing for a week because there was nothing for it: no reason for an alarm."""
-    monkeypatch.setattr(tail, "EXPIRES_S", 2)
-    monkeypatch.setattr(tail, "HEARTBEAT_S", 1)
+    timing = replace(subscription.TIMING, expires_s=2, heartbeat_s=1)
+    monkeypatch.setattr(subscription, "TIMING", timing)
 
     async def play() -> None:
         async with stage(nats_url) as market, agent(nats_url) as me:
@@ -211,12 +210,12 @@ def test_a_quiet_agent_keeps_up_with_the_stream(
             results = me.results()
             listening = asyncio.create_task(heard(results, 1))
             async with asyncio.timeout(WITHIN_S):
-                while results.bookmark.last_seq < 5:  # noqa: ASYNC110 - nobody tells of this
-                    await asyncio.sleep(LOOK_AGAIN_S)
+                while results.cursor.last_seq < 5:  # noqa: ASYNC110 - nobody tells of this
+                    await asyncio.sleep(POLL_INTERVAL_S)
             listening.cancel()
             await market.drop_results(keep=1)
             await market.tell(1)
-            assert [1] == await heard(me.results(after=results.bookmark), 1)
+            assert [1] == await heard(me.results(after=results.cursor), 1)
 
     asyncio.run(play())
 
@@ -249,11 +248,11 @@ def test_a_stream_that_was_made_again_is_told_and_read_from_its_beginning(nats_u
             await market.tell(1, 2, 3)
             results = me.results()
             assert [1, 2, 3] == await heard(results, 3)
-            bookmark = results.bookmark
+            cursor = results.cursor
             await market.throw_results_away()
             await market.make_results()
             await market.tell(3, 4, 5, 6, 7)
-            results = me.results(after=bookmark)
+            results = me.results(after=cursor)
             with pytest.raises(ResultsLost, match="made again"):
                 await heard(results, 1)
             assert [4, 5, 6, 7] == await heard(results, 4)
@@ -261,16 +260,16 @@ def test_a_stream_that_was_made_again_is_told_and_read_from_its_beginning(nats_u
     asyncio.run(play())
 
 
-def test_a_bookmark_is_plain_values(nats_url: str) -> None:
+def test_a_cursor_is_plain_values(nats_url: str) -> None:
     """An agent keeps it in whatever it keeps its own state in."""
 
-    async def play() -> Bookmark:
+    async def play() -> Cursor:
         async with stage(nats_url) as market, agent(nats_url) as me:
             await market.tell(41)
             results = me.results()
             await heard(results, 1)
-            return results.bookmark
+            return results.cursor
 
-    bookmark = asyncio.run(play())
-    assert (1, 41) == (bookmark.last_seq, bookmark.window_id)
-    assert bookmark == Bookmark(**json.loads(json.dumps(asdict(bookmark))))
+    cursor = asyncio.run(play())
+    assert (1, 41) == (cursor.last_seq, cursor.window_id)
+    assert cursor == Cursor(**json.loads(json.dumps(asdict(cursor))))

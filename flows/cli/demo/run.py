@@ -183,13 +183,13 @@ class Course:
     def _wait_for_commit(self) -> None:
         acknowledged = self.run.tally.acknowledged
         shard, last_seq = acknowledged[0].shard, max(command.seq for command in acknowledged)
-        patience_s = COMMIT_DEADLINE_S + COMMIT_WINDOWS * self.settings.window_ms / MS_PER_S
-        deadline_s = time.monotonic() + patience_s
+        retry_timeout_s = COMMIT_DEADLINE_S + COMMIT_WINDOWS * self.settings.window_ms / MS_PER_S
+        deadline_s = time.monotonic() + retry_timeout_s
         with open_ledger(self.servers.postgres_dsn) as ledger:
             while (committed := _last_committed(ledger, shard)) < last_seq:
                 self._check_flow()
                 if time.monotonic() > deadline_s:
-                    raise _uncommitted(committed, last_seq, patience_s)
+                    raise _uncommitted(committed, last_seq, retry_timeout_s)
                 time.sleep(LOOK_AGAIN_S)
 
     def _check_flow(self) -> None:

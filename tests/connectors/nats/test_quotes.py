@@ -7,12 +7,13 @@ import pytest
 from uuid_utils import uuid7
 
 from connectors.embedded.nats_server import start_nats
-from connectors.nats import last_by_subject as latest
-from connectors.nats.background_loop import held
-from connectors.nats.connection import Line, connected
+from connectors.nats import last_by_subject
+from connectors.nats.background_loop import open_on_loop
+from connectors.nats.connection import connected
 from connectors.nats.last_by_subject import latest_quotes
 from state.errors import ServerUnreachable
 from tests.support.nats_logs import fill, make_streams
+from walras_client.nats.connection import Connection
 from walras_schemas import subjects
 
 
@@ -21,7 +22,7 @@ def quote(event_id: str) -> bytes:
     return json.dumps(told).encode()
 
 
-def test_the_latest_quote_of_each_resource_is_found(nc: Line) -> None:
+def test_the_latest_quote_of_each_resource_is_found(nc: Connection) -> None:
     """An older one, or another resource's, and windows are quoted twice or never."""
     make_streams(nc)
     first, second, other = (str(uuid7()) for _ in range(3))
@@ -33,7 +34,7 @@ def test_the_latest_quote_of_each_resource_is_found(nc: Line) -> None:
 
 
 @pytest.mark.parametrize("strange", [b"", b"[]", b"\xff", quote("never"), quote("~" * 36)])
-def test_what_is_no_quote_is_none(nc: Line, strange: bytes) -> None:
+def test_what_is_no_quote_is_none(nc: Connection, strange: bytes) -> None:
     """Anybody may write there: one strange message must not end the pricing of all markets."""
     make_streams(nc)
     (receipt,) = fill(nc, [strange], subject=subjects.price("m1", "gpu"))
@@ -43,10 +44,10 @@ def test_what_is_no_quote_is_none(nc: Line, strange: bytes) -> None:
 
 def test_a_server_that_is_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process must end with a word, for its deployment starts it again."""
-    monkeypatch.setattr(latest, "API_DEADLINE_S", 0.2)
+    monkeypatch.setattr(last_by_subject, "API_DEADLINE_S", 0.2)
     server = start_nats(tmp_path / "nats", shards=1)
     try:
-        with held(connected(server.url, name="test")) as nc:
+        with open_on_loop(connected(server.url, name="test")) as nc:
             make_streams(nc, shards=1)
             server.stop()
             with pytest.raises(ServerUnreachable, match="latest quotes"):
