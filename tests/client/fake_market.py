@@ -1,6 +1,6 @@
 """What the tests of the client play on: the streams of a deployment, without a flow behind them.
 
-A `Stage` speaks for the operator and for the market; the client under test is the only agent.
+A `FakeMarket` speaks for the operator and for the market; the client under test is the only agent.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ T = TypeVar("T", bound=OfWindow)
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class FakeMarket:
     """The market's and the operator's side of the streams."""
 
     nc: Connection
     url: str
 
-    async def tell(self, *window_ids: int, event_id: str | None = None) -> None:
+    async def publish_windows(self, *window_ids: int, event_id: str | None = None) -> None:
         """Publish the agent's result of each window; it has no id, so the stream takes it twice."""
         for window_id in window_ids:
             await self.publish(result_of(window_id, event_id=event_id))
@@ -47,7 +47,7 @@ class Stage:
         payload = result.model_dump_json().encode()
         await self.nc.jetstream().publish(subjects.result(MARKET, AGENT), payload)
 
-    async def tell_others(self, messages: int) -> None:
+    async def publish_for_others(self, messages: int) -> None:
         """Publish what is not for the agent."""
         for _ in range(messages):
             await self.nc.jetstream().publish(subjects.result(MARKET, "other"), b"{}")
@@ -71,7 +71,7 @@ class Stage:
                     return
                 await asyncio.sleep(POLL_INTERVAL_S)
 
-    async def throw_results_away(self) -> None:
+    async def delete_results(self) -> None:
         """Do what an operator may: they can be made again from the ledger."""
         await ask(self.nc, "STREAM.DELETE.RESULTS")
 
@@ -121,13 +121,13 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(
+async def fake_market(
     url: str, *, shards: int = SHARDS, log_bytes: int = LOG_BYTES
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[FakeMarket]:
     """A deployment's streams, made now."""
     async with connected(url, name="stage") as nc:
         await ensure_streams(nc, shards=shards, max_bytes=log_bytes, tick_ms=None)
-        yield Stage(nc, url)
+        yield FakeMarket(nc, url)
 
 
 def agent(url: str, *, retry_timeout_s: float = 10.0) -> AbstractAsyncContextManager[WalrasClient]:
@@ -154,7 +154,7 @@ def result_of(window_id: int, *, event_id: str | None = None) -> AgentResult:
     )
 
 
-async def heard(following: Subscription[T], count: int) -> list[int]:
+async def next_windows(subscription: Subscription[T], count: int) -> list[int]:
     """The windows of the next so many that are handed out."""
     async with asyncio.timeout(WITHIN_S):
-        return [(await anext(following)).window_id for _ in range(count)]
+        return [(await anext(subscription)).window_id for _ in range(count)]

@@ -20,7 +20,7 @@ from flows.queries.service import serving_queries
 from operators import results as result_messages
 from tests.client.broker import broker
 from tests.client.deployment import RESOURCES, STAKE_MICROS, Deployment, deployed
-from tests.client.fake_market import agent, stage
+from tests.client.fake_market import agent, fake_market
 from walras_client import QueryRefused, Unavailable, WalrasClient, new_event_id
 from walras_schemas import (
     AgentResult,
@@ -317,7 +317,7 @@ def test_a_client_is_patient_with_a_ledger_that_is_away(tmp_path: Path) -> None:
     """A moment without a ledger is no answer: taken for one, it would be a refusal for good."""
 
     async def play(url: str) -> None:
-        async with stage(url, shards=1), agent(url, retry_timeout_s=0.5) as me:
+        async with fake_market(url, shards=1), agent(url, retry_timeout_s=0.5) as me:
             await me.balance()
 
     with (

@@ -85,7 +85,7 @@ def test_an_export_may_be_left_early(nc: Connection, nats_url: str) -> None:
     assert [] == list(lines)
 
 
-def test_a_shard_that_is_not_there_is_told(nc: Connection, nats_url: str) -> None:
+def test_a_shard_that_is_not_there_is_reported(nc: Connection, nats_url: str) -> None:
     """A typing error in the shard must not give an empty file."""
     make_streams(nc)
     with pytest.raises(SettingsError, match="shard 9 has no log"):

@@ -18,32 +18,32 @@ from walras_schemas import subjects
 
 
 def quote(event_id: str) -> bytes:
-    told = {"type": "price_quoted", "event_id": event_id, "price_micros": 5}
-    return json.dumps(told).encode()
+    content = {"type": "price_quoted", "event_id": event_id, "price_micros": 5}
+    return json.dumps(content).encode()
 
 
 def test_the_latest_quote_of_each_resource_is_found(nc: Connection) -> None:
     """An older one, or another resource's, and windows are quoted twice or never."""
     make_streams(nc)
     first, second, other = (str(uuid7()) for _ in range(3))
-    (receipt, _) = fill(nc, [quote(first), quote(second)], subject=subjects.price("m1", "gpu"))
+    (ack, _) = fill(nc, [quote(first), quote(second)], subject=subjects.price("m1", "gpu"))
     fill(nc, [quote(other)], subject=subjects.price("m1", "cpu"))
-    shard = int(receipt.stream.removeprefix("SHARD_"))
+    shard = int(ack.stream.removeprefix("SHARD_"))
     found = latest_quotes(nc, shard, "m1", ["gpu", "cpu", "ram"])
     assert {"gpu": second, "cpu": other} == found
 
 
-@pytest.mark.parametrize("strange", [b"", b"[]", b"\xff", quote("never"), quote("~" * 36)])
-def test_what_is_no_quote_is_none(nc: Connection, strange: bytes) -> None:
-    """Anybody may write there: one strange message must not end the pricing of all markets."""
+@pytest.mark.parametrize("invalid", [b"", b"[]", b"\xff", quote("never"), quote("~" * 36)])
+def test_what_is_no_quote_is_none(nc: Connection, invalid: bytes) -> None:
+    """Anybody may write there: one invalid message must not end the pricing of all markets."""
     make_streams(nc)
-    (receipt,) = fill(nc, [strange], subject=subjects.price("m1", "gpu"))
-    shard = int(receipt.stream.removeprefix("SHARD_"))
+    (ack,) = fill(nc, [invalid], subject=subjects.price("m1", "gpu"))
+    shard = int(ack.stream.removeprefix("SHARD_"))
     assert {} == latest_quotes(nc, shard, "m1", ["gpu"])
 
 
-def test_a_server_that_is_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process must end with a word, for its deployment starts it again."""
+def test_an_unavailable_server_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process must end with an error, for its deployment starts it again."""
     monkeypatch.setattr(last_by_subject, "API_DEADLINE_S", 0.2)
     server = start_nats(tmp_path / "nats", shards=1)
     try:

@@ -1,4 +1,4 @@
-"""The way into the flow: every message once, in order, or a word on why not."""
+"""The way into the flow: every message once, in order, or an error that says why not."""
 
 import logging
 import threading
@@ -79,7 +79,7 @@ def test_a_batch_is_bounded_in_bytes(
     assert all(sum(map(len, batch.payloads[:-1])) < 250 for batch in batches)
 
 
-def test_reading_goes_on_from_the_middle(nc: Connection, nats_url: str) -> None:
+def test_reading_starts_from_the_middle(nc: Connection, nats_url: str) -> None:
     """An off-by-one here applies a bid twice, or never."""
     make_streams(nc)
     fill_shard(nc, numbered(1, 50))
@@ -201,7 +201,7 @@ def test_a_recreated_log_is_refused(nc: Connection, nats_url: str) -> None:
 
 
 def test_a_log_recreated_under_the_reader_is_refused(nc: Connection, nats_url: str) -> None:
-    """The connection stays up, so only the stream itself can tell."""
+    """The connection stays up, so only the stream itself can show it."""
     make_frail_stream(nc)
     fill_shard(nc, numbered(1, 10))
     partition = opened(source_of(nc, nats_url))
@@ -255,7 +255,7 @@ def test_a_restart_of_the_server_loses_and_repeats_nothing(tmp_path: Path) -> No
     assert_contiguous(read, first_seq=1)
 
 
-def test_an_outage_is_told_once_and_ends_at_its_limit(
+def test_an_outage_is_logged_once_and_ends_at_its_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A flow that waits for ever in silence looks like a market without bids."""

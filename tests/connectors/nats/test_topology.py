@@ -39,22 +39,22 @@ def test_making_streams_twice_changes_nothing(nc: Connection) -> None:
     assert 1 == sum(last_seq(nc, log.name) for log in before)
 
 
-def test_another_size_is_told_and_left_alone(nc: Connection) -> None:
+def test_another_size_is_reported_and_left_alone(nc: Connection) -> None:
     """A log that a start made smaller would refuse commands, or forget what it has."""
     make_streams(nc, max_bytes=LOG_BYTES)
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as error:
         make_streams(nc, max_bytes=LOG_BYTES * 2)
-    assert f"max_bytes is {LOG_BYTES}, asked for {LOG_BYTES * 2}" == told.value.detail
+    assert f"max_bytes is {LOG_BYTES}, asked for {LOG_BYTES * 2}" == error.value.detail
     make_streams(nc, max_bytes=LOG_BYTES)
 
 
-def test_another_number_of_shards_is_told(nc: Connection) -> None:
+def test_another_number_of_shards_is_reported(nc: Connection) -> None:
     """With another number a market would go on in a log that does not know its past."""
     make_streams(nc)
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as error:
         make_streams(nc, shards=SHARDS - 1)
     expected = f"walras_shards is {SHARDS}, asked for {SHARDS - 1}"
-    assert expected == told.value.detail
+    assert expected == error.value.detail
 
 
 def test_the_server_writes_ticks_into_the_log(nc: Connection, nats_url: str) -> None:
@@ -89,26 +89,26 @@ def test_all_commands_of_a_market_meet_in_one_log(nc: Connection) -> None:
     """A grant in another shard than its bid would never be there to spend."""
     make_streams(nc)
     subjects = ["bid.a1", "bid.a2", "transfer.a1", "grant", "market", "price.gpu"]
-    receipts = [fill(nc, [b"{}"], subject=f"market.m7.{end}")[0] for end in subjects]
-    assert 1 == len({receipt.stream for receipt in receipts})
+    acks = [fill(nc, [b"{}"], subject=f"market.m7.{end}")[0] for end in subjects]
+    assert 1 == len({ack.stream for ack in acks})
 
 
 @pytest.mark.parametrize("asked", [1, 3, 5])
-def test_a_server_mapped_to_other_shards_is_told(tmp_path: Path, asked: int) -> None:
+def test_a_server_mapped_to_other_shards_is_reported(tmp_path: Path, asked: int) -> None:
     """Its markets would go into streams that nobody reads, or into none."""
     server = start_nats(tmp_path / "nats", shards=3 if asked != 3 else 4)
     try:
         with (
             open_on_loop(connected(server.url, name="test")) as nc,
-            pytest.raises(SettingsError) as told,
+            pytest.raises(SettingsError) as error,
         ):
             make_streams(nc, shards=asked)
     finally:
         server.stop()
-    assert f"does not spread the markets over {asked} shards" in told.value.what
+    assert f"does not spread the markets over {asked} shards" in error.value.what
 
 
-def test_a_server_without_the_mapping_is_told(
+def test_a_server_without_the_mapping_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody's plain nats-server takes every stream and then no command."""
@@ -119,12 +119,12 @@ def test_a_server_without_the_mapping_is_told(
     try:
         with (
             open_on_loop(connected(server.url, name="test")) as nc,
-            pytest.raises(SettingsError) as told,
+            pytest.raises(SettingsError) as error,
         ):
             make_streams(nc, shards=2)
     finally:
         server.stop()
-    assert "markets reach no stream" == told.value.detail
+    assert "markets reach no stream" == error.value.detail
 
 
 def test_looking_at_the_mapping_writes_nothing(nc: Connection) -> None:
@@ -134,20 +134,20 @@ def test_looking_at_the_mapping_writes_nothing(nc: Connection) -> None:
     assert 0 == sum(last_seq(nc, f"SHARD_{shard}") for shard in range(SHARDS))
 
 
-def test_a_log_that_does_not_fit_on_the_disk_is_told(nc: Connection) -> None:
+def test_a_log_that_does_not_fit_on_the_disk_is_reported(nc: Connection) -> None:
     """The server reserves the bytes: a wrong setting must not end in a traceback."""
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as error:
         make_streams(nc, max_bytes=1 << 60)
-    assert "insufficient storage resources available" in told.value.detail
+    assert "insufficient storage resources available" in error.value.detail
 
 
-def test_a_shard_without_a_log_is_told(nc: Connection) -> None:
+def test_a_shard_without_a_log_is_reported(nc: Connection) -> None:
     """An inspection before the first start must say what to do."""
     with pytest.raises(SettingsError, match="shard 0 has no log"):
         run_sync(identity(nc, 0))
 
 
-def test_a_server_that_keeps_no_streams_is_told(
+def test_a_server_that_keeps_no_streams_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A nats-server without JetStream answers everything but this."""
@@ -169,7 +169,7 @@ def test_a_server_that_keeps_no_streams_is_told(
 def test_more_than_a_thousand_agents_can_listen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str
 ) -> None:
-    """The server's own limit would tell every agent above it that there is no market."""
+    """The server's own limit would refuse every agent above it as if there were no market."""
     monkeypatch.setattr(nats_server, "CONFIG", nats_server.CONFIG.with_name(config))
     server = start_nats(tmp_path / "nats", shards=1)
     try:
