@@ -13,10 +13,10 @@ from state.shard import StreamIdentity
 from walras_client.nats.connection import Connection
 from walras_client.nats.jetstream import stream_state
 from walras_client.nats.reader import (
-    Delivery,
     OnMessage,
     PullTiming,
     ReadPosition,
+    SequenceGap,
     StreamReader,
 )
 
@@ -31,18 +31,14 @@ async def read_log(
     nc: Connection, log: StreamIdentity, *, next_seq: int, on_message: OnMessage
 ) -> AsyncIterator[StreamReader]:
     """Check that the stream is the one and holds what is next to read, and read it for a block."""
-
-    def contiguous(msg: Delivery) -> None:
-        if msg.seq != reader.next_seq:
-            raise gap(log.name, next_seq=reader.next_seq, found_seq=msg.seq)
-        on_message(msg)
-
+    await check_log(nc, log, next_seq=next_seq)
     timing = PullTiming(EXPIRES_S, HEARTBEAT_S, SILENCE_S, FORGET_AFTER_S)
     at = ReadPosition(log.name, next_seq)
-    reader = StreamReader(nc, at, on_message=contiguous, timing=timing)
-    await check_log(nc, log, next_seq=next_seq)
-    async with reader:
-        yield reader
+    try:
+        async with StreamReader(nc, at, on_message=on_message, timing=timing) as reader:
+            yield reader
+    except SequenceGap as lost:
+        raise gap(log.name, next_seq=lost.next_seq, found_seq=lost.found_seq) from None
 
 
 async def check_log(nc: Connection, stream: StreamIdentity, *, next_seq: int) -> int:

@@ -51,6 +51,15 @@ class Delivery:
         return Client._parse_header_lines(self.head) if self.head else {}  # noqa: SLF001
 
 
+class SequenceGap(Exception):
+    """The stream does not hold what was next to read any more."""
+
+    def __init__(self, *, next_seq: int, found_seq: int) -> None:
+        super().__init__(next_seq, found_seq)
+        self.next_seq = next_seq
+        self.found_seq = found_seq
+
+
 OnMessage = Callable[[Delivery], None]
 """What it raises ends the reading, and is raised to whoever waits."""
 
@@ -75,7 +84,7 @@ class ReadPosition:
     next_seq: int
     """Next to read."""
     subject: str | None = None
-    """None for all subjects of the stream."""
+    """None for the whole stream: then every sequence must come, or it is a `SequenceGap`."""
 
 
 class StreamReader:
@@ -98,15 +107,18 @@ class StreamReader:
         self._subscription: Subscription | None = None
         self._direct = ExitStack()
         self._delivered = 0
-        self._to_come = 0
+        self._last_asked_for = 0
+        """The delivery that the request ends with."""
+        self._statuses = 0
         self._failure: Exception | None = None
-        self._signs = asyncio.Event()
-        """Set by whatever the server sends."""
+        self._arrived = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._ended.set()
 
     @property
     def is_pulling(self) -> bool:
         """Whether the server still owes something: messages, or word that nothing is left."""
-        return self._to_come > 0
+        return not self._ended.is_set()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -133,8 +145,10 @@ class StreamReader:
 
     async def request(self, *, messages: int, max_bytes: int | None = None) -> None:
         """Ask for up to so much, that which will come within a while included."""
-        self._to_come = messages
+        self._last_asked_for = self._delivered + messages
         self.is_exhausted = False
+        if self._failure is None:
+            self._ended.clear()
         request = {
             "batch": messages,
             "expires": self._timing.expires_s * NS_PER_S,
@@ -147,59 +161,68 @@ class StreamReader:
 
     async def wait(self) -> None:
         """Return once a message came or the request ended; raise what ended the reading."""
-        before = self._delivered
-        while self.is_pulling and self._delivered == before:
-            self._signs.clear()
-            try:
-                async with asyncio.timeout(self._timing.silence_s):
-                    await self._signs.wait()
-            except TimeoutError:
-                raise Interrupted(f"{self._stream}: no message and no heartbeat") from None
-        if self._failure is not None:
-            raise self._failure
+        if self.is_pulling:
+            self._arrived.clear()
+        await self._wait_for(self._arrived)
 
     async def pull(self, *, messages: int, max_bytes: int) -> None:
         """Take up to so much; return when it came, or when nothing more did for a while."""
         await self.request(messages=messages, max_bytes=max_bytes)
-        await self.wait()
-        while self.is_pulling:
-            await self.wait()
+        await self._wait_for(self._ended)
+
+    async def _wait_for(self, event: asyncio.Event) -> None:
+        """Wait for as long as the server gives signs of life."""
+        while not event.is_set():
+            before = self._delivered, self._statuses
+            try:
+                async with asyncio.timeout(self._timing.silence_s):
+                    await event.wait()
+            except TimeoutError:
+                if before == (self._delivered, self._statuses):
+                    silent = f"{self._stream}: no message and no heartbeat"
+                    raise Interrupted(silent) from None
+        if self._failure is not None:
+            raise self._failure
 
     def _on_delivery(self, subject: bytes, reply: bytes, payload: bytes, head: bytes) -> None:
+        # This is run for each message: to call for its parts would cost as much as they do.
         try:
-            self._accept(subject, reply.split(b"."), payload, head)
+            ack = reply.split(b".")
+            at = SHORT_ACK_SEQ if len(ack) == SHORT_ACK_TOKENS else LONG_ACK_SEQ
+            seq = int(ack[at])
+            if self._subject is None:
+                if seq != self.next_seq:
+                    self._end(SequenceGap(next_seq=self.next_seq, found_seq=seq))
+                    return
+            elif int(ack[at + 1]) != self._delivered + 1:
+                self._end(Interrupted(f"{self._stream}: a delivery did not arrive"))
+                return
+            self._on_message(Delivery(seq, int(ack[at + 2]), subject, payload, head))
+            self.next_seq = seq + 1
+            self._delivered += 1
+            self._arrived.set()
+            if self._delivered == self._last_asked_for:
+                self._end(None)
         except Exception as failure:  # noqa: BLE001 - it belongs to whoever waits
             self._end(failure)
-        self._signs.set()
-
-    def _accept(self, subject: bytes, ack: list[bytes], payload: bytes, head: bytes) -> None:
-        at = SHORT_ACK_SEQ if len(ack) == SHORT_ACK_TOKENS else LONG_ACK_SEQ
-        seq, delivery, timestamp_ns = map(int, ack[at : at + 3])
-        if delivery != self._delivered + 1:
-            raise Interrupted(f"{self._stream}: delivery {self._delivered + 1} did not arrive")
-        self._on_message(Delivery(seq, timestamp_ns, subject, payload, head))
-        self._delivered = delivery
-        self.next_seq = seq + 1
-        self._to_come -= 1
 
     async def _on_status(self, msg: Msg) -> None:
         """Take note of what the server says of the request itself."""
+        self._statuses += 1
         status = msg.headers or {}
         code = status.get(Header.STATUS, "")
         reason = status.get(Header.DESCRIPTION, "")
-        if code in NOTHING_LEFT:
-            self.is_exhausted = True
-            self._to_come = 0
-        elif reason in FULL:
-            self._to_come = 0
+        if code in NOTHING_LEFT or reason in FULL:
+            self.is_exhausted = code in NOTHING_LEFT
+            self._end(None)
         elif code != HEARTBEAT:
             self._end(Interrupted(f"{self._stream}: {code} {reason}"))
-        self._signs.set()
 
-    def _end(self, failure: Exception) -> None:
+    def _end(self, failure: Exception | None) -> None:
         # The first is the cause: what is delivered after it fails for want of what it lost.
         self._failure = self._failure or failure
-        self._to_come = 0
+        self._ended.set()
+        self._arrived.set()
 
     def _config(self) -> dict[str, Any]:
         config: dict[str, Any] = {
