@@ -44,7 +44,7 @@ RETRY_TIMEOUT_S: Final = 30.0
 """Half the time after which an event id is stale: what the last retry submits still counts."""
 
 BidId = NewType("BidId", str)
-"""The event id of a bid: its outcome tells what was won."""
+"""The event id of a bid: its outcome says what was won."""
 
 R = TypeVar("R", bound=Message)
 

@@ -1,4 +1,4 @@
-"""What became of single commands, for whoever waits for one.
+"""What became of single commands, for who waits for one.
 
 Promise: an outcome that was published since the client connected is found, also when nobody waited
 for it yet, until so many others have come that it is forgotten.

@@ -1,8 +1,8 @@
 """Questions over request and reply, as a NATS micro service.
 
 Promise: of all instances that listen one answers each question; answers are worked out in threads
-beside the loop, one at a time for each endpoint, so that the talk of the flow with NATS never waits
-for them.
+beside the loop, one at a time for each endpoint, so that the flow's own traffic never waits for
+them.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServiceError:
-    """Why there is no answer, as NATS tells it in the headers of a reply."""
+    """Why there is no answer, as NATS has it in the headers of a reply."""
 
     code: str
     description: str
@@ -36,7 +36,7 @@ class ServiceError:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, or with a fault what the asker is told instead."""
+    """An answer, or with an error the body that goes with it."""
 
     payload: bytes
     error: ServiceError | None = None
@@ -97,7 +97,7 @@ def _answering(endpoint: Endpoint, threads: Executor) -> Callable[[Request], Awa
         try:
             await answer(request)
         except Exception:
-            # The service tells the asker only, and that no more than its name.
+            # The service reports it to the asker only, and no more than its name.
             log.exception("the question %s was not answered", request.subject)
             raise
 

@@ -198,7 +198,7 @@ async def _read(url: str, stream: StreamIdentity, prefetcher: Prefetcher) -> Non
 async def _read_through_outages(
     nc: Connection, stream: StreamIdentity, prefetcher: Prefetcher
 ) -> None:
-    silence = Retry(
+    outage = Retry(
         f"the log {stream.name} cannot be read",
         hint="Check that nats-server runs; the flow resumes where it was",
         limit_s=OUTAGE_LIMIT_S,
@@ -212,12 +212,12 @@ async def _read_through_outages(
     while True:
         try:
             await nc.until_disconnected(
-                _read_on(nc, stream, prefetcher, (silence.reset, missing.reset))
+                _read_on(nc, stream, prefetcher, (outage.reset, missing.reset))
             )
         except NotFoundError as gone:
             await missing.wait(gone)
         except (NatsError, OSError) as error:
-            await silence.wait(error)
+            await outage.wait(error)
 
 
 async def _read_on(

@@ -139,12 +139,12 @@ async def _ensure(nc: Connection, wanted: Config) -> None:
         info = await ask(nc, f"STREAM.INFO.{name}")
     except NotFoundError:
         await _create(nc, wanted)
-    except (NoRespondersError, TimeoutError) as silent:
+    except (NoRespondersError, TimeoutError) as failure:
         raise ServerUnreachable(
             "NATS does not keep streams",
-            detail=f"JetStream gave no answer: {describe(silent)}",
+            detail=f"JetStream gave no answer: {describe(failure)}",
             hint="Start nats-server with connectors/nats/nats.conf, which turns JetStream on",
-        ) from silent
+        ) from failure
     else:
         _refuse_other(wanted, info["config"])
 

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -20,12 +20,12 @@ from walras_client.nats.jetstream import ask
 from walras_client.subscription import OfWindow, Subscription
 from walras_schemas import AgentResult, BidOutcome, BidStatus, subjects
 
-LOG_BYTES = 8 << 20
-BATCH_BYTES = 200_000
-WITHIN_S = 20.0
-POLL_INTERVAL_S = 0.01
-MARKET = "m1"
-AGENT = "a1"
+LOG_BYTES: Final = 8 << 20
+BATCH_BYTES: Final = 200_000
+WITHIN_S: Final = 20.0
+POLL_INTERVAL_S: Final = 0.01
+MARKET: Final = "m1"
+AGENT: Final = "a1"
 
 T = TypeVar("T", bound=OfWindow)
 

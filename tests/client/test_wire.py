@@ -2,7 +2,7 @@
 
 import asyncio
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -14,10 +14,14 @@ from nats.protocol.parser import Parser
 from walras_client.nats.connection import readable
 from walras_client.nats.wire import DeliveryParser
 
-WORDS = st.binary(min_size=1, max_size=8).filter(lambda word: not set(word) & set(b" \t\r\n\v\f"))
-HEADS = st.sampled_from([b"NATS/1.0\r\n\r\n", b"NATS/1.0 100\r\n\r\n", b"NATS/1.0\r\na: b\r\n\r\n"])
-DIRECT = 7
-NUMBERS = st.sampled_from([DIRECT, 8])
+WORDS: Final = st.binary(min_size=1, max_size=8).filter(
+    lambda word: not set(word) & set(b" \t\r\n\v\f")
+)
+HEADS: Final = st.sampled_from(
+    [b"NATS/1.0\r\n\r\n", b"NATS/1.0 100\r\n\r\n", b"NATS/1.0\r\na: b\r\n\r\n"]
+)
+DIRECT: Final = 7
+NUMBERS: Final = st.sampled_from([DIRECT, 8])
 
 Call = tuple[object, ...]
 
@@ -57,7 +61,7 @@ def message(draw: st.DrawFn) -> bytes:
     return b"%b %b %d %b%b\r\n%b%b\r\n" % (command, subject, number, reply, lengths, head, data)
 
 
-FRAMES = st.one_of(
+FRAMES: Final = st.one_of(
     message(),
     st.sampled_from([b"PING\r\n", b"PONG\r\n", b"+OK\r\n", b"-ERR 'no'\r\n", b"INFO {}\r\n"]),
 )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from connectors.nats.background_loop import run_sync
 from connectors.nats.publisher import Publisher
@@ -14,8 +14,8 @@ from walras_client.nats.connection import Connection
 from walras_client.nats.jetstream import ask
 from walras_client.nats.publisher import PubAck
 
-WITHIN_S = 30.0
-LOG_BYTES = 64 << 20
+WITHIN_S: Final = 30.0
+LOG_BYTES: Final = 64 << 20
 
 T = TypeVar("T")
 

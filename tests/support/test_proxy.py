@@ -5,6 +5,7 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import pytest
 
@@ -12,8 +13,8 @@ from connectors.nats.background_loop import open_on_loop, run_sync
 from tests.support.nats_logs import eventually
 from tests.support.proxy import FaultProxy, fault_proxy
 
-SOON_S = 0.2
-WITHIN_S = 10.0
+SOON_S: Final = 0.2
+WITHIN_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """A connection to NATS that outlives an outage.
 
 Promise: the first connection is made within a deadline or not at all; a lost one is made again
-until the client is closed, and whoever waits for an answer can know of the loss at once. Whatever
+until the client is closed, and who waits for an answer can know of the loss at once. Whatever
 subject and headers a message has, it is read: nats-py alone would break off at some.
 """
 
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class Connection(Client):
-    """nats-py's client; made by `connect`."""
+    """nats-py's client, which also knows when it is lost; made by `connect`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,8 +60,8 @@ class Connection(Client):
     ) -> asyncio.Future[T]:
         """Send a request; the future gives what `read` makes of the reply.
 
-        With many under way nats-py's own `request` is a fifth as fast; its `publish_async` as well
-        takes a cancellation for an error, and lets who waits for an answer wait on after `close`.
+        With many in flight nats-py's own `request` is a fifth as fast; its `publish_async` turns a
+        cancellation into an error, and leaves an answer pending for ever after `close`.
         """
         inbox = f"{self._replies}.{next(self._numbers)}"
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -142,7 +142,7 @@ class Connection(Client):
         self._online.set()
 
     async def close(self) -> None:
-        """End the connection for good; whoever waits for an answer or a connection fails at once.
+        """End the connection for good; who waits for an answer or a connection fails at once.
 
         What was not acknowledged yet may be lost.
         """
@@ -176,7 +176,7 @@ class Connection(Client):
             return
         try:
             answer.set_result(read(msg))
-        except Exception as failure:  # noqa: BLE001 - it belongs to whoever asked
+        except Exception as failure:  # noqa: BLE001 - it belongs to who asked
             answer.set_exception(failure)
 
     def _build_message(
@@ -197,7 +197,7 @@ class Connection(Client):
 async def connect(url: str, *, name: str, reconnect_wait_s: float = RECONNECT_WAIT_S) -> Connection:
     """Connect as `name`; once connected, the client reconnects on its own until it is closed.
 
-    `ConnectTimeout` tells that no server was there; a wrong URL is nats-py's own error.
+    Raises `ConnectTimeout` where no server answers; a wrong URL is nats-py's own error.
     """
     nc = Connection()
     errors: list[Exception] = []

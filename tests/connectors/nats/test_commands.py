@@ -1,6 +1,7 @@
 """A command on its way into the log, and what its sender learns when it does not get there."""
 
 import asyncio
+from typing import Final
 
 import pytest
 
@@ -13,7 +14,7 @@ from state.errors import ServerUnreachable, SettingsError, WalrasError
 from tests.support.nats_logs import last_seq, make_streams
 from walras_client.nats.connection import Connection
 
-BID = "market.m0.bid.a1"
+BID: Final = "market.m0.bid.a1"
 
 
 def test_a_command_is_where_its_ack_says(nc: Connection, nats_url: str) -> None:

@@ -1,6 +1,7 @@
 """From the log to a file and back: nothing added, nothing lost, nothing changed."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -20,7 +21,14 @@ from tests.support.nats_logs import (
 )
 from walras_client.nats.connection import Connection
 
-NASTY = [b"", b"\xff\xfe\x00", "\u2028 ü \U0001f4a3".encode(), b'{"a": "\\"}\n', b"\r\n", b"\xc3("]
+NASTY: Final = [
+    b"",
+    b"\xff\xfe\x00",
+    "\u2028 ü \U0001f4a3".encode(),
+    b'{"a": "\\"}\n',
+    b"\r\n",
+    b"\xc3(",
+]
 
 
 def joined(batches: list[RawBatch]) -> RawBatch:

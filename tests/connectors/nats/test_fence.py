@@ -4,6 +4,7 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -22,9 +23,9 @@ from walras_client.nats.connection import Connection
 from walras_client.nats.errors import Disconnected
 from walras_client.nats.jetstream import NS_PER_S, ask
 
-AT_ONCE_S = 5
-FORGETS_AFTER_S = 0.2
-MARK = 1
+AT_ONCE_S: Final = 5
+FORGETS_AFTER_S: Final = 0.2
+MARK: Final = 1
 """The message that each batch ends with."""
 
 
@@ -162,11 +163,11 @@ def test_who_waits_for_a_silent_server_is_let_go(
             opened.publish(results(7, range(3)))
 
 
-def test_a_lost_line_is_known_at_once(tmp_path: Path) -> None:
+def test_a_lost_connection_is_known_at_once(tmp_path: Path) -> None:
     """Seconds of silence before each repetition are seconds without a market."""
     server = start_nats(tmp_path / "nats", shards=1)
-    with open_on_loop(connected(server.url, name="test")) as line:
-        asking = submit(line.until_disconnected(asyncio.sleep(60)))
+    with open_on_loop(connected(server.url, name="test")) as nc:
+        asking = submit(nc.until_disconnected(asyncio.sleep(60)))
         server.stop()
         with pytest.raises(Disconnected):
             asking.result(AT_ONCE_S)

@@ -4,12 +4,12 @@ import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from connectors.embedded.nats_server import start_nats
-from connectors.nats import publisher as outbox
-from connectors.nats import results_publisher as publisher
+from connectors.nats import publisher, results_publisher
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.nats.export import export_log
@@ -22,7 +22,7 @@ from state.window import ClosedWindow, EmptyWindow, OutboundMessage, Settlement
 from tests.support.nats_logs import eventually, last_seq, make_streams
 from walras_client.nats.connection import Connection
 
-IDLE = EmptyWindow(shard=0, window_id=8, first_seq=4, next_seq=5, stream_time_ns=9)
+IDLE: Final = EmptyWindow(shard=0, window_id=8, first_seq=4, next_seq=5, stream_time_ns=9)
 
 
 def settlement(window_id: int) -> Settlement:
@@ -92,15 +92,15 @@ def test_more_results_than_may_be_in_flight_all_leave(nc: Connection, nats_url: 
     """A bound that is never given back stops the publisher at its own limit."""
     make_streams(nc)
     with open_publisher(nats_url) as opened:
-        opened.publish(results(7, 3 * outbox.IN_FLIGHT))
-    assert 3 * outbox.IN_FLIGHT == in_results(nc)
+        opened.publish(results(7, 3 * publisher.IN_FLIGHT))
+    assert 3 * publisher.IN_FLIGHT == in_results(nc)
 
 
 def test_results_wait_for_a_server_that_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A restart of NATS must cost the flow time, not a crash, and no result its place."""
-    monkeypatch.setattr(outbox, "ACK_DEADLINE_S", 0.5)
+    monkeypatch.setattr(publisher, "ACK_DEADLINE_S", 0.5)
     server = start_nats(tmp_path / "nats", shards=1)
     try:
         with (
@@ -125,8 +125,8 @@ def test_results_wait_for_a_server_that_comes_back(
 
 def test_results_do_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flow that hangs in its last step is up for its supervisor and down for everyone else."""
-    monkeypatch.setattr(outbox, "ACK_DEADLINE_S", 0.2)
-    monkeypatch.setattr(publisher, "OUTAGE_LIMIT_S", 0.5)
+    monkeypatch.setattr(publisher, "ACK_DEADLINE_S", 0.2)
+    monkeypatch.setattr(results_publisher, "OUTAGE_LIMIT_S", 0.5)
     server = start_nats(tmp_path / "nats", shards=1)
     with open_publisher(server.url) as opened:
         server.stop()
@@ -159,9 +159,9 @@ def test_short_windows_get_one_tick_each(nc: Connection, nats_url: str) -> None:
         assert line.timestamp_ns >= window_id * window_ns, "ticked before the window began"
 
 
-def test_ticking_goes_on_after_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ticking_resumes_after_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ticker that died in silence leaves every idle window open for good."""
-    monkeypatch.setattr(outbox, "ACK_DEADLINE_S", 0.3)
+    monkeypatch.setattr(publisher, "ACK_DEADLINE_S", 0.3)
     server = start_nats(tmp_path / "nats", shards=1)
     try:
         with open_on_loop(connected(server.url, name="test")) as nc:

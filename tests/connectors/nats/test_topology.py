@@ -1,6 +1,7 @@
 """The streams: made once, checked ever after, and fed with time by the server itself."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -16,7 +17,7 @@ from tests.support.servers import SHARDS
 from walras_client.nats.connection import Connection
 from walras_client.nats.jetstream import ask, nanos
 
-MARKETS = [f"m{number}" for number in range(40)]
+MARKETS: Final = [f"m{number}" for number in range(40)]
 
 
 def shards_of_markets(nc: Connection) -> dict[str, str]:
