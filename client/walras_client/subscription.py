@@ -139,10 +139,9 @@ class Subscription(Generic[T]):
         self._last_seq_at_pull = state.last_seq
         if self._reader is None:
             at = ReadPosition(STREAM, self.cursor.last_seq + 1, self._subject)
-            self._reader = StreamReader(
-                self._nc, at, on_message=self._arrived.append, timing=TIMING
-            )
-            await self._reader.open()
+            reader = StreamReader(self._nc, at, on_message=self._arrived.append, timing=TIMING)
+            await reader.open()
+            self._reader = reader  # not before: who is cancelled here begins anew
         await self._reader.request(messages=BATCH)
         return self._reader
 

@@ -91,6 +91,24 @@ def test_reading_resumes_where_it_was_left(nats_url: str) -> None:
     asyncio.run(play())
 
 
+def test_reading_resumes_wherever_it_was_cancelled(nats_url: str) -> None:
+    """A consumer that is half made when an agent's deadline comes delivers nothing, for seconds."""
+
+    async def play() -> None:
+        async with fake_market(nats_url) as market, agent(nats_url) as me:
+            results = me.results()
+            for window_id in range(1, 21):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(window_id / 4000):
+                        await anext(results)
+                await market.publish_windows(window_id)
+                async with asyncio.timeout(subscription.TIMING.silence_s / 2):
+                    assert [window_id] == await next_windows(results, 1)
+                await results.close()
+
+    asyncio.run(play())
+
+
 def test_reading_ends_with_the_client(nats_url: str) -> None:
     """An agent that shuts down would wait for a silence of many seconds, and then some more."""
 
