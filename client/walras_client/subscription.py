@@ -63,8 +63,15 @@ async def current_cursor(nc: Connection, market: str) -> Cursor:
     # The window first: a market publishes a window's prices after all of its other results.
     last = await last_message(nc, STREAM, subjects.window(market))
     state = await stream_state(nc, STREAM)
-    window_id = MarketWindow.model_validate_json(last).window_id if last else 0
-    return Cursor(state.created, state.last_seq, window_id)
+    return Cursor(state.created, state.last_seq, _window_id(last))
+
+
+def _window_id(payload: bytes | None) -> int:
+    """The window that prices are of; 0 of none, and of what anybody else wrote there."""
+    try:
+        return MarketWindow.model_validate_json(payload).window_id if payload else 0
+    except ValueError:
+        return 0
 
 
 class Subscription(Generic[T]):

@@ -1,8 +1,8 @@
 """Publishers that send through everything, and know of each message whether it was acknowledged.
 
 Promise: what was acknowledged is written down with the sequence that the log gave it. What was not
-is unknown: it may be in the log or not; it is sent again under the same id, with growing waits, for
-as long as its publisher's patience lasts.
+is unknown: it may be in the log or not; it is sent again under the same id, with growing waits,
+until its publisher gives up.
 """
 
 import asyncio

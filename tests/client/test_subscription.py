@@ -56,6 +56,20 @@ def test_what_is_no_result_is_skipped(nats_url: str, caplog: pytest.LogCaptureFi
     assert 2 == caplog.text.count("skipped what is no result")
 
 
+@pytest.mark.parametrize("payload", [b"", b"junk"])
+def test_an_agent_connects_behind_what_is_no_result(nats_url: str, payload: bytes) -> None:
+    """Whoever may publish there could lock all agents out with one message."""
+
+    async def play() -> None:
+        async with fake_market(nats_url) as market:
+            await market.nc.jetstream().publish("window.m1", payload)
+            async with agent(nats_url) as me:
+                await market.publish_windows(1)
+                assert [1] == await next_windows(me.results(), 1)
+
+    asyncio.run(play())
+
+
 def test_a_later_process_resumes_at_the_cursor(nats_url: str) -> None:
     """An agent that was away for some windows must get each of them, and none it had."""
 

@@ -64,7 +64,7 @@ async def last_message(nc: Connection, stream: str, subject: str) -> bytes | Non
         if refusal.err_code == NO_MESSAGE:
             return None
         raise
-    return b64decode(found["message"]["data"])
+    return b64decode(found["message"].get("data", ""))
 
 
 def nanos(timestamp: str) -> int:
