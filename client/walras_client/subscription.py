@@ -134,6 +134,8 @@ class Subscription(Generic[T]):
         reader = self._reader
         if reader is None or not reader.is_pulling:
             reader = await self._pull()
+        if self._arrived:
+            return
         await self._nc.until_disconnected(reader.wait())
         if reader.is_exhausted and not self._arrived:
             # Whatever was for us up to the pull has come: only what follows can still be lost.

@@ -8,9 +8,10 @@ nats-py's own `fetch` gives a quarter of this speed.
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final, Self
 
 from nats.aio.client import Client
@@ -103,6 +104,9 @@ class StreamReader:
         self._on_message = on_message
         self._timing = timing
         self._inbox = nc.new_inbox()
+        self._numbers = count(1)
+        self._request = ""
+        """Where the last request has its statuses sent; those of an older one may come late."""
         self._consumer = ""
         self._subscription: Subscription | None = None
         self._direct = ExitStack()
@@ -131,7 +135,7 @@ class StreamReader:
         """Make the consumer."""
         content = {"stream_name": self._stream, "config": self._config()}
         self._consumer = (await ask(self._nc, f"CONSUMER.CREATE.{self._stream}", content))["name"]
-        self._subscription = await self._nc.subscribe(self._inbox, cb=self._on_status)
+        self._subscription = await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_status)
         self._direct.enter_context(self._nc.deliver_direct(self._subscription, self._on_delivery))
 
     async def close(self) -> None:
@@ -145,6 +149,7 @@ class StreamReader:
 
     async def request(self, *, messages: int, max_bytes: int | None = None) -> None:
         """Ask for up to so much, that which will come within a while included."""
+        self._request = f"{self._inbox}.{next(self._numbers)}"
         self._last_asked_for = self._delivered + messages
         self.is_exhausted = False
         if self._failure is None:
@@ -157,13 +162,14 @@ class StreamReader:
         if max_bytes is not None:
             request["max_bytes"] = max_bytes
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
-        await self._nc.publish(subject, json.dumps(request).encode(), reply=self._inbox)
+        await self._nc.publish(subject, json.dumps(request).encode(), reply=self._request)
 
-    async def wait(self) -> None:
+    def wait(self) -> Coroutine[Any, Any, None]:
         """Return once a message came or the request ended; raise what ended the reading."""
+        # Cleared by the call, not by the coroutine: one that begins later would miss what came.
         if self.is_pulling:
             self._arrived.clear()
-        await self._wait_for(self._arrived)
+        return self._wait_for(self._arrived)
 
     async def pull(self, *, messages: int, max_bytes: int) -> None:
         """Take up to so much; return when it came, or when nothing more did for a while."""
@@ -212,10 +218,12 @@ class StreamReader:
         status = msg.headers or {}
         code = status.get(Header.STATUS, "")
         reason = status.get(Header.DESCRIPTION, "")
+        if msg.subject != self._request or code == HEARTBEAT:
+            return
         if code in NOTHING_LEFT or reason in FULL:
             self.is_exhausted = code in NOTHING_LEFT
             self._end(None)
-        elif code != HEARTBEAT:
+        else:
             self._end(Interrupted(f"{self._stream}: {code} {reason}"))
 
     def _end(self, failure: Exception | None) -> None:
