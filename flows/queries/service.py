@@ -11,8 +11,8 @@ from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
-from connectors.nats.background_loop import held
-from connectors.nats.request_reply import Answer, Endpoint, Fault, Reply, serving
+from connectors.nats.background_loop import open_on_loop
+from connectors.nats.request_reply import Answer, Endpoint, Reply, ServiceError, serving
 from connectors.postgres.reads.queries import LedgerReader, open_reader
 from flows.queries.paging import paginate, unread
 from state.errors import WalrasError
@@ -44,7 +44,7 @@ def serving_queries(nats_url: str, postgres_dsn: str) -> Iterator[None]:
     with (
         open_reader(postgres_dsn) as ledger,
         ThreadPoolExecutor(len(QUERY_SUBJECTS), thread_name_prefix="queries") as threads,
-        held(serving(nats_url, name=NAME, endpoints=_endpoints(ledger), threads=threads)),
+        open_on_loop(serving(nats_url, name=NAME, endpoints=_endpoints(ledger), threads=threads)),
     ):
         yield
 
@@ -94,7 +94,9 @@ def _reply(message: Message) -> Reply:
     payload = message.model_dump_json().encode()
     if not isinstance(message, QueryError):
         return Reply(payload)
-    return Reply(payload, Fault(CODES[message.reason], f"{message.reason}: {message.detail}"))
+    return Reply(
+        payload, ServiceError(CODES[message.reason], f"{message.reason}: {message.detail}")
+    )
 
 
 def _malformed(detail: str) -> QueryError:

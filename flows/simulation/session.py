@@ -19,7 +19,7 @@ from nats.errors import Error as NatsError
 from connectors.duckdb.ledger import open_ledger
 from connectors.duckdb.query import ask
 from connectors.nats.commands import commands
-from connectors.nats.connection import Patience
+from connectors.nats.connection import Retry
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
 from flows.simulation.population import Agent, Prices, TurnContext, seat_agents, stake_micros
@@ -27,15 +27,15 @@ from flows.simulation.sender import BoundedSender, Receipt, SendStats, Submit, b
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 from walras_client import (
     ClientError,
-    Following,
     Results,
     ResultsLost,
-    ServerAway,
+    Subscription,
     Unacknowledged,
+    Unavailable,
     WalrasClient,
     new_event_id,
 )
-from walras_client.client import PATIENCE_S
+from walras_client.client import RETRY_TIMEOUT_S
 from walras_client.subscription import OfWindow
 from walras_schemas import (
     TREASURY,
@@ -141,7 +141,7 @@ def _translated_errors() -> Iterator[None]:
     """The client's errors as those of the command line."""
     try:
         yield
-    except (ServerAway, Unacknowledged) as away:
+    except (Unavailable, Unacknowledged) as away:
         raise ServerUnreachable(away.what, detail=away.detail, hint=away.hint) from away
     except ClientError as failure:
         raise WalrasError(failure.what, detail=failure.detail, hint=failure.hint) from failure
@@ -169,21 +169,21 @@ def read_market(postgres_dsn: str, market: str) -> Knowledge:
 async def granting(url: str, market: str) -> AsyncIterator[Submit]:
     """Publishes grants as the operator, for the credits that agents start with."""
     subject = subjects.grant(market)
-    async with commands(url) as outbox:
+    async with commands(url) as publisher:
 
         async def submit(granted: Sequence[CommandBase]) -> Receipt:
             (grant,) = granted
             payload = grant.model_dump_json().encode()
-            patience = Patience(
+            retry = Retry(
                 "credits cannot be granted",
                 hint="Check that nats-server runs, and that the log is not full",
-                limit_s=PATIENCE_S,
+                limit_s=RETRY_TIMEOUT_S,
             )
             while True:
                 try:
-                    return await outbox.publish(subject, payload, msg_id=grant.event_id)
+                    return await publisher.publish(subject, payload, msg_id=grant.event_id)
                 except NatsError as error:
-                    await patience.bear(error)
+                    await retry.wait(error)
 
         yield submit
 
@@ -218,7 +218,7 @@ async def _follow_prices(client: WalrasClient, view: MarketView) -> None:
         view.update(window)
 
 
-async def _retained(following: Following[T]) -> AsyncIterator[T]:
+async def _retained(following: Subscription[T]) -> AsyncIterator[T]:
     """Everything that is still retained; what no longer is, its agent never learns."""
     while True:
         try:
@@ -272,7 +272,7 @@ class Session:
                 new_id=new_event_id,
             )
             for command in agent.act(context):
-                await self.sender.send(self.clients[agent.name].place, command, sender=agent.name)
+                await self.sender.send(self.clients[agent.name].submit, command, sender=agent.name)
 
 
 def rush_percent(turn: int, *, of: int) -> int:

@@ -11,22 +11,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from nats.aio.client import Client
-from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.js.errors import NotFoundError
 
 from connectors.duckdb.ledger import open_ledger
 from connectors.embedded import nats_server, postgres_server
 from connectors.embedded.supervisor import Record, ServerFolder
-from connectors.nats.background_loop import wait_for
-from connectors.nats.connection import connected
-from connectors.nats.jetstream import ask
+from connectors.nats.background_loop import run_sync
+from connectors.nats.connection import connected, translate_errors, without_password
 from connectors.nats.topology import check_mapping, results_config, shard_configs, ticks_config
 from connectors.postgres.connection import connect
 from connectors.postgres.migrate import MIGRATIONS, schema_version
 from flows.runtime.settings import Settings
-from state.errors import ServerUnreachable, SettingsError
+from state.errors import SettingsError
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask
 
 Check = tuple[str, Callable[[], str]]
 
@@ -69,8 +68,8 @@ def nats_program_version() -> str:
 def examine_log(settings: Settings, nats_url: str) -> Iterator[Check]:
     """The checks of NATS, one after the other."""
 
-    def request(question: Callable[[Client], Any]) -> Callable[[], str]:
-        return lambda: wait_for(_asked(nats_url, question))
+    def request(question: Callable[[Connection], Any]) -> Callable[[], str]:
+        return lambda: run_sync(_asked(nats_url, question))
 
     yield "NATS", request(_server)
     yield "JetStream", request(_jetstream)
@@ -94,20 +93,14 @@ def _embedded(folder: ServerFolder) -> Record | None:
     return record if lives and postgres_server.is_reachable(record.postgres_dsn) else None
 
 
-async def _asked(url: str, question: Callable[[Client], Any]) -> str:
-    try:
+async def _asked(url: str, question: Callable[[Connection], Any]) -> str:
+    with translate_errors("NATS did not answer the doctor", of=without_password(url)):
         async with connected(url, name="walras doctor") as nc:
             answer: str = await question(nc)
             return answer
-    except NatsError as failure:
-        raise ServerUnreachable(
-            "NATS did not answer the doctor",
-            detail=str(failure) or type(failure).__name__,
-            hint="Check that the server runs and is not overloaded",
-        ) from failure
 
 
-async def _server(nc: Client) -> str:
+async def _server(nc: Connection) -> str:
     return _new_enough(str(nc.connected_server_version))
 
 
@@ -123,7 +116,7 @@ def _new_enough(text: str) -> str:
     return found[0]
 
 
-async def _jetstream(nc: Client) -> str:
+async def _jetstream(nc: Connection) -> str:
     try:
         info = await ask(nc, "INFO")
     except NoRespondersError as error:
@@ -135,7 +128,7 @@ async def _jetstream(nc: Client) -> str:
     return f"{info['streams']} streams, {info['storage']} bytes stored"
 
 
-async def _streams(nc: Client, settings: Settings) -> str:
+async def _streams(nc: Connection, settings: Settings) -> str:
     """Whether each stream is there; `walras up` itself refuses one that was made differently."""
     shards = shard_configs(settings.shards, settings.stream_max_bytes)
     names = [config["name"] for config in (ticks_config(), *shards, results_config())]
@@ -145,7 +138,7 @@ async def _streams(nc: Client, settings: Settings) -> str:
     return ", ".join(names)
 
 
-async def _exists(nc: Client, stream: str) -> bool:
+async def _exists(nc: Connection, stream: str) -> bool:
     try:
         await ask(nc, f"STREAM.INFO.{stream}")
     except NotFoundError:
@@ -153,7 +146,7 @@ async def _exists(nc: Client, stream: str) -> bool:
     return True
 
 
-async def _mapping(nc: Client, settings: Settings) -> str:
+async def _mapping(nc: Connection, settings: Settings) -> str:
     await check_mapping(nc, settings.shards)
     return f"markets are spread over {settings.shards} shard(s)"
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from connectors.nats.connection import Line
 from connectors.web.server import HOST
 from flows.cli.doctor import checks as doctor
 from flows.runtime import health
@@ -25,6 +24,7 @@ from flows.runtime.supervisor import prepare
 from tests.support.eventually import eventually
 from tests.support.nats_logs import fill_shard
 from tests.support.servers import SHARDS
+from walras_client.nats.connection import Connection
 
 NOBODY = Servers("nats://127.0.0.1:1", "host=127.0.0.1 port=1")
 WINDOW_MS = 50
@@ -85,7 +85,7 @@ def running(settings: Settings, servers: Servers) -> Iterator[None]:
         thread.join()
 
 
-def test_both_pages_show_age_and_lag(settings: Settings, servers: Servers, nc: Line) -> None:
+def test_both_pages_show_age_and_lag(settings: Settings, servers: Servers, nc: Connection) -> None:
     """A supervisor knows only what it reads here."""
     port = settings.health_port
     with running(settings, servers), serving_health(settings, servers):
@@ -118,7 +118,7 @@ def test_silent_servers_are_not_ready_and_alive(settings: Settings) -> None:
 
 
 def test_a_flow_that_falls_behind_is_not_ready(
-    settings: Settings, servers: Servers, nc: Line, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, servers: Servers, nc: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both servers answer, and yet nobody's bid is settled."""
     monkeypatch.setattr(health, "LAG_LIMIT_S", 0.0)
@@ -130,7 +130,7 @@ def test_a_flow_that_falls_behind_is_not_ready(
     assert problem.endswith(" s behind, no window yet: more than 0.05 s")
 
 
-def test_a_long_window_is_no_delay(settings: Settings, servers: Servers, nc: Line) -> None:
+def test_a_long_window_is_no_delay(settings: Settings, servers: Servers, nc: Connection) -> None:
     """With windows of a day nothing is committed for a day."""
     fill_shard(nc, [b"first"])
     fill_shard(nc, [b"second"])
@@ -138,7 +138,7 @@ def test_a_long_window_is_no_delay(settings: Settings, servers: Servers, nc: Lin
     assert (2, None) == (first.lag_messages, first.committed_ago_s)
 
 
-def test_the_doctor_says_the_same(settings: Settings, servers: Servers, nc: Line) -> None:
+def test_the_doctor_says_the_same(settings: Settings, servers: Servers, nc: Connection) -> None:
     """Two answers to one question, and the operator believes the wrong one."""
     fill_shard(nc, [b"first"])
     findings = {finding.thing: finding for finding in doctor.examine(settings)}
@@ -147,7 +147,7 @@ def test_the_doctor_says_the_same(settings: Settings, servers: Servers, nc: Line
 
 
 def test_the_doctor_warns_of_a_flow_that_is_behind(
-    settings: Settings, nc: Line, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, nc: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything is there, and nothing works: a warning, as `walras up` would start."""
     monkeypatch.setattr(health, "LAG_LIMIT_S", -1.0)

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.nats.background_loop import wait_for
+from connectors.nats.background_loop import run_sync
 from connectors.nats.commands import open_commands
-from connectors.nats.connection import Line
 from connectors.nats.export import LogLine, export_log
-from connectors.nats.jetstream import ask
 from connectors.nats.topology import shard_config
 from flows.cli.demo.run import RESOURCES, flow_running
 from flows.runtime.servers import Servers
@@ -35,6 +33,8 @@ from tests.support.eventually import eventually
 from tests.support.nats_logs import make_streams
 from tests.support.servers import SHARDS
 from walras_client import LogFull, WalrasClient, new_event_id
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask
 from walras_schemas import (
     TREASURY,
     BidPlaced,
@@ -113,12 +113,12 @@ def bid() -> BidPlaced:
 
 
 async def send(
-    url: str, stats: SendStats, sent: list[CommandBase], *, patience_s: float = 30
+    url: str, stats: SendStats, sent: list[CommandBase], *, retry_timeout_s: float = 30
 ) -> None:
-    client = WalrasClient.connect(url, market=MARKET, agent="a1", patience_s=patience_s)
+    client = WalrasClient.connect(url, market=MARKET, agent="a1", retry_timeout_s=retry_timeout_s)
     async with client as me, bounded_sender(stats) as sender:
         for command in sent:
-            await sender.send(me.place, command, sender="a1")
+            await sender.send(me.submit, command, sender="a1")
 
 
 def test_what_it_counts_is_what_the_log_holds(settings: Settings, market: Servers) -> None:
@@ -177,7 +177,7 @@ def test_an_unknown_market_is_refused(settings: Settings, market: Servers) -> No
 
 
 @pytest.fixture
-def full_log(nc: Line) -> Line:
+def full_log(nc: Connection) -> Connection:
     """Logs with room for a few messages."""
     make_streams(nc, max_bytes=FULL_BYTES)
     return nc
@@ -188,7 +188,7 @@ def test_a_log_that_stays_full_ends_the_population(nats_url: str) -> None:
     """Without an end to its attempts it would hammer a full log for ever."""
     stats = SendStats()
     with pytest.raises(LogFull, match="the log is full"):
-        asyncio.run(send(nats_url, stats, [bid() for _ in range(50)], patience_s=0.2))
+        asyncio.run(send(nats_url, stats, [bid() for _ in range(50)], retry_timeout_s=0.2))
     assert 0 < len(stats.acknowledged) < 50
     assert by_place(stats.acknowledged) == found(nats_url)
 
@@ -210,7 +210,7 @@ def test_a_full_log_holds_the_population_back(
     assert 8 == stats.in_flight
 
 
-def test_a_log_with_room_again_takes_each_command_once(full_log: Line, nats_url: str) -> None:
+def test_a_log_with_room_again_takes_each_command_once(full_log: Connection, nats_url: str) -> None:
     """What waited for room must neither be lost nor bid twice."""
     stats = SendStats()
     sent: list[CommandBase] = [bid() for _ in range(100)]
@@ -226,17 +226,17 @@ def test_a_log_with_room_again_takes_each_command_once(full_log: Line, nats_url:
     assert by_place(stats.acknowledged) == found(nats_url)
 
 
-def is_full(nc: Line) -> bool:
+def is_full(nc: Connection) -> bool:
     """Whether the log that the commands go to takes hardly one more."""
-    infos = [wait_for(ask(nc, f"STREAM.INFO.SHARD_{shard}")) for shard in range(SHARDS)]
+    infos = [run_sync(ask(nc, f"STREAM.INFO.SHARD_{shard}")) for shard in range(SHARDS)]
     fullest: int = max(info["state"]["bytes"] for info in infos)
     return fullest > FULL_BYTES - 400
 
 
-def grow(nc: Line) -> None:
+def grow(nc: Connection) -> None:
     for shard in range(SHARDS):
         config = shard_config(shard, shards=SHARDS, max_bytes=1 << 20)
-        wait_for(ask(nc, f"STREAM.UPDATE.{config['name']}", config))
+        run_sync(ask(nc, f"STREAM.UPDATE.{config['name']}", config))
 
 
 @pytest.mark.parametrize("turns", [1, 2, 7, 4000])
