@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_made_is_reported(
         out="",
         err="error: the folder of the embedded servers cannot be used\n"
         f"  {file}/home: Not a directory\n"
-        "  Set WALRAS_HOME to a folder of yours, on a disk that can be written to\n",
+        "  Set WALRAS_HOME to a folder that you can write to\n",
     )
     assert expected == walras("windows")
 
