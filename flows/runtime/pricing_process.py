@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Final
 
-from connectors.nats.background_loop import held
+from connectors.nats.background_loop import open_on_loop
 from connectors.nats.connection import connected
 from connectors.nats.last_by_subject import latest_quotes
-from connectors.nats.results_publisher import Publisher, open_publisher
+from connectors.nats.results_publisher import ResultsPublisher, open_publisher
 from connectors.nats.results_source import ResultsSource
 from connectors.postgres.connection import connect
 from flows.pricing import build
@@ -43,7 +43,7 @@ def run_pricing(servers: Servers, stop: threading.Event) -> None:
     """Quote prices until `stop` is set; a `WalrasError` says why it ended before."""
     with (
         connect(servers.postgres_dsn) as ledger,
-        held(connected(servers.nats_url, name="walras quote")) as nc,
+        open_on_loop(connected(servers.nats_url, name="walras quote")) as nc,
         open_publisher(servers.nats_url) as publisher,
     ):
         flow = build(
@@ -58,7 +58,7 @@ def run_pricing(servers: Servers, stop: threading.Event) -> None:
         run_flow(flow)
 
 
-def _teller(publisher: Publisher) -> Callable[[Sequence[OutboundMessage]], None]:
+def _teller(publisher: ResultsPublisher) -> Callable[[Sequence[OutboundMessage]], None]:
     """Brings quotes into the log, those of a market at once; the ones that are too late stay out.
 
     A price that nobody quoted in time is of no use later: the next window brings another.

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
 
-from connectors.nats.jetstream import NS_PER_S
 from tests.chaos.schedule import TERMS, Fault, Kind, Storm
 from tests.chaos.workers import Supervisor
 from tests.crash.server_pair import Ground
-from tests.support.proxy import Line
+from tests.support.proxy import FaultProxy
+from walras_client.nats.jetstream import NS_PER_S
 
 LOOK_AGAIN_S: Final = 0.05
 READY_WITHIN_S: Final = 120.0
@@ -29,8 +29,8 @@ class World:
     """Servers, the lines that everybody but the watchers reaches them by, and the workers."""
 
     ground: Ground
-    to_broker: Line
-    to_database: Line
+    to_broker: FaultProxy
+    to_database: FaultProxy
     workers: Supervisor
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from connectors.nats.background_loop import held
+from connectors.nats.background_loop import open_on_loop
 from connectors.postgres.connection import connect
 from flows.runtime.servers import Servers
 from flows.runtime.settings import PREFIX, Settings
@@ -34,7 +34,7 @@ from tests.chaos.workers import Supervisor, Worker
 from tests.crash.books import published_up_to, read_up_to
 from tests.crash.server_pair import Ground
 from tests.support.eventually import eventually
-from tests.support.proxy import Line, line
+from tests.support.proxy import FaultProxy, fault_proxy
 
 LOG: Final = "log.jsonl"
 SOCKET: Final = ".s.PGSQL.5432"
@@ -135,14 +135,14 @@ def _world(ground: Ground, servers: Servers, folder: Path) -> Iterator[World]:
     to_nats = partial(asyncio.open_connection, nats.hostname, nats.port)
     to_postgres = partial(asyncio.open_unix_connection, Path(sockets) / SOCKET)
     with (
-        held(line(to_nats)) as to_broker,
-        held(line(to_postgres)) as to_database,
+        open_on_loop(fault_proxy(to_nats)) as to_broker,
+        open_on_loop(fault_proxy(to_postgres)) as to_database,
         Supervisor(_environment(to_broker, to_database), folder) as workers,
     ):
         yield World(ground, to_broker, to_database, workers)
 
 
-def _environment(to_broker: Line, to_database: Line) -> Mapping[str, str]:
+def _environment(to_broker: FaultProxy, to_database: FaultProxy) -> Mapping[str, str]:
     """The settings of the workers, whatever those of this process are."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return others | {

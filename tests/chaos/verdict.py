@@ -10,10 +10,9 @@ from typing import Any, Final
 from psycopg import Connection
 
 from connectors.files.logfile import write_log
-from connectors.nats.background_loop import held, wait_for
+from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.nats.export import export_log
-from connectors.nats.jetstream import ask
 from connectors.nats.subjects import stream_name
 from connectors.postgres.connection import connect
 from flows.replay import replay
@@ -36,6 +35,7 @@ from tests.chaos.schedule import KILLS
 from tests.chaos.watchers import WINDOW_MS, Recovery, commits, recovery
 from tests.chaos.workers import wrong_end
 from tests.crash.books import database, each_told, read_up_to
+from walras_client.nats.jetstream import ask
 
 LOG: Final = "log.jsonl"
 
@@ -95,8 +95,8 @@ def gather(run: Run) -> Evidence:
     url, file = run.servers.nats_url, run.ground.folder / LOG
     with connect(run.servers.postgres_dsn) as ledger:
         next_seq = read_up_to(ledger)
-    with held(connected(url, name="checker")) as nc:
-        stream = wait_for(ask(nc, f"STREAM.INFO.{stream_name(0)}"))["state"]
+    with open_on_loop(connected(url, name="checker")) as nc:
+        stream = run_sync(ask(nc, f"STREAM.INFO.{stream_name(0)}"))["state"]
         lines = log.noted(export_log(url, shard=0))
         write_log(file, (line for line in lines if line.seq < next_seq))
         each_told(nc, told.add)

@@ -12,10 +12,9 @@ import psycopg
 
 from connectors.embedded.servers import Servers, embedded
 from connectors.files.logfile import write_log as write_file
-from connectors.nats.background_loop import held, wait_for
-from connectors.nats.connection import Line, connected
+from connectors.nats.background_loop import open_on_loop, run_sync
+from connectors.nats.connection import connected
 from connectors.nats.export import export_log
-from connectors.nats.jetstream import ask
 from connectors.nats.subjects import RESULTS
 from connectors.postgres.migrate import migrate
 from flows.replay import replay
@@ -36,6 +35,8 @@ from tests.crash.process import PATIENT, WITHIN_S, Limits, Up, points_reached, u
 from tests.support.eventually import eventually
 from tests.support.nats_logs import make_streams
 from tests.support.servers import open_folder
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask
 
 WINDOWS: Final = 4
 TEMPLATE: Final = "crash_template"
@@ -46,7 +47,7 @@ class Stand:
     """The log of one shard on real servers, and what an undisturbed run makes of it."""
 
     servers: Servers
-    nc: Line
+    nc: Connection
     folder: Path
     expected: Books
     results: Mapping[str, OutboundMessage]
@@ -99,7 +100,7 @@ def standing(windows: int = WINDOWS) -> Iterator[Stand]:
     with (
         open_folder() as folder,
         embedded(folder / "servers", shards=1) as servers,
-        held(connected(servers.nats_url, name="stand")) as nc,
+        open_on_loop(connected(servers.nats_url, name="stand")) as nc,
     ):
         _make_template(servers.postgres_dsn)
         make_streams(nc, shards=1)
@@ -108,7 +109,7 @@ def standing(windows: int = WINDOWS) -> Iterator[Stand]:
         yield _stand(servers, nc, folder)
 
 
-def _stand(servers: Servers, nc: Line, folder: Path) -> Stand:
+def _stand(servers: Servers, nc: Connection, folder: Path) -> Stand:
     with replayed(servers, folder) as dsn:
         expected, results = books(dsn), to_be_told(dsn)
     plain = Stand(servers, nc, folder / "said", expected, results, hits={})
@@ -132,9 +133,9 @@ def _ended(case: Case) -> bool:
         return published_up_to(ledger) == case.stand.last_window
 
 
-def forget_results(nc: Line) -> None:
+def forget_results(nc: Connection) -> None:
     """Begin the stream of results anew, with the ids that it remembers."""
-    wait_for(ask(nc, f"STREAM.DELETE.{RESULTS}"))
+    run_sync(ask(nc, f"STREAM.DELETE.{RESULTS}"))
     make_streams(nc, shards=1)
 
 

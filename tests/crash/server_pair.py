@@ -17,8 +17,8 @@ from psycopg.conninfo import conninfo_to_dict
 from connectors.embedded.nats_server import NatsServer, start_nats
 from connectors.embedded.postgres_server import PostgresServer, start_postgres
 from connectors.embedded.servers import Servers
-from connectors.nats.background_loop import held
-from connectors.nats.connection import Line, connected
+from connectors.nats.background_loop import open_on_loop
+from connectors.nats.connection import connected
 from connectors.postgres.migrate import migrate
 from flows.runtime.settings import Settings
 from tests.crash.bench import replayed
@@ -28,6 +28,7 @@ from tests.crash.process import PATIENT, WITHIN_S, Limits, Up, up
 from tests.support.eventually import eventually
 from tests.support.nats_logs import LOG_BYTES, last_seq, make_streams
 from tests.support.servers import open_folder
+from walras_client.nats.connection import Connection as NatsConnection
 
 TEMPLATE: Final = "ground_template"
 WINDOW_MS: Final = 250
@@ -134,7 +135,7 @@ class Market:
     """A log and a ledger, and who reads and writes them."""
 
     ground: Ground
-    nc: Line
+    nc: NatsConnection
     settings: Settings
 
     @property
@@ -182,7 +183,7 @@ def market(on: Ground, *, log_bytes: int = LOG_BYTES) -> Iterator[Market]:
     try:
         with (
             database(on.postgres.dsn, template=TEMPLATE) as dsn,
-            held(connected(on.nats.url, name="test")) as nc,
+            open_on_loop(connected(on.nats.url, name="test")) as nc,
         ):
             make_streams(nc, shards=1, max_bytes=log_bytes)
             settings = Settings(nats_url=on.nats.url, postgres_dsn=dsn, window_ms=WINDOW_MS)

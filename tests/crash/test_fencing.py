@@ -5,15 +5,15 @@ import time
 
 import pytest
 
-from connectors.nats.background_loop import wait_for
-from connectors.nats.connection import Line
-from connectors.nats.jetstream import NS_PER_S, ask
+from connectors.nats.background_loop import run_sync
 from connectors.nats.subjects import RESULTS
 from connectors.nats.topology import results_config
 from tests.crash.bench import Stand
 from tests.crash.log import TICK, next_window, say
 from tests.crash.process import WITHIN_S, Up, stand_still
 from tests.support.eventually import eventually
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import NS_PER_S, ask
 
 REPLACED = 5
 LONGEST_TIMEOUT_S = 90
@@ -22,7 +22,7 @@ ASLEEP = ["copy.bid", "publish.before"]
 """With the shard's lock in its hands, and with results that its successor will have told."""
 
 
-def wake(zombie: Up, nc: Line) -> None:
+def wake(zombie: Up, nc: Connection) -> None:
     """Let it go on; where it has done all there was, the next window is what tells it."""
     zombie.signal(signal.SIGCONT)
     next_window()
@@ -66,8 +66,8 @@ def test_asleep_for_longer_than_any_real_timeout(
         case.check()
 
 
-def forget_ids_after(nc: Line, *, seconds: int) -> None:
+def forget_ids_after(nc: Connection, *, seconds: int) -> None:
     """Let the stream of results know the ids of the last moments only."""
-    wait_for(ask(nc, f"STREAM.DELETE.{RESULTS}"))
+    run_sync(ask(nc, f"STREAM.DELETE.{RESULTS}"))
     forgetful = results_config() | {"duplicate_window": seconds * NS_PER_S}
-    wait_for(ask(nc, f"STREAM.CREATE.{RESULTS}", forgetful))
+    run_sync(ask(nc, f"STREAM.CREATE.{RESULTS}", forgetful))

@@ -11,9 +11,8 @@ import psycopg
 import pytest
 
 from connectors.nats import publisher as outbox
-from connectors.nats.background_loop import wait_for
+from connectors.nats.background_loop import run_sync
 from connectors.nats.commands import open_commands
-from connectors.nats.jetstream import ask
 from connectors.nats.topology import shard_config
 from state.errors import ServerUnreachable, WalrasError
 from tests.crash.log import TICK, next_window, say
@@ -23,6 +22,7 @@ from tests.support.eventually import eventually
 from tests.support.nats_logs import last_seq
 from tests.support.servers import open_folder
 from walras_client import new_event_id
+from walras_client.nats.jetstream import ask
 
 LOG = "SHARD_0"
 SOME_BYTES = 1 << 20
@@ -106,7 +106,7 @@ def test_a_full_log_refuses_and_forgets_nothing() -> None:
 
         # Ticks are refused too: what is in the open window waits until there is room.
         larger = shard_config(0, shards=1, max_bytes=1 << 24)
-        wait_for(ask(place.nc, f"STREAM.UPDATE.{LOG}", larger))
+        run_sync(ask(place.nc, f"STREAM.UPDATE.{LOG}", larger))
         next_window(WINDOW_MS)
         say(place.nc, [TICK])
         place.await_end()

@@ -7,18 +7,18 @@ from shutil import copytree, rmtree
 
 import pytest
 
-from connectors.nats.background_loop import wait_for
-from connectors.nats.connection import Line
-from connectors.nats.jetstream import ask
+from connectors.nats.background_loop import run_sync
 from connectors.nats.topology import shard_config
 from state.errors import LogError
 from tests.crash.books import books
 from tests.crash.server_pair import Ground, Market, ground, market
 from tests.support.nats_logs import LOG_BYTES, last_seq
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask
 
 LOG = "SHARD_0"
 
-Harm = Callable[[Line], None]
+Harm = Callable[[Connection], None]
 
 
 @pytest.fixture(scope="module")
@@ -37,27 +37,27 @@ def place(on: Ground) -> Iterator[Market]:
 def frail(on: Ground) -> Iterator[Market]:
     """A market whose log may be purged and cut, as a careless operator would make it."""
     with market(on) as made:
-        wait_for(ask(made.nc, f"STREAM.DELETE.{LOG}"))
+        run_sync(ask(made.nc, f"STREAM.DELETE.{LOG}"))
         make_frail_log(made.nc)
         yield made
 
 
-def make_frail_log(nc: Line) -> None:
+def make_frail_log(nc: Connection) -> None:
     config = shard_config(0, shards=1, max_bytes=LOG_BYTES)
-    wait_for(ask(nc, f"STREAM.CREATE.{LOG}", config | {"deny_delete": False, "deny_purge": False}))
+    run_sync(ask(nc, f"STREAM.CREATE.{LOG}", config | {"deny_delete": False, "deny_purge": False}))
 
 
-def purge(nc: Line) -> None:
-    wait_for(ask(nc, f"STREAM.PURGE.{LOG}"))
+def purge(nc: Connection) -> None:
+    run_sync(ask(nc, f"STREAM.PURGE.{LOG}"))
 
 
-def cut_out(nc: Line) -> None:
+def cut_out(nc: Connection) -> None:
     """Delete one message that nobody has settled yet."""
-    wait_for(ask(nc, f"STREAM.MSG.DELETE.{LOG}", {"seq": last_seq(nc, LOG) - 5}))
+    run_sync(ask(nc, f"STREAM.MSG.DELETE.{LOG}", {"seq": last_seq(nc, LOG) - 5}))
 
 
-def make_anew(nc: Line) -> None:
-    wait_for(ask(nc, f"STREAM.DELETE.{LOG}"))
+def make_anew(nc: Connection) -> None:
+    run_sync(ask(nc, f"STREAM.DELETE.{LOG}"))
     make_frail_log(nc)
 
 

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from connectors.embedded.servers import Servers, embedded
-from connectors.nats.background_loop import held
-from connectors.nats.connection import Line, connected
+from connectors.nats.background_loop import open_on_loop
+from connectors.nats.connection import connected
 from flows.runtime.settings import FAILPOINT
 from tests.crash.bench import replayed
 from tests.crash.books import Books, books, read_up_to, told, twice
@@ -19,6 +19,7 @@ from tests.support.eventually import eventually
 from tests.support.nats_logs import LOG_BYTES, last_seq
 from tests.support.servers import open_folder
 from tests.support.shell import Up, start_up
+from walras_client.nats.connection import Connection
 
 REPLACED = 5
 
@@ -40,12 +41,12 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 
 @pytest.fixture
-def nc(servers: Servers) -> Iterator[Line]:
-    with held(connected(servers.nats_url, name="test")) as opened:
+def nc(servers: Servers) -> Iterator[Connection]:
+    with open_on_loop(connected(servers.nats_url, name="test")) as opened:
         yield opened
 
 
-def trade(servers: Servers, nc: Line, number: int) -> None:
+def trade(servers: Servers, nc: Connection, number: int) -> None:
     """A window of trade; return when a deployment has settled all of it."""
     write_window(nc, number)
     next_window()
@@ -55,7 +56,7 @@ def trade(servers: Servers, nc: Line, number: int) -> None:
         eventually(lambda: read_up_to(ledger) >= end, within_s=WITHIN_S)
 
 
-def check(servers: Servers, nc: Line, folder: Path) -> None:
+def check(servers: Servers, nc: Connection, folder: Path) -> None:
     """The live ledger is what the log gives, as far as it has read, and nothing was told twice."""
     live = books(servers.postgres_dsn)
     with replayed(servers, folder) as dsn:
@@ -71,7 +72,7 @@ def end_of(up: Up) -> tuple[int, list[str]]:
     return up.process.returncode, err.splitlines()
 
 
-def test_two_at_once(servers: Servers, nc: Line, folder: Path) -> None:
+def test_two_at_once(servers: Servers, nc: Connection, folder: Path) -> None:
     """A replacement is started before the old one is known to be dead: both write, or neither."""
     first = start_up()
     trade(servers, nc, 0)
@@ -86,7 +87,7 @@ def test_two_at_once(servers: Servers, nc: Line, folder: Path) -> None:
 
 
 def test_a_failpoint_in_the_environment(
-    servers: Servers, nc: Line, folder: Path, monkeypatch: pytest.MonkeyPatch
+    servers: Servers, nc: Connection, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the matrix does to its processes must be what the variable does to a deployment."""
     monkeypatch.setenv(FAILPOINT, "commit.before:kill@3")

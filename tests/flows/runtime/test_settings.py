@@ -1,4 +1,4 @@
-"""Settings: read from the environment, exact, and loud about what nobody meant."""
+"""Settings: read from the environment, exact, and strict about what is not meant."""
 
 import re
 from pathlib import Path
@@ -30,12 +30,13 @@ def test_nothing_set_is_a_laptop() -> None:
         "processes": 1,
         "stream_max_bytes": 4 << 30,
         "health_port": 7117,
+        "log_level": "INFO",
     }
     assert load_settings().model_dump() == expected
 
 
 def test_each_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that is told in the documents and never read is a lie."""
+    """A variable that is documented and never read is a lie."""
     given = {
         "WALRAS_HOME": "elsewhere",
         "WALRAS_NATS_URL": "nats://127.0.0.1:4222",
@@ -46,6 +47,7 @@ def test_each_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "WALRAS_PROCESSES": "3",
         "WALRAS_STREAM_MAX_BYTES": "1048576",
         "WALRAS_HEALTH_PORT": "0",
+        "WALRAS_LOG_LEVEL": "DEBUG",
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
@@ -76,6 +78,7 @@ def test_overrides_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) ->
         ("WALRAS_SHARDS", "1.5"),
         ("WALRAS_WINDOW_MS", "9"),
         ("WALRAS_WINDOW_MS", "86400001"),
+        ("WALRAS_LOG_LEVEL", "LOUD"),
         ("WALRAS_WORKERS", "0"),
         ("WALRAS_PROCESSES", "-1"),
         ("WALRAS_STREAM_MAX_BYTES", "1"),
@@ -91,14 +94,14 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     assert (raised.value.exit_code, raised.value.detail.split(":")[0]) == (2, name)
 
 
-def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever mends one error only to meet the next loses patience with us."""
+def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Errors that show up one after the other cost an operator a start each."""
     monkeypatch.setenv("WALRAS_SHARDS", "0")
     monkeypatch.setenv("WALRAS_WINDOW_MS", "0")
     with pytest.raises(SettingsError) as raised:
         load_settings()
-    told = [line.split(":")[0] for line in raised.value.detail.splitlines()]
-    assert told == ["WALRAS_SHARDS", "WALRAS_WINDOW_MS"]
+    named = [line.split(":")[0] for line in raised.value.detail.splitlines()]
+    assert ["WALRAS_SHARDS", "WALRAS_WINDOW_MS"] == named
 
 
 @pytest.mark.parametrize("name", ["WALRAS_SHARD", "walras_shard", "WALRAS_NATS"])
