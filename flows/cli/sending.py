@@ -18,7 +18,7 @@ from flows.cli.console import print_data, print_status
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
 from state.errors import SettingsError, WalrasError
-from walras_schemas import CommandBase
+from walras_schemas import TREASURY, CommandBase, message_id, subjects
 
 POLL_INTERVAL_S: Final = 0.1
 WINDOWS_TO_WAIT: Final = 3
@@ -59,10 +59,12 @@ def subject_of(build: Any, *names: str) -> str:
 
 def send(servers: Servers, subject: str, command: CommandBase) -> int:
     """Publish a command and print its id; the result is its sequence in the log."""
+    about = subjects.parse(subject)
+    assert about is not None, "it was built from names"
+    assert about.market is not None, "a command is sent to a market"
+    msg_id = message_id(about.market, about.agent or TREASURY, [command.event_id])
     with open_commands(servers.nats_url) as log:
-        receipt = log.publish_command(
-            subject, command.model_dump_json().encode(), msg_id=command.event_id
-        )
+        receipt = log.publish_command(subject, command.model_dump_json().encode(), msg_id=msg_id)
     print_status(f"in the log of {receipt.stream} as message {receipt.seq}")
     print_data(command.event_id)
     return receipt.seq

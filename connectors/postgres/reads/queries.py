@@ -68,7 +68,7 @@ class LedgerReader:
         return PricesReply(market=market, window_id=last_window, prices=prices)
 
     def history(self, market: str, agent: str, query: HistoryQuery) -> HistoryReply | QueryError:
-        """A page of the agent's past results, one per window; the caller splits them into parts."""
+        """A page of the agent's past results, one per window."""
         with self._reading() as conn:
             owner = _owner(conn, market, agent)
             if isinstance(owner, QueryError):
@@ -76,7 +76,7 @@ class LedgerReader:
             results = read_results(
                 conn,
                 owner,
-                after_window=_last_whole_window(query),
+                after_window=query.after_window,
                 before_window=query.before_window,
                 limit=query.limit,
             )
@@ -128,13 +128,6 @@ def _owner(conn: Connection, market: str, agent: str) -> Owner | QueryError:
 def _last_window(conn: Connection, market: str) -> int | None:
     newest = conn.execute(_LAST_WINDOW, [market]).fetchone()
     return None if newest is None else newest[0]
-
-
-def _last_whole_window(query: HistoryQuery) -> int | None:
-    """The window after which to resume; one that the agent has only in part is read again."""
-    if query.after_window is None or query.after_part is None:
-        return query.after_window
-    return query.after_window - 1
 
 
 def _unknown_market(market: str) -> QueryError:
