@@ -57,14 +57,19 @@ def subject_of(build: Any, *names: str) -> str:
     return subject
 
 
-def send(servers: Servers, subject: str, command: CommandBase) -> int:
-    """Publish a command and print its id; the result is its sequence in the log."""
+def id_of_message(subject: str, command: CommandBase) -> str:
+    """The `Nats-Msg-Id` of a message with one command: sent again, it is in the log once."""
     about = subjects.parse(subject)
     assert about is not None, "it was built from names"
     assert about.market is not None, "a command is sent to a market"
-    msg_id = message_id(about.market, about.agent or TREASURY, [command.event_id])
+    return message_id(about.market, about.agent or TREASURY, [command.event_id])
+
+
+def send(servers: Servers, subject: str, command: CommandBase) -> int:
+    """Publish a command and print its id; the result is its sequence in the log."""
+    payload, msg_id = command.model_dump_json().encode(), id_of_message(subject, command)
     with open_commands(servers.nats_url) as log:
-        receipt = log.publish_command(subject, command.model_dump_json().encode(), msg_id=msg_id)
+        receipt = log.publish_command(subject, payload, msg_id=msg_id)
     print_status(f"in the log of {receipt.stream} as message {receipt.seq}")
     print_data(command.event_id)
     return receipt.seq

@@ -41,6 +41,7 @@ from walras_schemas import (
     CommandBase,
     CreditsGranted,
     MarketOpened,
+    message_id,
     subjects,
 )
 
@@ -64,7 +65,8 @@ def market(settings: Settings, nats_url: str, postgres_dsn: str) -> Iterator[Ser
     opened = MarketOpened(event_id=new_event_id(), resources=RESOURCES)
     with flow_running(settings, servers), open_commands(nats_url) as log:
         payload = opened.model_dump_json().encode()
-        log.publish_command(subjects.market(MARKET), payload, msg_id=opened.event_id)
+        msg_id = message_id(MARKET, TREASURY, [opened.event_id])
+        log.publish_command(subjects.market(MARKET), payload, msg_id=msg_id)
         eventually(lambda: known(servers))
         yield servers
 
