@@ -29,6 +29,7 @@ from flows.simulation.session import (
     rush_percent,
 )
 from state.errors import SettingsError
+from tests.client.fake_market import FakeLedger, answering
 from tests.support.eventually import eventually
 from tests.support.nats_logs import make_streams
 from tests.support.servers import SHARDS
@@ -118,7 +119,11 @@ async def send(
     url: str, stats: SendStats, sent: list[CommandBase], *, retry_timeout_s: float = 30
 ) -> None:
     client = WalrasClient.connect(url, market=MARKET, agent="a1", retry_timeout_s=retry_timeout_s)
-    async with client as me, bounded_sender(stats) as sender:
+    async with (
+        answering(url, FakeLedger()),
+        client as me,
+        bounded_sender(stats) as sender,
+    ):
         for command in sent:
             await sender.send(me.submit, command, sender="a1")
 
