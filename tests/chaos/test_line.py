@@ -107,7 +107,7 @@ def test_swallowed_bytes_never_arrive(over: Line) -> None:
 
 
 def test_a_server_that_is_not_there_hangs_up() -> None:
-    """A client that is not told waits for its own deadline, which is another fault."""
+    """A client that hears nothing waits for its own deadline, which is another fault."""
 
     async def nobody() -> tuple[StreamReader, StreamWriter]:
         raise ConnectionRefusedError

@@ -50,7 +50,7 @@ FORM: Final = re.compile(
 )
 SOCKET: Final = "socket:"
 
-# The statements that tell how far a transaction is, by their beginning.
+# The statements that show how far a transaction is, by their beginning.
 BEFORE: Final = {
     "SELECT shard, token": "begin",
     "UPDATE ledger.shard SET published_window": "publish.after",

@@ -54,29 +54,31 @@ class Up:
     def __init__(
         self, settings: Settings, folder: Path, failpoint: str | None, limits: Limits
     ) -> None:
-        self._said = folder / f"{failpoint or 'plain'}-{len(list(folder.iterdir()))}.log"
-        told = (settings, failpoint, limits, self._said)
-        self._process = FORKS.Process(target=_run, args=told)
+        self._output_file = folder / f"{failpoint or 'plain'}-{len(list(folder.iterdir()))}.log"
+        arguments = (settings, failpoint, limits, self._output_file)
+        self._process = FORKS.Process(target=_run, args=arguments)
         self._process.start()
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """What it wrote on stderr."""
-        return self._said.read_text() if self._said.exists() else ""
+        return self._output_file.read_text() if self._output_file.exists() else ""
 
     @property
     def runs(self) -> bool:
         return self._process.is_alive()
 
     @property
-    def stands_still(self) -> bool:
-        assert self.runs, f"it ended with {self._process.exitcode}: {self.said}"
+    def is_paused(self) -> bool:
+        assert self.runs, f"it ended with {self._process.exitcode}: {self.output}"
         return bool(psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED)
 
     def wait(self, *, within_s: float = WITHIN_S) -> int:
         """Its exit code, once it has ended by itself."""
         self._process.join(within_s)
-        assert self._process.exitcode is not None, f"it still runs after {within_s} s: {self.said}"
+        assert self._process.exitcode is not None, (
+            f"it still runs after {within_s} s: {self.output}"
+        )
         return self._process.exitcode
 
     def signal(self, number: signal.Signals) -> None:
@@ -106,9 +108,9 @@ def up(
         started.end()
 
 
-def stand_still(process: Up) -> None:
+def await_paused(process: Up) -> None:
     """Return when the process has stopped itself."""
-    eventually(lambda: process.stands_still, within_s=WITHIN_S)
+    eventually(lambda: process.is_paused, within_s=WITHIN_S)
 
 
 def points_reached(settings: Settings, done: Callable[[], bool]) -> list[str]:

@@ -11,8 +11,8 @@ from connectors.embedded.servers import Servers, embedded
 from connectors.nats.background_loop import held
 from connectors.nats.connection import Line, connected
 from tests.crash.bench import replayed
-from tests.crash.books import Books, books, read_up_to, told, twice
-from tests.crash.log import TICK, next_window, say, write_window
+from tests.crash.books import Books, books, duplicates, published_results, read_up_to
+from tests.crash.log import TICK, next_window, publish, write_window
 from tests.crash.process import WITHIN_S
 from tests.support.nats_logs import LOG_BYTES, eventually, last_seq
 from tests.support.servers import open_folder
@@ -47,20 +47,20 @@ def trade(servers: Servers, nc: Line, number: int) -> None:
     """A window of trade; return when a deployment has settled all of it."""
     write_window(nc, number)
     next_window()
-    say(nc, [TICK])
+    publish(nc, [TICK])
     end = last_seq(nc, "SHARD_0")
     with psycopg.connect(servers.postgres_dsn, autocommit=True) as ledger:
         eventually(lambda: read_up_to(ledger) >= end, within_s=WITHIN_S)
 
 
 def check(servers: Servers, nc: Line, folder: Path) -> None:
-    """The live ledger is what the log gives, as far as it has read, and nothing was told twice."""
+    """The live ledger is what the log gives up to its position; nothing was published twice."""
     live = books(servers.postgres_dsn)
     with replayed(servers, folder) as dsn:
         again: Books = books(dsn)
     assert live.windows
     assert live.windows == again.windows[: len(live.windows)]
-    assert [] == twice(told(nc))
+    assert [] == duplicates(published_results(nc))
 
 
 def end_of(up: Up) -> tuple[int, list[str]]:
