@@ -27,7 +27,7 @@ OnCommit = Callable[[Settlement], None]
 
 
 def _nothing(_window: Settlement) -> None:
-    """Who only counts wants no more."""
+    """For a run that only counts."""
 
 
 def _commands_in(window: Settlement) -> int:
@@ -86,7 +86,7 @@ class Course:
 
 
 def claim(servers: Servers, *, window_ms: int) -> Worker:
-    """Claim the shard of the stand's log."""
+    """Claim the shard of the testbed's log."""
     return claim_shards(Task(servers=servers, shards=(SHARD,), window_ms=window_ms), {})
 
 

@@ -99,7 +99,7 @@ def keep_running(
             return code
         if time.monotonic() - started_s > RESTART_MAX_S:
             backoff.reset()
-        wait_s = backoff.next_s() or 0.0
+        wait_s = backoff.next_s() or 0.0  # never None: there is no limit
         log.warning("%s ended with exit code %d, restarting in %.0f s", name, code, wait_s)
         if stop.wait(wait_s):
             return 0
@@ -126,7 +126,7 @@ def report_ready() -> None:
 
 
 def _stop_at_end_of_input(stop: threading.Event) -> None:
-    # Past the buffer of `sys.stdin`: whoever waits in that when the interpreter ends, aborts it.
+    # Past the buffer of `sys.stdin`: a thread that waits in that aborts the interpreter's end.
     while os.read(sys.stdin.fileno(), 1):
         pass
     stop.set()

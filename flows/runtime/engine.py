@@ -25,9 +25,9 @@ def run_flow(flow: Dataflow) -> None:
     """
     with _few_collections():
         try:
-            # The public way to run a flow that this process has built and to be told how it ended,
-            # although it stands in `testing`: the command `bytewax.run` imports a flow by its name
-            # and ends the process. Without addresses it makes no cluster and opens no port.
+            # The public function that runs a flow built in this process and raises what stopped
+            # it, although it is in `testing`: the command `bytewax.run` imports a flow by its name
+            # and ends the process. Without addresses it forms no cluster and opens no port.
             cluster_main(flow, [], 0)
         except BytewaxRuntimeError as stopped:
             raise _cause(stopped) from stopped

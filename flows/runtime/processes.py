@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from flows.runtime.child_process import OnReady, Process, keep_running
@@ -27,21 +28,34 @@ class Start(Protocol):
     def __call__(self, *, on_ready: OnReady) -> Process: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Startup:
+    """Whether a process has claimed its shards, and whether that is decided."""
+
+    claimed: threading.Event = field(default_factory=threading.Event)
+    decided: threading.Event = field(default_factory=threading.Event)
+
+    def on_ready(self) -> None:
+        """It has claimed them."""
+        self.claimed.set()
+        self.decided.set()
+
+
 def run_processes(starts: Sequence[Start], stop: threading.Event, *, ready: OnReady) -> None:
     """Run the processes until `stop` is set or all have ended; raise what the first failed with.
 
-    `ready` is called once, when each has claimed its shards or has ended.
+    `ready` is called once, when each has claimed its shards or has ended without.
     """
-    claimed = [threading.Event() for _ in starts]
+    startups = [_Startup() for _ in starts]
     with ThreadPoolExecutor(len(starts)) as threads:
         running = [
-            threads.submit(_keep, number, start, claims, stop)
-            for number, (start, claims) in enumerate(zip(starts, claimed, strict=True))
+            threads.submit(_keep, number, start, startup, stop)
+            for number, (start, startup) in enumerate(zip(starts, startups, strict=True))
         ]
         try:
-            for claims in claimed:
-                claims.wait()
-            if not all(each.done() for each in running):
+            for startup in startups:
+                startup.decided.wait()
+            if any(startup.claimed.is_set() for startup in startups):
                 ready()
             first = _first_failure(running)
         except BaseException:
@@ -51,15 +65,17 @@ def run_processes(starts: Sequence[Start], stop: threading.Event, *, ready: OnRe
         raise _ended(*first)
 
 
-def _keep(number: int, start: Start, claims: threading.Event, stop: threading.Event) -> int:
+def _keep(number: int, start: Start, startup: _Startup, stop: threading.Event) -> int:
     """Keep one process running; the exit code that it ended with in the end."""
     name = f"process {number} of the flow"
     try:
-        code = keep_running(lambda: start(on_ready=claims.set), stop, name=name, final_codes=ERRORS)
+        code = keep_running(
+            lambda: start(on_ready=startup.on_ready), stop, name=name, final_codes=ERRORS
+        )
     finally:
-        claims.set()
+        startup.decided.set()
     if code:
-        log.error("%s ended with exit code %d; the others keep running", name, code)
+        log.error("%s ended with exit code %d", name, code)
     return code
 
 
@@ -74,5 +90,5 @@ def _ended(number: int, code: int) -> WalrasError:
     return ERRORS.get(code, WalrasError)(
         "a process of the flow has failed",
         detail=f"process {number} ended with exit code {code}",
-        hint="Its own message stands above",
+        hint="Its own message is above",
     )

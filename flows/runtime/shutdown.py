@@ -30,7 +30,7 @@ class Waiting(Protocol):
 
 @dataclass(slots=True)
 class GracefulShutdown:
-    """The end of one run, whoever brings it about; the first failure is what ended it."""
+    """The end of one run, by a stop or by a failure, of which the first counts."""
 
     waiting: Sequence[Waiting]
     failure: BaseException | None = None

@@ -1,7 +1,7 @@
 """The deployment: prepares servers and streams, claims shards, runs the flow and restarts it.
 
 Promise: a stop ends the flow between two batches and loses nothing, a second start resumes where
-the ledger stands, and a worker that was replaced stops and says so. An outage that ends a run is
+the ledger stands, and a worker that was replaced stops with an error. An outage that ends a run is
 waited out: logged once when it begins and once when a run begins again. Whatever fails here is a
 `WalrasError`.
 """
@@ -81,7 +81,7 @@ def run(
 ) -> None:
     """Run the flow until `stop` is set, in this process or in as many as the settings say.
 
-    Every shard is claimed first: whoever wrote it before is refused from then on. `ready` is called
+    Every shard is claimed first: an earlier worker on it is refused from then on. `ready` is called
     when that is done.
     """
     tasks = split(settings, servers)
