@@ -95,7 +95,7 @@ def open_markets(walras: Walras, file: Path) -> None:
 def test_the_log_of_each_shard_gives_its_ledger(
     walras: Walras, market_file: Path, tmp_path: Path, servers: Servers
 ) -> None:
-    """Whoever is killed between two bids, all or one, the ledger must be that of one quiet run."""
+    """With all or one process killed between two bids, the ledger must be that of a quiet run."""
     with deployment(signal.SIGKILL, code=-signal.SIGKILL):
         open_markets(walras, market_file)
         bid_everywhere(walras)
@@ -112,7 +112,7 @@ def test_the_log_of_each_shard_gives_its_ledger(
         live = walras("sql", DIGESTS.format(shard), "--json").json
         log = tmp_path / f"{shard}.jsonl"
         assert walras("log", "export", "--shard", shard, log).code == 0
-        # The log goes on behind the last window that was committed.
+        # The log continues behind the last window that was committed.
         assert live == replayed(walras, log, servers.postgres_dsn)[: len(live)]
 
 

@@ -27,14 +27,22 @@ def shell_of(step: Callable[[EmptyWindow], Iterable[EmptyWindow]]) -> Shell:
 
 def test_windows_leave_in_their_order() -> None:
     """A later window that is passed on first is published over the head of an earlier one."""
-    shell = shell_of(lambda value: [value])
+    ended = Event()
+
+    def step(value: EmptyWindow) -> Iterable[EmptyWindow]:
+        if value.window_id == 3:
+            ended.wait()
+        return [value]
+
+    shell = shell_of(step)
     out = list(shell.on_batch([window(1), window(2), window(3)])[0])
+    ended.set()
     out += shell.on_eof()[0]
     assert [1, 2, 3] == [each.window_id for each in out]
 
 
 def test_nothing_is_begun_after_a_failure() -> None:
-    """Were window 2 published and marked, nobody would ever tell what window 1 gave."""
+    """Were window 2 published and marked, the results of window 1 would never be published."""
     waits, begun = Event(), []
 
     def step(value: EmptyWindow) -> Iterable[EmptyWindow]:

@@ -17,7 +17,7 @@ from tests.support.nats_logs import eventually
 
 WITHIN_S = 30
 
-# Its work fails at once, while whoever started it is still there and says nothing.
+# Its work fails at once, while its parent still runs and requests nothing.
 FAILS = """
 import sys
 from flows.runtime import child_process
@@ -76,7 +76,7 @@ def test_a_failure_is_reported_by_its_exit_code() -> None:
         assert b"a child: gone: server. wait.\n" == process.stderr.read()
 
 
-def test_it_ends_with_whoever_started_it() -> None:
+def test_it_ends_with_its_parent() -> None:
     """A child that outlives a killed deployment writes beside its successor."""
     with child(WAITS) as process:
         assert is_ready(process)
@@ -124,5 +124,14 @@ def test_a_stop_ends_the_pause_before_a_restart(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_final_exit_code_is_no_crash() -> None:
     """A worker that was replaced and comes again takes the shard back from its successor."""
-    code = "raise SystemExit(5)"
-    assert 5 == keep_running(lambda: run_code(code), threading.Event(), name="it", final_codes={5})
+    code, stop, ended = "raise SystemExit(5)", threading.Event(), list[int]()
+
+    def keep() -> None:
+        ended.append(keep_running(lambda: run_code(code), stop, name="it", final_codes={5}))
+
+    in_background(keep)
+    try:
+        eventually(lambda: ended, within_s=WITHIN_S)
+    finally:
+        stop.set()
+    assert [5] == ended

@@ -41,9 +41,10 @@ class Deployment:
 
     def start(self, code: str, *, on_ready: OnReady) -> Process:
         command = [sys.executable, "-c", code]
-        self.started.append(subprocess.Popen(command, stdin=PIPE, stdout=PIPE))
-        await_ready(self.started[-1], on_ready)
-        return self.started[-1]
+        process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE)
+        self.started.append(process)
+        await_ready(process, on_ready)
+        return process
 
     def end(self) -> None:
         self.stop.set()
@@ -65,16 +66,21 @@ def ends_with(code: int) -> str:
     return f"raise SystemExit({code})"
 
 
-def test_the_end_of_one_stops_no_other(deployment: Deployment) -> None:
+def test_the_end_of_one_stops_no_other(
+    deployment: Deployment, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A shard that another deployment took over would take all its neighbours down."""
+    monkeypatch.setattr(child_process, "RESTART_MIN_S", 0.01)
     running = deployment.run(ends_with(ShardReplaced.exit_code), RUNS)
     eventually(deployment.ready.is_set, within_s=WITHIN_S)
-    assert 2 == len(deployment.started)
-    assert not running.done()
+    eventually(lambda: "process 0 of the flow ended with exit code 5" in caplog.text)
+    (other,) = [process for process in deployment.started if process.poll() is None]
+    other.kill()
+    eventually(lambda: len(deployment.started) == 3, within_s=WITHIN_S)
     deployment.stop.set()
-    with pytest.raises(ShardReplaced, match="ended with exit code 5"):
+    with pytest.raises(ShardReplaced, match="process 0 ended with exit code 5"):
         running.result(WITHIN_S)
-    assert {0, 5} == {process.returncode for process in deployment.started}
+    assert [5] == [each.returncode for each in deployment.started if each.returncode > 0]
 
 
 def test_a_process_that_crashes_comes_again(

@@ -12,6 +12,7 @@ from state.errors import ServerUnreachable, ShardReplaced
 from state.window import EmptyWindow
 from tests.support.nats_logs import eventually
 
+WITHIN_S = 30
 WINDOW = EmptyWindow(shard=0, window_id=1, first_seq=1, next_seq=2, stream_time_ns=1)
 SILENT = ServerUnreachable("the server is silent", detail="d", hint="h")
 REPLACED = ShardReplaced("replaced", detail="d", hint="h")
@@ -26,7 +27,7 @@ class Server:
 
     def ask(self, _window: EmptyWindow) -> Iterable[EmptyWindow]:
         self.asked.set()
-        self.closed.wait()
+        assert self.closed.wait(WITHIN_S), "nobody has cancelled the wait"
         raise SILENT
 
     def close(self) -> None:

@@ -71,7 +71,7 @@ def test_it_is_logged_once(place: Place, caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_it_has_an_end(place: Place) -> None:
-    """What waits for ever looks alive to whoever could repair it."""
+    """What waits for ever looks alive to the people who could repair it."""
     place.fail(at_s=0)
     with pytest.raises(ServerUnreachable):
         place.fail(at_s=11)
