@@ -22,6 +22,7 @@ lint: setup ## Check lint rules, format, types and import contracts
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
+	$(RUN) basedpyright
 	$(RUN) lint-imports --no-logo
 
 format: setup ## Rewrite the code in the house's format and mend what ruff can mend
