@@ -53,6 +53,7 @@ Settings are read from the environment:
 - `WALRAS_WORKERS`, `WALRAS_PROCESSES`: who runs the flow (`1`)
 - `WALRAS_STREAM_MAX_BYTES`: size at which a log is full (`4294967296`)
 - `WALRAS_HEALTH_PORT`: where `up` serves `/healthz` and `/readyz`, 0 for nowhere (`7117`)
+- `WALRAS_LOG_LEVEL`: `DEBUG`, `INFO`, `WARNING` or `ERROR`, logged to stderr (`INFO`)
 """
 
 # What each group of commands holds: where the command is, and what the help says of it.

@@ -16,6 +16,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from flows.runtime.logging import configure_logging
+from flows.runtime.settings import load_settings
 from state.errors import WalrasError
 
 STOP_DEADLINE_S: Final = 30.0
@@ -55,6 +57,7 @@ def end(process: Process) -> None:
 def follow(name: str, kind: type[T], work: Callable[[T, threading.Event], None]) -> int:
     """Be the process: do the work of the task that comes; the exit code says how it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C reaches all; the first process decides
+    configure_logging(load_settings())
     task = msgspec.json.decode(sys.stdin.buffer.readline(), type=kind)
     stop = threading.Event()
     threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()

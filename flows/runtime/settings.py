@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -41,6 +41,7 @@ def _postgres_dsn(dsn: str) -> str:
 
 NatsUrl = Annotated[str, AfterValidator(_nats_url)]
 PostgresDsn = Annotated[str, AfterValidator(_postgres_dsn)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
 
 
 class Settings(BaseSettings):
@@ -68,6 +69,8 @@ class Settings(BaseSettings):
     """The size at which the log of a shard is full and takes no more commands."""
     health_port: int = Field(default=7117, ge=0, le=PORT_MAX)
     """Port of the loopback for `/healthz` and `/readyz` of `walras up`; 0 serves neither."""
+    log_level: LogLevel = "INFO"
+    """The least severe event that is logged."""
 
 
 def load_settings(**overrides: Any) -> Settings:

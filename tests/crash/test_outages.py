@@ -32,7 +32,7 @@ def place(on: Ground) -> Iterator[Market]:
 
 def troubles(place: Market) -> str:
     """What health says."""
-    return " ".join(measure(place.settings, servers_of(place.settings)).troubles)
+    return " ".join(measure(place.settings, servers_of(place.settings)).problems)
 
 
 def test_postgres_is_away_for_longer_than_the_flow_waits(on: Ground, place: Market) -> None:

@@ -151,10 +151,10 @@ def _servers(settings: Settings, standing: Standing) -> Iterator[Finding]:
 def _flow(settings: Settings, servers: Servers) -> Finding:
     """What `/readyz` of a running deployment says, and of one that does not run what is left."""
     health = measure(settings, servers)
-    if not health.troubles:
-        return Finding("flow", Health.OK, health.told)
+    if not health.problems:
+        return Finding("flow", Health.OK, health.summary)
     hint = "Start `walras up`, or see why it waits in what it says on stderr"
-    return Finding("flow", Health.WARN, health.told, hint)
+    return Finding("flow", Health.WARN, health.summary, hint)
 
 
 def _in_gib(size_bytes: int) -> str:

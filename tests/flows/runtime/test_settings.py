@@ -30,6 +30,7 @@ def test_nothing_set_is_a_laptop() -> None:
         "processes": 1,
         "stream_max_bytes": 4 << 30,
         "health_port": 7117,
+        "log_level": "INFO",
     }
     assert load_settings().model_dump() == expected
 
@@ -46,6 +47,7 @@ def test_each_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "WALRAS_PROCESSES": "3",
         "WALRAS_STREAM_MAX_BYTES": "1048576",
         "WALRAS_HEALTH_PORT": "0",
+        "WALRAS_LOG_LEVEL": "DEBUG",
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
@@ -76,6 +78,7 @@ def test_overrides_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) ->
         ("WALRAS_SHARDS", "1.5"),
         ("WALRAS_WINDOW_MS", "9"),
         ("WALRAS_WINDOW_MS", "86400001"),
+        ("WALRAS_LOG_LEVEL", "LOUD"),
         ("WALRAS_WORKERS", "0"),
         ("WALRAS_PROCESSES", "-1"),
         ("WALRAS_STREAM_MAX_BYTES", "1"),
