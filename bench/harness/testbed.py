@@ -92,7 +92,6 @@ def stand(folder: Path, *, window_ms: int, shards: int = 1, processes: int = 1) 
             postgres_dsn=None,
             shards=shards,
             window_ms=window_ms,
-            workers=1,
             processes=processes,
             stream_max_bytes=LOG_MAX_BYTES // shards,
         )

@@ -7,7 +7,7 @@ and none matters to an outcome: a tick only says that time has passed.
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def ticking(url: str, *, shards: int, window_ms: int) -> Iterator[None]:
+def ticking(url: str, *, shards: Collection[int], window_ms: int) -> Iterator[None]:
     """Tick at the end of every window until the block ends."""
     running = start(_tick_for_ever(url, shards, window_ms))
     running.add_done_callback(_tell_failure)
@@ -39,7 +39,7 @@ async def tick(outbox: Outbox, *, shard: int, window_id: int) -> None:
     await outbox.publish(clock_subject(shard), b"", msg_id=f"tick-{shard}-{window_id}")
 
 
-async def _tick_for_ever(url: str, shards: int, window_ms: int) -> None:
+async def _tick_for_ever(url: str, shards: Collection[int], window_ms: int) -> None:
     patience = Patience(
         "ticks cannot be published",
         hint="Check that nats-server runs; idle windows stay open",
@@ -54,15 +54,13 @@ async def _tick_for_ever(url: str, shards: int, window_ms: int) -> None:
                 await patience.bear(trouble)
 
 
-async def _tick_next(outbox: Outbox, shards: int, window_ms: int) -> None:
+async def _tick_next(outbox: Outbox, shards: Collection[int], window_ms: int) -> None:
     window_ns = window_ms * NS_PER_MS
     window_id = time.time_ns() // window_ns + 1
     # A timer may end a little early, and a tick stamped before the window began would end none.
     while (left_ns := window_id * window_ns - time.time_ns()) > 0:  # noqa: ASYNC110 - for the clock
         await asyncio.sleep(left_ns / NS_PER_S)
-    await asyncio.gather(
-        *(tick(outbox, shard=shard, window_id=window_id) for shard in range(shards))
-    )
+    await asyncio.gather(*(tick(outbox, shard=shard, window_id=window_id) for shard in shards))
 
 
 def _tell_failure(ended: Future[None]) -> None:

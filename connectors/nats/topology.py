@@ -7,7 +7,7 @@ asking the logs, not by writing to them.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -246,11 +246,11 @@ def make_streams(url: str, *, shards: int, max_bytes: int, tick_ms: int | None) 
     wait_for(_asked(url, make))
 
 
-def stream_identities(url: str, *, shards: int) -> dict[int, StreamIdentity]:
+def stream_identities(url: str, *, shards: Iterable[int]) -> dict[int, StreamIdentity]:
     """Shard to the stream that holds its log now."""
 
     async def identify(nc: Client) -> dict[int, StreamIdentity]:
-        return {shard: await identity(nc, shard) for shard in range(shards)}
+        return {shard: await identity(nc, shard) for shard in shards}
 
     return wait_for(_asked(url, identify))
 

@@ -57,7 +57,6 @@ def replay(
     batch_size: Annotated[
         int, Parameter(validator=AT_LEAST_ONE, help="Messages a batch: no outcome depends on it.")
     ] = 1000,
-    workers: Annotated[int, Parameter(validator=AT_LEAST_ONE, help="Worker threads.")] = 1,
 ) -> None:
     settings = load_settings()
     with _empty_ledger(postgres) as dsn:
@@ -66,7 +65,6 @@ def replay(
             postgres_dsn=dsn,
             window_ms=window_ms or settings.window_ms,
             batch_size=batch_size,
-            workers=workers,
         )
     say_json(asdict(report))
 

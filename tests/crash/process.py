@@ -20,13 +20,12 @@ from connectors.nats import results_publisher as publisher
 from connectors.nats import source
 from connectors.nats.source import NatsSource
 from connectors.postgres.writer import LedgerWriters, Patience
-from flows.runtime import shutdown as ending
-from flows.runtime import supervisor as deployment
-from flows.runtime import worker
-from flows.runtime.failpoints import with_points
+from flows.runtime import shutdown, worker
 from flows.runtime.servers import Servers
-from flows.runtime.settings import FAILPOINT, Settings
+from flows.runtime.settings import Settings
+from flows.runtime.supervisor import run_shards, split
 from state.errors import WalrasError
+from tests.crash.failpoints import worker_that_reports, worker_with
 from tests.support.nats_logs import eventually
 
 BATCH_SIZE: Final = 10
@@ -118,9 +117,10 @@ def points_reached(settings: Settings, done: Callable[[], bool]) -> list[str]:
     stop = threading.Event()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "NatsSource", partial(NatsSource, batch_size=BATCH_SIZE))
-        patch.setattr(worker, "parts", lambda _failpoint: with_points(passed.append))
         thread = threading.Thread(
-            target=deployment.run, args=(settings, servers_of(settings), stop)
+            target=run_shards,
+            args=(*split(settings, servers_of(settings)), stop),
+            kwargs={"make_worker": worker_that_reports(passed.append)},
         )
         thread.start()
         try:
@@ -139,17 +139,16 @@ def servers_of(settings: Settings) -> Servers:
 
 
 def _run(settings: Settings, failpoint: str | None, limits: Limits, said: Path) -> None:
-    """What the forked process does; its exit code is that of `walras up`."""
+    """A deployment of one process, with a fault in it; its exit code is that of `walras up`."""
     os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    if failpoint:
-        os.environ[FAILPOINT] = failpoint
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     with pytest.MonkeyPatch.context() as patch:
         _limit(patch, limits)
         try:
-            deployment.run(settings, servers_of(settings), stop)
+            (task,) = split(settings, servers_of(settings))
+            run_shards(task, stop, make_worker=worker_with(failpoint))
         except WalrasError as failure:
             sys.stderr.write(f"error: {failure}\n")
             sys.exit(failure.exit_code)
@@ -164,4 +163,4 @@ def _limit(patch: pytest.MonkeyPatch, limits: Limits) -> None:
         patch.setattr(source, "OUTAGE_LIMIT_S", limits.nats_s)
         patch.setattr(publisher, "OUTAGE_LIMIT_S", limits.nats_s)
     if limits.grace_s is not None:
-        patch.setattr(ending, "GRACE_S", limits.grace_s)
+        patch.setattr(shutdown, "GRACE_S", limits.grace_s)

@@ -1,15 +1,13 @@
 """Killed, paused or cut off at any point of a window's way: the ledger is that of a quiet day."""
 
 import signal
-from dataclasses import replace
 from itertools import product
 from typing import Final
 
 import pytest
 
-from flows.runtime.failpoints import POINTS
-from state.errors import WalrasError
 from tests.crash.bench import WINDOWS, Stand
+from tests.crash.failpoints import POINTS
 from tests.crash.log import TICK, next_window, say
 from tests.crash.process import stand_still
 
@@ -85,17 +83,4 @@ def test_cut_off(stand: Stand, point: str, place: str) -> None:
     ):
         case.await_end(claims=1)
         assert 0 == cut.stop()
-        case.check()
-
-
-def test_killed_in_one_process_of_two(stand: Stand) -> None:
-    """The other one waits for a neighbour that is gone: both must end, and both come again."""
-    with stand.case() as one:
-        case = replace(one, settings=one.settings.model_copy(update={"processes": 2}))
-        with case.up("commit.before:kill@2") as doomed:
-            assert WalrasError.exit_code == doomed.wait()
-            assert "with exit code -9" in doomed.said
-        with case.up() as successor:
-            case.await_end(claims=2)
-            assert 0 == successor.stop()
         case.check()

@@ -1,4 +1,4 @@
-"""`walras up` itself, as a supervisor would run it: replaced, and killed at a point by its name."""
+"""`walras up` itself, as a supervisor would run it, replaced by another one."""
 
 import signal
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ import pytest
 from connectors.embedded.servers import Servers, embedded
 from connectors.nats.background_loop import held
 from connectors.nats.connection import Line, connected
-from flows.runtime.settings import FAILPOINT
 from tests.crash.bench import replayed
 from tests.crash.books import Books, books, read_up_to, told, twice
 from tests.crash.log import TICK, next_window, say, write_window
@@ -81,18 +80,4 @@ def test_two_at_once(servers: Servers, nc: Line, folder: Path) -> None:
     trade(servers, nc, 1)
     assert None is second.process.poll()
     assert 0 == second.stop(signal.SIGTERM).code
-    check(servers, nc, folder)
-
-
-def test_a_failpoint_in_the_environment(
-    servers: Servers, nc: Line, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the matrix does to its processes must be what the variable does to a deployment."""
-    monkeypatch.setenv(FAILPOINT, "commit.before:kill@3")
-    doomed = start_up()
-    assert -signal.SIGKILL == end_of(doomed)[0]
-    monkeypatch.delenv(FAILPOINT)
-    successor = start_up()
-    trade(servers, nc, 2)
-    assert 0 == successor.stop(signal.SIGTERM).code
     check(servers, nc, folder)

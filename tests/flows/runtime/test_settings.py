@@ -26,7 +26,6 @@ def test_nothing_set_is_a_laptop() -> None:
         "postgres_dsn": None,
         "shards": 1,
         "window_ms": 1000,
-        "workers": 1,
         "processes": 1,
         "stream_max_bytes": 4 << 30,
         "health_port": 7117,
@@ -43,7 +42,6 @@ def test_each_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "WALRAS_POSTGRES_DSN": "postgresql://walras@127.0.0.1/walras",
         "WALRAS_SHARDS": "64",
         "WALRAS_WINDOW_MS": "10",
-        "WALRAS_WORKERS": "2",
         "WALRAS_PROCESSES": "3",
         "WALRAS_STREAM_MAX_BYTES": "1048576",
         "WALRAS_HEALTH_PORT": "0",
@@ -79,7 +77,6 @@ def test_overrides_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) ->
         ("WALRAS_WINDOW_MS", "9"),
         ("WALRAS_WINDOW_MS", "86400001"),
         ("WALRAS_LOG_LEVEL", "LOUD"),
-        ("WALRAS_WORKERS", "0"),
         ("WALRAS_PROCESSES", "-1"),
         ("WALRAS_STREAM_MAX_BYTES", "1"),
         ("WALRAS_NATS_URL", "http://127.0.0.1:4222"),
@@ -104,7 +101,7 @@ def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert told == ["WALRAS_SHARDS", "WALRAS_WINDOW_MS"]
 
 
-@pytest.mark.parametrize("name", ["WALRAS_SHARD", "walras_shard", "WALRAS_NATS"])
+@pytest.mark.parametrize("name", ["WALRAS_SHARD", "walras_shard", "WALRAS_NATS", "WALRAS_WORKERS"])
 def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A misspelt variable is a setting that its owner believes in."""
     monkeypatch.setenv(name, "4")
