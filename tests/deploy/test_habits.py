@@ -1,16 +1,17 @@
 """Hooks and workflow call what developers call."""
 
-from typing import Any
+import re
+from pathlib import Path
+from typing import Any, Final
 
 import yaml
 
-from tests.deploy.compose import HOUSE
-from tests.test_house import make_targets
+ROOT: Final = Path(__file__).parents[2]
 
 
 def read(path: str) -> dict[str, Any]:
     """A YAML file of the repository."""
-    content = yaml.safe_load((HOUSE / path).read_text())
+    content = yaml.safe_load((ROOT / path).read_text())
     assert isinstance(content, dict)
     return content
 
@@ -21,7 +22,8 @@ def test_hooks_call_make() -> None:
     entries = [hook["entry"].split() for hook in repo["hooks"]]
     assert "local" == repo["repo"]
     assert ["make", "make"] == [command for command, _ in entries]
-    assert {target for _, target in entries} <= make_targets()
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert [] == [target for _, target in entries if target not in targets]
 
 
 def test_the_workflow_calls_the_ci_script() -> None:
@@ -35,4 +37,4 @@ def test_the_workflow_runs_every_python_of_the_engine() -> None:
     """A Python that is promised and never tried is one that may not work."""
     (job,) = read(".github/workflows/ci.yml")["jobs"].values()
     assert ["3.11", "3.12"] == job["strategy"]["matrix"]["python"]
-    assert 'requires-python = ">=3.11,<3.13"' in (HOUSE / "pyproject.toml").read_text()
+    assert 'requires-python = ">=3.11,<3.13"' in (ROOT / "pyproject.toml").read_text()
