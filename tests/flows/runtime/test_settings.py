@@ -76,6 +76,7 @@ def test_overrides_go_before_the_environment(monkeypatch: pytest.MonkeyPatch) ->
         ("WALRAS_SHARDS", "1.5"),
         ("WALRAS_WINDOW_MS", "9"),
         ("WALRAS_WINDOW_MS", "86400001"),
+        ("WALRAS_LOG_LEVEL", "LOUD"),
         ("WALRAS_PROCESSES", "-1"),
         ("WALRAS_STREAM_MAX_BYTES", "1"),
         ("WALRAS_NATS_URL", "http://127.0.0.1:4222"),
