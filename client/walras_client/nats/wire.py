@@ -40,6 +40,7 @@ class DeliveryParser(Parser):
 
     async def parse(self, data: bytes = b"") -> None:
         """Take in what the socket has."""
+        assert self.nc is not None, "a connection made this parser"
         wire, at = self._rest + data, 0
         # This loop is run for each message: to call for its parts would cost as much as they do.
         while (line_end := wire.find(CRLF, at)) != -1:

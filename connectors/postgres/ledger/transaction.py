@@ -26,7 +26,7 @@ from state.errors import LedgerDiverged, LogGap
 from state.shard import Position, ShardState, StreamIdentity, Token
 from state.window import ClosedWindow, EmptyWindow, Settlement
 
-__all__ = ["claim", "commit_window", "mark_published", "read_settlement", "resume", "unpublished"]
+__all__ = ["claim", "commit_window", "mark_published", "read_settlement", "unpublished"]
 
 _DIGEST: Final = 'SELECT digest FROM ledger."window" WHERE shard = %s AND window_id = %s'
 _ADD_WINDOW: Final = """
@@ -73,14 +73,6 @@ def claim(
 
     with translate_errors():
         return with_eviction(conn, shard, take)
-
-
-def resume(conn: Connection, shard: int, *, token: Token) -> ShardState:
-    """The state of a shard that was claimed with `token`, for another process of the claimant."""
-    with translate_errors(), conn.transaction():
-        row = lock_shard(conn, shard)
-        require_own(row, token)
-        return _state(conn, row)
 
 
 def _state(conn: Connection, row: ShardRow) -> ShardState:
