@@ -70,7 +70,7 @@ def test_paused_and_replaced(bench: CrashBench, point: str, place: str) -> None:
             next_window()
             publish(bench.nc, [TICK])  # where all is done, only the next window shows it
             assert REPLACED == zombie.wait(), zombie.output
-            assert "another worker has claimed shard 0" in zombie.output
+            assert "another process took over shard 0" in zombie.output
             assert 0 == successor.stop()
         case.check()
 

@@ -28,7 +28,7 @@ def wake(zombie: Up, nc: Connection) -> None:
     next_window()
     publish(nc, [TICK])
     assert REPLACED == zombie.wait(within_s=WITHIN_S)
-    assert "error: another worker has claimed shard 0: " in zombie.output
+    assert "error: another process took over shard 0: " in zombie.output
 
 
 @pytest.mark.parametrize("point", ASLEEP)
