@@ -12,7 +12,8 @@ from flows.testing import settle_log
 from tests.golden.logs import LOGS, WINDOW_MS
 from tests.golden.recorded import HERE, expected, outcome, path_of, read
 from tests.operators.steps import final_digest, settle
-from tests.support.flow import rows_of, run_twin
+from tests.support.flow import run_twin
+from tests.support.rows import rows_of
 from tests.twin.rows import in_order
 
 EXPECTED: Final = expected()
@@ -63,7 +64,8 @@ def test_the_twin_settles_each_log_alike(name: str) -> None:
     """A digest recorded from a wrong core would keep it wrong for ever."""
     log = read(name)
     expected = in_order(run_twin(log, WINDOW_MS))
-    assert expected == in_order(rows_of(settle(log, window_ms=WINDOW_MS)))
+    closed = settle(log, window_ms=WINDOW_MS)
+    assert expected == in_order(rows_of(closed, window_ms=WINDOW_MS))
 
 
 @pytest.mark.parametrize("name", SHORT)

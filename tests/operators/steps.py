@@ -15,7 +15,7 @@ from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
 from operators.windows import WindowAssigner
-from state.bids import event_id_bytes
+from state.bids import Bids, event_id_bytes
 from state.dedupe import agent_key, operator_key
 from state.log import RawBatch
 from state.shard import Position, ShardState, Token
@@ -42,6 +42,7 @@ class Shard:
     cut: WindowAssigner = field(init=False)
     join: JoinPrices = field(init=False)
     allocate: Allocate = field(init=False)
+    _runs: list[Bids] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.cut = WindowAssigner(self.window_ms, self.state.position.stream_time_ns)
@@ -52,7 +53,14 @@ class Shard:
         """Take one batch of contiguous messages through all steps."""
         for raw in self.cut(raw_batch(records)):
             for priced in self.join(decode(raw)):
+                self._runs.append(priced.slice.bids)
                 self.closed += self.allocate(priced)
+                if priced.slice.closes:
+                    self._runs.clear()
+
+    def open_runs(self) -> list[Bids]:
+        """The bids of the open window, slice by slice, as they were judged."""
+        return self._runs
 
 
 def raw_batch(records: Sequence[Message]) -> RawBatch:
