@@ -435,9 +435,9 @@ UNION ALL
     ((((b.shard || '-'::text) || b.seq) || '-'::text) || b.ord) AS txn_id,
     a.agent_id,
     (- b.paid_micros) AS amount_micros,
-    ('house' COLLATE "C") AS counterparty,
+    'house'::text AS counterparty,
     'payment'::text AS kind,
-    (NULL::text COLLATE "C") AS purpose,
+    NULL::text AS purpose,
     (b.event_id)::text AS event_id,
     b."timestamp"
    FROM (ledger.bid b
@@ -450,11 +450,11 @@ UNION ALL
     b.seq,
     b.ord,
     ((((b.shard || '-'::text) || b.seq) || '-'::text) || b.ord) AS txn_id,
-    ('house' COLLATE "C") AS agent_id,
+    'house'::text AS agent_id,
     b.paid_micros AS amount_micros,
     a.agent_id AS counterparty,
     'payment'::text AS kind,
-    (NULL::text COLLATE "C") AS purpose,
+    NULL::text AS purpose,
     (b.event_id)::text AS event_id,
     b."timestamp"
    FROM (ledger.bid b

@@ -135,8 +135,7 @@ def copy_rows(conn: Connection, settlement: Settlement) -> None:
     if settlement.markets:
         _MARKETS.fill(conn, _market_rows(settlement))
     if settlement.prices:
-        window_id = settlement.window_id
-        _PRICES.fill(conn, ((window_id, *astuple(price)) for price in settlement.prices))
+        _PRICES.fill(conn, _price_rows(settlement))
 
 
 def _time(time_ns: int) -> tuple[int, int]:
@@ -181,3 +180,8 @@ def _dead_letter_rows(settlement: Settlement) -> Iterator[Row]:
 def _market_rows(settlement: Settlement) -> Iterator[Row]:
     for row in settlement.markets:
         yield settlement.shard, settlement.window_id, *astuple(row)
+
+
+def _price_rows(settlement: Settlement) -> Iterator[Row]:
+    for row in settlement.prices:
+        yield settlement.window_id, *astuple(row)

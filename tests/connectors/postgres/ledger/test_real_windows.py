@@ -33,7 +33,7 @@ def plain(shown: Any) -> Any:
     return shown if shown is None or isinstance(shown, (str, bool, dict, bytes)) else int(shown)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, 2, 3])
 def test_views_show_what_was_settled(conn: Connection, seed: int) -> None:
     """The views are the ledger for everyone but us."""
     windows = settled(seed)
