@@ -236,12 +236,18 @@ def window(
     balances: Mapping[Owner, int] | None = None,
     **rows: Any,
 ) -> Settlement:
-    """A window of ten messages that follows `after`, else the first of its log."""
+    """A window of ten messages that follows `after`, else the first of its log.
+
+    The times of its rows are those of a first window; here they become times of this one.
+    """
     first_seq = after.next_seq if after else 1
     window_id = after.window_id + 1 if after else START_WINDOW
     prev_digest = after.digest if isinstance(after, Settlement) else bytes(32)
     names = deepcopy(after.bids.names) if isinstance(after, Settlement) else Names()
     accounts, resources = len(names.accounts), len(names.resources)
+    later_ns = (window_id - START_WINDOW) * WINDOW_MS * NS_PER_MS
+    bids = [structs.replace(bid, time_ns=bid.time_ns + later_ns) for bid in bids]
+    commands = [structs.replace(row, time_ns=row.time_ns + later_ns) for row in commands]
     columns = columns_of(bids, names)
     for row in commands:
         names.account(row.market, row.sender)
