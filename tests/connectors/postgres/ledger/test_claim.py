@@ -10,7 +10,7 @@ from connectors.postgres.ledger.transaction import claim, commit_window
 from state.accounts import ShardAccounts
 from state.bids import event_id_bytes
 from state.dedupe import agent_key, operator_key
-from state.errors import LogReplaced, SettingsError
+from state.errors import LogReplaced, SettingsError, ShardReplaced
 from state.market import ListedResource, Quote
 from state.shard import Position, ShardState, StreamIdentity, Token
 from state.window import EmptyWindow, Settlement
