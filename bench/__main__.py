@@ -19,7 +19,7 @@ from bench.report.tables import machine_lines
 from bench.report.writer import AnyReport, read, tables_of, update_document, write_report
 from bench.run import Benchmark
 from bench.throughput.scaling import LARGE, SMALL, Scaling
-from flows.cli.console import note, say, tell_failure
+from flows.cli.console import print_data, print_error, print_status
 from state.errors import SettingsError, WalrasError
 
 INTERRUPTED: Final = 130
@@ -91,7 +91,7 @@ def scaling(
 ) -> None:
     """What a command costs as agents, windows, ledger and shards grow: some minutes."""
     plan = LARGE if large else SMALL
-    for report in Scaling(plan=plan, folder=folder, on_progress=note).run():
+    for report in Scaling(plan=plan, folder=folder, on_progress=print_status).run():
         if into:
             write_report(report, into)
     _finish(report, into=into, docs=docs)
@@ -123,32 +123,34 @@ def run(words: Sequence[str]) -> int:
     except WalrasError as failure:
         return _fail(failure)
     except KeyboardInterrupt:
-        note("\nstopped")
+        print_status("\nstopped")
         return INTERRUPTED
     return 0
 
 
 def _measured(preset: Preset, folder: Path, baselines: Sequence[Baseline]) -> AnyReport:
-    return Benchmark(preset=preset, folder=folder, baselines=baselines, on_progress=note).run()
+    return Benchmark(
+        preset=preset, folder=folder, baselines=baselines, on_progress=print_status
+    ).run()
 
 
 def _finish(report: AnyReport, *, into: Path | None, docs: Path | None) -> None:
     """Write the results, then print them."""
     if into:
         for file in write_report(report, into):
-            note(f"written: {file}")
+            print_status(f"written: {file}")
         if docs:
             update_document(docs, report, into)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
     for line in machine_lines(report):
-        say(line)
+        print_data(line)
     for table in tables_of(report):
         console.print()
         console.print(table.rich())
 
 
 def _fail(failure: WalrasError) -> int:
-    tell_failure(failure)
+    print_error(failure)
     return failure.exit_code
 
 

@@ -13,17 +13,17 @@ from tempfile import TemporaryFile
 from typing import IO, Final
 
 import psycopg
-from nats.aio.client import Client
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import UndefinedTable
 
 from bench.baselines.contract import Job
 from bench.report.model import BaselineRun
-from connectors.nats.background_loop import held, wait_for
+from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
-from connectors.nats.jetstream import ask
 from connectors.nats.subjects import stream_name
 from state.errors import WalrasError
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask
 
 PROGRAM: Final = Path(__file__).with_name("pathway_program.py")
 POLL_INTERVAL_S: Final = 0.1
@@ -35,8 +35,8 @@ Program = subprocess.Popen[str]
 
 def run_pathway(python: Path, job: Job) -> BaselineRun:
     """Run the program with a Python that has Pathway installed."""
-    with held(connected(job.nats_url, name="walras bench")) as nc:
-        wait_for(_delete_consumers(nc))
+    with open_on_loop(connected(job.nats_url, name="walras bench")) as nc:
+        run_sync(_delete_consumers(nc))
     with (
         TemporaryFile("w+") as stderr,
         _running(python, job, stderr) as program,
@@ -82,7 +82,7 @@ def _start(program: Program, job_fields: object, stderr: IO[str]) -> None:
         raise _exited(program, stderr)
 
 
-async def _delete_consumers(nc: Client) -> None:
+async def _delete_consumers(nc: Connection) -> None:
     """Its consumer is durable under one name: a second run would find nothing left."""
     consumers = await ask(nc, f"CONSUMER.NAMES.{STREAM}")
     for consumer in consumers["consumers"] or []:

@@ -17,14 +17,14 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from connectors.nats.background_loop import held, wait_for
+from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
-from connectors.nats.jetstream import ask
 from connectors.nats.subjects import RESULTS, stream_name
 from connectors.postgres.migrate import migrate
 from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import GIB, Settings, load_settings
 from flows.runtime.supervisor import prepare
+from walras_client.nats.jetstream import ask
 
 LOG_MAX_BYTES: Final = 16 * GIB
 
@@ -92,9 +92,9 @@ class Testbed:
             yield servers
 
     def _delete_streams(self, streams: Iterable[str]) -> None:
-        with held(connected(self.servers.nats_url, name="walras bench")) as nc:
+        with open_on_loop(connected(self.servers.nats_url, name="walras bench")) as nc:
             for stream in streams:
-                wait_for(ask(nc, f"STREAM.DELETE.{stream}"))
+                run_sync(ask(nc, f"STREAM.DELETE.{stream}"))
 
 
 @contextmanager
@@ -112,7 +112,6 @@ def open_testbed(
             postgres_dsn=None,
             shards=shards,
             window_ms=window_ms,
-            workers=1,
             processes=processes,
             stream_max_bytes=LOG_MAX_BYTES // shards,
         )

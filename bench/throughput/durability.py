@@ -24,7 +24,7 @@ import uuid_utils
 
 from connectors.embedded.nats_server import CONFIG, HOST, STOP_DEADLINE_S, executable
 from connectors.nats.connection import connected
-from connectors.nats.publisher import BATCH_MAX, Outbox
+from connectors.nats.publisher import BATCH_MAX, Publisher
 from connectors.nats.topology import ensure_streams
 from state.window import OutboundMessage
 from walras_schemas import subjects
@@ -56,33 +56,36 @@ BID: Final = bid()
 BATCH: Final = b"[" + b",".join([BID] * BATCH_MAX) + b"]"
 
 
-async def alone(outbox: Outbox) -> int:
+async def alone(publisher: Publisher) -> int:
     """One bid, and the next after its acknowledgement."""
-    await outbox.publish(SUBJECT, BID, msg_id=str(next(_ids)))
+    await publisher.publish(SUBJECT, BID, msg_id=str(next(_ids)))
     return 1
 
 
-async def in_flight(outbox: Outbox) -> int:
+async def in_flight(publisher: Publisher) -> int:
     """A thousand bids on their way at once, each with an acknowledgement of its own."""
-    receipts = [await outbox.post(SUBJECT, BID, msg_id=str(next(_ids))) for _ in range(BATCH_MAX)]
+    receipts = [
+        await publisher.publish_async(SUBJECT, BID, msg_id=str(next(_ids)))
+        for _ in range(BATCH_MAX)
+    ]
     await asyncio.gather(*receipts)
     return BATCH_MAX
 
 
-async def atomic_batch(outbox: Outbox) -> int:
+async def atomic_batch(publisher: Publisher) -> int:
     """A thousand bids that enter the log together, with one acknowledgement."""
     messages = [OutboundMessage(SUBJECT, str(next(_ids)), BID) for _ in range(BATCH_MAX)]
-    await (await outbox.post_batch(messages))
+    await (await publisher.publish_batch_async(messages))
     return BATCH_MAX
 
 
-async def one_message(outbox: Outbox) -> int:
+async def one_message(publisher: Publisher) -> int:
     """A thousand bids in one message, as a JSON array."""
-    await outbox.publish(SUBJECT, BATCH, msg_id=str(next(_ids)))
+    await publisher.publish(SUBJECT, BATCH, msg_id=str(next(_ids)))
     return BATCH_MAX
 
 
-Case = Callable[[Outbox], Awaitable[int]]
+Case = Callable[[Publisher], Awaitable[int]]
 Rates = Mapping[tuple[str, str], float]
 """Bids per second, by case and interval."""
 
@@ -94,11 +97,11 @@ CASES: Final[dict[str, Case]] = {
 }
 
 
-async def rate(case: Case, outbox: Outbox) -> float:
+async def rate(case: Case, publisher: Publisher) -> float:
     """Acknowledged bids per second."""
     began, bids = time.perf_counter(), 0
     while time.perf_counter() < began + ROUND_S:
-        bids += await case(outbox)
+        bids += await case(publisher)
     return bids / (time.perf_counter() - began)
 
 
@@ -132,24 +135,24 @@ def _url(ports: Path) -> str:
 
 
 @asynccontextmanager
-async def empty_log(url: str) -> AsyncIterator[Outbox]:
-    """An outbox to a server that has just been given its streams."""
-    async with connected(url, name="bench durability") as nc, Outbox(nc) as outbox:
+async def empty_log(url: str) -> AsyncIterator[Publisher]:
+    """A publisher to a server that has just been given its streams."""
+    async with connected(url, name="bench durability") as nc:
         await ensure_streams(nc, shards=1, max_bytes=LOG_BYTES, tick_ms=None)
-        yield outbox
+        yield Publisher(nc)
 
 
 async def measure(urls: Mapping[str, str]) -> Rates:
     """The rate of each case on each server."""
     rounds: dict[tuple[str, str], list[float]] = defaultdict(list)
     async with AsyncExitStack() as stack:
-        outboxes = {
+        publishers = {
             interval: await stack.enter_async_context(empty_log(url))
             for interval, url in urls.items()
         }
         for case in list(CASES) * ROUNDS:
-            for interval, outbox in outboxes.items():
-                rounds[case, interval].append(await rate(CASES[case], outbox))
+            for interval, publisher in publishers.items():
+                rounds[case, interval].append(await rate(CASES[case], publisher))
     return {measured: median(rates) for measured, rates in rounds.items()}
 
 

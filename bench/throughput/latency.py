@@ -24,7 +24,7 @@ from bench.throughput.drain import count_rows, percentile
 from bench.throughput.load import next_window, open_market
 from bench.workload import Workload, bids
 from connectors.nats.commands import commands
-from connectors.nats.publisher import Outbox
+from connectors.nats.publisher import Publisher
 from connectors.nats.ticker import ticking
 from connectors.nats.topology import FINEST_TICK_MS
 from flows.runtime.servers import Servers
@@ -101,8 +101,8 @@ def open_now(url: str, workload: Workload) -> None:
     """Open the workload's market and grant the credits."""
 
     async def opening() -> None:
-        async with commands(url) as outbox:
-            await open_market(outbox, workload)
+        async with commands(url) as publisher:
+            await open_market(publisher, workload)
 
     asyncio.run(opening())
 
@@ -114,14 +114,18 @@ def publish_at(url: str, workload: Workload, *, rate: float) -> float:
 
 async def _publish_at(url: str, workload: Workload, rate: float) -> float:
     size = max(1, round(rate * BURST_S / workload.per_message))
-    async with commands(url) as outbox:
+    async with commands(url) as publisher:
         await next_window(workload.window_ms)
         began = time.perf_counter()
-        await _send_bursts(outbox, workload, size=size, pause_s=size * workload.per_message / rate)
+        await _send_bursts(
+            publisher, workload, size=size, pause_s=size * workload.per_message / rate
+        )
         return workload.bids / (time.perf_counter() - began)
 
 
-async def _send_bursts(outbox: Outbox, workload: Workload, *, size: int, pause_s: float) -> None:
+async def _send_bursts(
+    publisher: Publisher, workload: Workload, *, size: int, pause_s: float
+) -> None:
     began, messages, receipts = time.perf_counter(), bids(workload), []
     for number in count():
         await asyncio.sleep(began + number * pause_s - time.perf_counter())
@@ -129,7 +133,9 @@ async def _send_bursts(outbox: Outbox, workload: Workload, *, size: int, pause_s
         if not burst:
             break
         # One by one, as agents send: an atomic batch costs the broker milliseconds, however small.
-        receipts += [await outbox.post(m.subject, m.payload, msg_id=m.msg_id) for m in burst]
+        receipts += [
+            await publisher.publish_async(m.subject, m.payload, msg_id=m.msg_id) for m in burst
+        ]
     await asyncio.gather(*receipts)
 
 
@@ -174,7 +180,7 @@ def _ticks(url: str, window_ms: int) -> AbstractContextManager[None]:
     """As in a deployment: the server ticks every second, we tick where windows are shorter."""
     if window_ms >= FINEST_TICK_MS:
         return nullcontext()
-    return ticking(url, shards=1, window_ms=window_ms)
+    return ticking(url, shards=[0], window_ms=window_ms)
 
 
 @contextmanager

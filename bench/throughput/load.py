@@ -13,7 +13,7 @@ from typing import Final
 from bench.harness.testbed import LoadedLog
 from bench.workload import Message, Workload, bids, opening
 from connectors.nats.commands import commands
-from connectors.nats.publisher import BATCH_MAX, Outbox
+from connectors.nats.publisher import BATCH_MAX, Publisher
 from connectors.nats.subjects import shard_of
 from state.errors import WalrasError
 from state.window import OutboundMessage
@@ -37,11 +37,11 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
     All have windows of one length and as many of them; each market has a shard to itself.
     """
     window_ms = workloads[0].window_ms
-    async with commands(url, in_flight=IN_FLIGHT_BATCHES) as outbox:
-        opened = [await open_market(outbox, workload) for workload in workloads]
+    async with commands(url, in_flight=IN_FLIGHT_BATCHES) as publisher:
+        opened = [await open_market(publisher, workload) for workload in workloads]
         assert len(set(opened)) == len(workloads), "each market has a shard to itself"
         await next_window(window_ms)
-        opened_seq = {shard: await _tick(outbox, shard, "opened") for shard in opened}
+        opened_seq = {shard: await _tick(publisher, shard, "opened") for shard in opened}
         streams = [bids(workload) for workload in workloads]
         messages, seconds = 0, 0.0
         for _ in range(workloads[0].windows):
@@ -49,11 +49,11 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
             began = time.perf_counter()
             for workload, stream in zip(workloads, streams, strict=True):
                 window = islice(stream, workload.messages_per_window)
-                messages += await publish(outbox, window, of=workload.per_message)
+                messages += await publish(publisher, window, of=workload.per_message)
             seconds += time.perf_counter() - began
             _require_in_time(ends_ms, workloads[0])
         await next_window(window_ms)
-        last_seq = {shard: await _tick(outbox, shard, "loaded") for shard in opened}
+        last_seq = {shard: await _tick(publisher, shard, "loaded") for shard in opened}
     return LoadedLog(
         messages=messages,
         bids=sum(workload.bids for workload in workloads),
@@ -63,19 +63,19 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
     )
 
 
-async def open_market(outbox: Outbox, workload: Workload) -> int:
+async def open_market(publisher: Publisher, workload: Workload) -> int:
     """Open the market and grant the credits; its shard."""
     first, *grants = opening(workload)
-    receipt = await outbox.publish(first.subject, first.payload, msg_id=first.msg_id)
-    await publish(outbox, grants, of=COMMANDS_MAX)
+    receipt = await publisher.publish(first.subject, first.payload, msg_id=first.msg_id)
+    await publish(publisher, grants, of=COMMANDS_MAX)
     return shard_of(receipt.stream)
 
 
-async def publish(outbox: Outbox, messages: Iterable[Message], *, of: int) -> int:
+async def publish(publisher: Publisher, messages: Iterable[Message], *, of: int) -> int:
     """Publish messages of so many commands in atomic batches, several in flight; how many."""
     receipts, count = [], 0
     for batch in _batches(iter(messages), max(1, min(BATCH_MAX, COMMANDS_IN_BATCH // of))):
-        receipts.append(await outbox.post_batch(batch))
+        receipts.append(await publisher.publish_batch_async(batch))
         count += len(batch)
     await asyncio.gather(*receipts)
     return count
@@ -95,9 +95,9 @@ def _batches(messages: Iterator[Message], size: int) -> Iterator[list[OutboundMe
         yield [OutboundMessage(each.subject, each.msg_id, each.payload) for each in chunk]
 
 
-async def _tick(outbox: Outbox, shard: int, occasion: str) -> int:
+async def _tick(publisher: Publisher, shard: int, occasion: str) -> int:
     """Publish the tick that ends the window before."""
-    tick = await outbox.publish(subjects.clock(shard), b"", msg_id=f"{occasion} {shard}")
+    tick = await publisher.publish(subjects.clock(shard), b"", msg_id=f"{occasion} {shard}")
     return tick.seq
 
 

@@ -14,7 +14,8 @@ from connectors.duckdb.ledger import open_ledger
 from connectors.files.logfile import write_log
 from connectors.nats.export import export_log
 from connectors.postgres.connection import connect
-from flows.analytics.questions import Question, answer
+from flows.analytics.answers import answer
+from flows.analytics.questions import Question
 from flows.replay import replay
 from flows.runtime.servers import Servers
 from state.errors import LedgerDiverged
@@ -23,7 +24,7 @@ from state.errors import LedgerDiverged
 def audit(ledger: Servers) -> int:
     """Audit the ledger as `walras demo` does; the number of promises checked."""
     with closing(open_ledger(ledger.postgres_dsn)) as connection:
-        checks = answer(connection, Question.BOOKS).rows
+        checks = answer(connection, Question.AUDIT).rows
     broken = [f"{promise}: {count} times not" for promise, count in checks if count]
     if broken:
         raise LedgerDiverged(

@@ -7,34 +7,34 @@ from walras_client.client import BidId, WalrasClient
 from walras_client.errors import (
     ClientError,
     LogFull,
-    NoOutcome,
-    NotPlaced,
+    OutcomeTimeout,
     QueryRefused,
     ResultsLost,
-    ServerAway,
+    SubmitError,
     Unacknowledged,
+    Unavailable,
 )
 from walras_client.ids import new_event_id
-from walras_client.nats.publisher import Receipt
+from walras_client.nats.publisher import PubAck
 from walras_client.outcomes import Outcome
 from walras_client.results import Results
-from walras_client.subscription import Bookmark, Following
+from walras_client.subscription import Cursor, Subscription
 
 __all__ = [
     "BidId",
-    "Bookmark",
     "ClientError",
-    "Following",
+    "Cursor",
     "LogFull",
-    "NoOutcome",
-    "NotPlaced",
     "Outcome",
+    "OutcomeTimeout",
+    "PubAck",
     "QueryRefused",
-    "Receipt",
     "Results",
     "ResultsLost",
-    "ServerAway",
+    "SubmitError",
+    "Subscription",
     "Unacknowledged",
+    "Unavailable",
     "WalrasClient",
     "new_event_id",
 ]

@@ -1,21 +1,24 @@
-"""An agent's place in a market: it bids, hears what came of it, and asks what it owns.
+"""An agent's side of a market: it bids, reads what came of it, and asks what it owns.
 
-Promise: a command whose method returned is in the log, once; a result is heard once and in order;
-whatever cannot be done within the client's patience ends in a `ClientError` that says why.
+Promise: a command whose method returned is in the log, once; a result is handed out once and in
+order; whatever fails until its retries end is a `ClientError` that says why.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NewType, Self, TypeVar, overload
 
-from walras_client.backoff import TROUBLE, told
+from nats.errors import Error as NatsError
+
+from walras_client.errors import unavailable
 from walras_client.ids import new_event_id
-from walras_client.nats.connection import Link, away, open_link
-from walras_client.nats.publisher import Receipt, put
+from walras_client.nats.connection import Connection, closing, connect
+from walras_client.nats.errors import RETRYABLE, describe
+from walras_client.nats.publisher import PubAck, publish
 from walras_client.outcomes import Outcome, Outcomes
-from walras_client.queries import ask
+from walras_client.queries import query
 from walras_client.results import Results
-from walras_client.subscription import WHOLE, Bookmark, Following, bookmark_now
+from walras_client.subscription import WHOLE, Cursor, Subscription, current_cursor
 from walras_schemas import (
     DEDUPE_HORIZON_MS,
     AgentResult,
@@ -37,11 +40,11 @@ from walras_schemas import (
 from walras_schemas.queries import HISTORY_DEFAULT, HISTORY_MAX, Question
 from walras_schemas.wire import Message
 
-PATIENCE_S: Final = 30.0
-"""Half the time after which an event id is stale: what is placed in the end still counts."""
+RETRY_TIMEOUT_S: Final = 30.0
+"""Half the time after which an event id is stale: what the last retry submits still counts."""
 
 BidId = NewType("BidId", str)
-"""The event id of a bid: its outcome tells what was won."""
+"""The event id of a bid: its outcome says what was won."""
 
 R = TypeVar("R", bound=Message)
 
@@ -50,13 +53,13 @@ class WalrasClient:
     """One agent in one market, over one connection."""
 
     def __init__(
-        self, link: Link, *, market: str, agent: str, since: Bookmark, patience_s: float
+        self, nc: Connection, *, market: str, agent: str, since: Cursor, retry_timeout_s: float
     ) -> None:
         self.market = market
         self.agent = agent
-        self._link = link
+        self._nc = nc
         self._since = since
-        self._patience_s = patience_s
+        self._retry_timeout_s = retry_timeout_s
         self._bids = subjects.bid(market, agent)
         self._transfers = subjects.transfer(market, agent)
         self._outcomes = Outcomes(self.results())
@@ -64,29 +67,36 @@ class WalrasClient:
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, url: str, *, market: str, agent: str, patience_s: float = PATIENCE_S
+        cls, url: str, *, market: str, agent: str, retry_timeout_s: float = RETRY_TIMEOUT_S
     ) -> AsyncIterator[Self]:
         """Take part for a block.
 
-        `patience_s` is how long a command is tried; a stream that is full and a server that is away
-        for longer end it.
+        `retry_timeout_s` is how long a command is retried; a stream that is full and a server that
+        is unavailable for longer end it.
         """
-        one = cls.connect_many(url, market=market, agents=[agent], patience_s=patience_s)
+        one = cls.connect_many(url, market=market, agents=[agent], retry_timeout_s=retry_timeout_s)
         async with one as clients:
             yield clients[agent]
 
     @classmethod
     @asynccontextmanager
     async def connect_many(
-        cls, url: str, *, market: str, agents: Iterable[str], patience_s: float = PATIENCE_S
+        cls,
+        url: str,
+        *,
+        market: str,
+        agents: Iterable[str],
+        retry_timeout_s: float = RETRY_TIMEOUT_S,
     ) -> AsyncIterator[dict[str, Self]]:
         """Take part for a block as several agents of one program, over one connection."""
-        if not 0 < patience_s < DEDUPE_HORIZON_MS / 1000:
-            raise ValueError("patience_s is above 0 and below 60: older commands are stale")
-        async with open_link(url, name=f"walras agents of {market}") as link:
-            since = await _now(link, market)
+        if not 0 < retry_timeout_s < DEDUPE_HORIZON_MS / 1000:
+            raise ValueError("retry_timeout_s is above 0 and below 60: older commands are stale")
+        async with _connected(url, market) as nc:
+            since = await _now(nc, market)
             clients = {
-                agent: cls(link, market=market, agent=agent, since=since, patience_s=patience_s)
+                agent: cls(
+                    nc, market=market, agent=agent, since=since, retry_timeout_s=retry_timeout_s
+                )
                 for agent in agents
             }
             try:
@@ -106,38 +116,38 @@ class WalrasClient:
             unit_price_micros=unit_price_micros,
             min_quantity=min_quantity,
         )
-        return BidId(await self._place(bid))
+        return BidId(await self._submit_one(bid))
 
     async def bid_bundle(self, bundle: Mapping[str, int], *, limit_micros: int) -> BidId:
         """Bid for several resources, all or nothing, in the open window; its event id."""
         bid = BidPlaced(event_id=new_event_id(), bundle=dict(bundle), limit_micros=limit_micros)
-        return BidId(await self._place(bid))
+        return BidId(await self._submit_one(bid))
 
     async def withdraw(self, event_id: str) -> str:
         """Take back a bid while its window is open; the event id of the withdrawal."""
-        return await self._place(BidWithdrawn(event_id=new_event_id(), bid_event_id=event_id))
+        return await self._submit_one(BidWithdrawn(event_id=new_event_id(), bid_event_id=event_id))
 
     async def transfer(self, to: str, amount_micros: int, purpose: str | None = None) -> str:
         """Give credits to another agent; the event id."""
         asked: dict[str, Any] = {} if purpose is None else {"purpose": purpose}
-        return await self._place(
+        return await self._submit_one(
             CreditsTransferred(
                 event_id=new_event_id(), to_agent_id=to, amount_micros=amount_micros, **asked
             )
         )
 
-    async def place_many(self, commands: Sequence[CommandBase]) -> list[str]:
+    async def submit_many(self, commands: Sequence[CommandBase]) -> list[str]:
         """Put up to 1000 commands into the log as one message, in this order; their event ids.
 
-        Bids and withdrawals go together, transfers by themselves. Each stands or falls alone.
+        Bids and withdrawals go together, transfers by themselves. Each is judged by itself.
         """
-        await self.place(commands)
+        await self.submit(commands)
         return [command.event_id for command in commands]
 
-    async def place(self, commands: Sequence[CommandBase]) -> Receipt:
-        """Like `place_many`; where the message lies in the log."""
+    async def submit(self, commands: Sequence[CommandBase]) -> PubAck:
+        """Like `submit_many`; where the message lies in the log."""
         subject = self._subject(commands)
-        return await put(self._link, subject, commands, patience_s=self._patience_s)
+        return await publish(self._nc, subject, commands, retry_timeout_s=self._retry_timeout_s)
 
     @overload
     async def outcome(self, event_id: BidId, timeout_s: float) -> BidOutcome: ...
@@ -147,20 +157,20 @@ class WalrasClient:
         """What became of a command, once its window has closed."""
         return await self._outcomes.of(event_id, timeout_s=timeout_s)
 
-    def results(self, *, after: Bookmark | None = None) -> Results:
-        """All results of the agent after a bookmark, or since the client connected."""
+    def results(self, *, after: Cursor | None = None) -> Results:
+        """All results of the agent after a cursor, or since the client connected."""
         return Results(
-            self._link,
+            self._nc,
             self.market,
             self.agent,
             after=after or self._since,
             history=self._history_after,
         )
 
-    def prices_feed(self, *, after: Bookmark | None = None) -> Following[MarketWindow]:
-        """The prices of every window after a bookmark, or since the client connected."""
-        return Following(
-            self._link,
+    def prices_feed(self, *, after: Cursor | None = None) -> Subscription[MarketWindow]:
+        """The prices of every window after a cursor, or since the client connected."""
+        return Subscription(
+            self._nc,
             subjects.window(self.market),
             read=MarketWindow.model_validate_json,
             after=after or self._since,
@@ -200,15 +210,15 @@ class WalrasClient:
         return (await self._ask(subject, question, reply=HistoryReply)).results
 
     async def close(self) -> None:
-        """Listen for outcomes no longer; the block that connected does this at its end."""
+        """Read outcomes no longer; the block that connected does this at its end."""
         await self._outcomes.close()
 
-    async def _history_after(self, place: Bookmark) -> list[AgentResult]:
-        part = None if place.part == WHOLE else place.part
-        return await self.history(after_window=place.window_id, after_part=part, limit=HISTORY_MAX)
+    async def _history_after(self, cursor: Cursor) -> list[AgentResult]:
+        part = None if cursor.part == WHOLE else cursor.part
+        return await self.history(after_window=cursor.window_id, after_part=part, limit=HISTORY_MAX)
 
-    async def _place(self, command: CommandBase) -> str:
-        await self.place([command])
+    async def _submit_one(self, command: CommandBase) -> str:
+        await self.submit([command])
         return command.event_id
 
     def _subject(self, commands: Sequence[CommandBase]) -> str:
@@ -219,11 +229,23 @@ class WalrasClient:
         raise ValueError("a message holds bids and withdrawals, or transfers: an agent's commands")
 
     async def _ask(self, subject: str, question: Question, *, reply: type[R]) -> R:
-        return await ask(self._link, subject, question, reply=reply, patience_s=self._patience_s)
+        return await query(
+            self._nc, subject, question, reply=reply, retry_timeout_s=self._retry_timeout_s
+        )
 
 
-async def _now(link: Link, market: str) -> Bookmark:
+@asynccontextmanager
+async def _connected(url: str, market: str) -> AsyncIterator[Connection]:
     try:
-        return await bookmark_now(link, market)
-    except TROUBLE as trouble:
-        raise away(f"it keeps no results: {told(trouble)}") from trouble
+        nc = await connect(url, name=f"walras agents of {market}")
+    except (NatsError, ValueError) as failure:
+        raise unavailable(describe(failure)) from failure
+    async with closing(nc):
+        yield nc
+
+
+async def _now(nc: Connection, market: str) -> Cursor:
+    try:
+        return await current_cursor(nc, market)
+    except RETRYABLE as error:
+        raise unavailable(f"it keeps no results: {describe(error)}") from error

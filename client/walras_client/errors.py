@@ -1,12 +1,12 @@
 """What can go wrong between an agent and its market, as one tree of exceptions.
 
     ClientError
-    ├── ServerAway          NATS does not answer, or holds no deployment
-    ├── NotPlaced           the log refused the commands for good
+    ├── Unavailable         NATS does not answer, or holds no deployment
+    ├── SubmitError         the log refused the commands for good
     │   ├── LogFull         it takes nothing more: the commands are not in it
     │   └── Unacknowledged  it did not answer: the commands may be in it or not
     ├── ResultsLost         results were dropped before they were read
-    ├── NoOutcome           the outcome of a command was not told in time
+    ├── OutcomeTimeout      the outcome of a command was not published in time
     └── QueryRefused        a question got no answer, for the reason given
 
 A command that the market refuses is no exception: its outcome says so. Each message has three
@@ -19,7 +19,7 @@ from walras_schemas import CommandBase, QueryErrorReason
 
 
 class ClientError(Exception):
-    """A failure told in three parts: what happened, the detail, the hint."""
+    """A failure in three parts: what happened, the detail, the hint."""
 
     def __init__(self, what: str, *, detail: str, hint: str) -> None:
         super().__init__(what, detail, hint)
@@ -31,12 +31,12 @@ class ClientError(Exception):
         return f"{self.what}: {self.detail}. {self.hint}."
 
 
-class ServerAway(ClientError):
-    """NATS did not answer for as long as the client has patience, or holds no deployment."""
+class Unavailable(ClientError):
+    """NATS did not answer until the retries ended, or holds no deployment."""
 
 
-class NotPlaced(ClientError):
-    """Commands that the log did not acknowledge; `commands` can be placed again as they are."""
+class SubmitError(ClientError):
+    """The log did not acknowledge the commands; `commands` can be submitted again as they are."""
 
     def __init__(
         self, what: str, *, detail: str, hint: str, commands: Sequence[CommandBase]
@@ -45,23 +45,23 @@ class NotPlaced(ClientError):
         self.commands = tuple(commands)
 
 
-class LogFull(NotPlaced):
+class LogFull(SubmitError):
     """The log takes nothing more, and did not take these commands."""
 
 
-class Unacknowledged(NotPlaced):
-    """The log did not answer: the commands may be in it. Placed again, they count once."""
+class Unacknowledged(SubmitError):
+    """The log did not answer: the commands may be in it. Submitted again, they count once."""
 
 
 class ResultsLost(ClientError):
     """Results may have been dropped between the last one read and the first one that is kept.
 
-    Reading goes on with what is kept; `Results.rebuild` tells the rest from the ledger.
+    Iterating again resumes with what is kept; `Results.rebuild` reads the rest from the ledger.
     """
 
 
-class NoOutcome(ClientError):
-    """The market did not tell in time what became of a command."""
+class OutcomeTimeout(ClientError):
+    """The market did not publish in time what became of a command."""
 
 
 class QueryRefused(ClientError):
@@ -70,3 +70,12 @@ class QueryRefused(ClientError):
     def __init__(self, what: str, *, detail: str, hint: str, reason: QueryErrorReason) -> None:
         super().__init__(what, detail=detail, hint=hint)
         self.reason = reason
+
+
+def unavailable(detail: str) -> Unavailable:
+    """NATS is not there, or no market is behind it."""
+    return Unavailable(
+        "the market cannot be reached",
+        detail=detail,
+        hint="Check the URL, that nats-server runs, and that `walras up` does",
+    )

@@ -1,6 +1,6 @@
 """Questions to the market, asked until they are answered.
 
-Promise: an answer tells committed windows only; a refusal is raised with its reason. Asking changes
+Promise: an answer holds committed windows only; a refusal is raised with its reason. Asking changes
 nothing, so it is repeated freely.
 """
 
@@ -9,9 +9,9 @@ from typing import Final, TypeVar
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
-from walras_client.backoff import TROUBLE, Patience, told
-from walras_client.errors import QueryRefused
-from walras_client.nats.connection import Link, away
+from walras_client.errors import QueryRefused, unavailable
+from walras_client.nats.connection import Connection
+from walras_client.nats.errors import RETRYABLE, describe, retries, wait_before_retry
 from walras_schemas import QueryError, QueryErrorReason
 from walras_schemas.wire import Message
 
@@ -26,21 +26,21 @@ class NoAnswer(NatsError):
     """The service cannot answer now."""
 
 
-async def ask(
-    link: Link, subject: str, question: Message, *, reply: type[R], patience_s: float
+async def query(
+    nc: Connection, subject: str, question: Message, *, reply: type[R], retry_timeout_s: float
 ) -> R:
     """Ask until there is an answer."""
     payload = question.model_dump_json().encode()
-    patience = Patience(patience_s)
+    backoff = retries(retry_timeout_s)
     try:
         while True:
             try:
-                answer = await link.request(subject, payload, within_s=ANSWER_S)
+                answer = await nc.request_reply(subject, payload, timeout_s=ANSWER_S)
                 return _read(answer, reply, subject=subject)
-            except TROUBLE as trouble:
-                await patience.bear(trouble)
-    except TROUBLE as trouble:
-        raise away(f"{subject}: {told(trouble)}") from trouble
+            except RETRYABLE as error:
+                await wait_before_retry(backoff, error)
+    except RETRYABLE as error:
+        raise unavailable(f"{subject}: {describe(error)}") from error
 
 
 def _read(msg: Msg, reply: type[R], *, subject: str) -> R:

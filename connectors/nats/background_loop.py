@@ -1,6 +1,6 @@
-"""The one event loop of a process on which all its talk with NATS runs, in a thread of its own.
+"""The one event loop of a process on which all its NATS traffic runs, in a thread of its own.
 
-Promise: the flow's threads never run it; they hand over and wait, or look whether something came.
+Promise: the flow's threads never run it; they submit and wait, or look whether something came.
 """
 
 import asyncio
@@ -18,16 +18,16 @@ T = TypeVar("T")
 _starting = threading.Lock()
 
 
-def start(talk: Coroutine[Any, Any, T]) -> Future[T]:
+def submit(coro: Coroutine[Any, Any, T]) -> Future[T]:
     """Let it run beside the caller."""
     with _starting:
         loop = _background_loop()
-    return asyncio.run_coroutine_threadsafe(talk, loop)
+    return asyncio.run_coroutine_threadsafe(coro, loop)
 
 
-def wait_for(talk: Coroutine[Any, Any, T]) -> T:
+def run_sync(coro: Coroutine[Any, Any, T]) -> T:
     """Let it run and wait until it ends; it is cancelled when the waiting is."""
-    running = start(talk)
+    running = submit(coro)
     try:
         return running.result()
     finally:
@@ -35,14 +35,14 @@ def wait_for(talk: Coroutine[Any, Any, T]) -> T:
 
 
 @contextmanager
-def held(resource: AbstractAsyncContextManager[T]) -> Iterator[T]:
-    """Hold for a block what lives on the loop, such as a connection."""
+def open_on_loop(resource: AbstractAsyncContextManager[T]) -> Iterator[T]:
+    """Open for a block what lives on the loop, such as a connection."""
     stack = AsyncExitStack()
-    value = wait_for(stack.enter_async_context(resource))
+    value = run_sync(stack.enter_async_context(resource))
     try:
         yield value
     finally:
-        wait_for(stack.aclose())
+        run_sync(stack.aclose())
 
 
 @cache

@@ -4,34 +4,38 @@ Promise: a command that was acknowledged is in the log; sending it again with th
 changes nothing for two minutes, and after that the market calls it a duplicate.
 """
 
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.js.errors import APIError
 
-from connectors.nats.background_loop import held, wait_for
-from connectors.nats.connection import told
-from connectors.nats.publisher import IN_FLIGHT, Outbox, Receipt, open_outbox
+from connectors.nats.background_loop import open_on_loop, run_sync
+from connectors.nats.connection import connected
+from connectors.nats.publisher import IN_FLIGHT, Publisher
 from state.errors import ServerUnreachable, SettingsError, WalrasError
+from walras_client.nats.errors import describe
+from walras_client.nats.publisher import PubAck
 
 
-def commands(url: str, *, in_flight: int = IN_FLIGHT) -> AbstractAsyncContextManager[Outbox]:
-    """An outbox for a program with an event loop of its own; see `refusal` for its errors."""
-    return open_outbox(url, name="walras commands", in_flight=in_flight)
+@asynccontextmanager
+async def commands(url: str, *, in_flight: int = IN_FLIGHT) -> AsyncIterator[Publisher]:
+    """A publisher for a program with an event loop of its own; see `refusal` for its errors."""
+    async with connected(url, name="walras commands") as nc:
+        yield Publisher(nc, in_flight=in_flight)
 
 
 class CommandClient:
     """Publishes one command at a time for a program without an event loop."""
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
 
-    def publish_command(self, subject: str, payload: bytes, *, msg_id: str) -> Receipt:
+    def publish_command(self, subject: str, payload: bytes, *, msg_id: str) -> PubAck:
         """Put a command into the log; `msg_id` is its event id."""
         try:
-            return wait_for(self._outbox.publish(subject, payload, msg_id=msg_id))
+            return run_sync(self._publisher.publish(subject, payload, msg_id=msg_id))
         except NatsError as failure:
             raise refusal(subject, failure) from failure
 
@@ -39,8 +43,8 @@ class CommandClient:
 @contextmanager
 def open_commands(url: str) -> Iterator[CommandClient]:
     """A client for as long as the block runs."""
-    with held(commands(url)) as outbox:
-        yield CommandClient(outbox)
+    with open_on_loop(commands(url)) as publisher:
+        yield CommandClient(publisher)
 
 
 def refusal(subject: str, failure: NatsError) -> WalrasError:
@@ -54,11 +58,11 @@ def refusal(subject: str, failure: NatsError) -> WalrasError:
     if isinstance(failure, APIError):
         return WalrasError(
             "the log refused the command",
-            detail=f"{subject}: {failure.description} (code {failure.err_code})",
+            detail=f"{subject}: {describe(failure)}",
             hint="A full log takes nothing more: raise max_bytes of its stream",
         )
     return ServerUnreachable(
         "the command may not be in the log",
-        detail=f"{subject}: {told(failure)}",
+        detail=f"{subject}: {describe(failure)}",
         hint="Send it again with the same event id, it counts once",
     )

@@ -5,21 +5,19 @@ Promise: every message up to the last one at the time of the call, none missing,
 
 from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
-from itertools import count
+from typing import Final
 
-from nats.errors import Error as NatsError
-
-from connectors.nats.background_loop import wait_for
-from connectors.nats.connection import Line, connected, told
-from connectors.nats.reader import Tail, check_log
+from connectors.nats.background_loop import run_sync
+from connectors.nats.connection import connected, translate_errors
+from connectors.nats.reader import check_log, read_log
 from connectors.nats.subjects import public_subject
 from connectors.nats.topology import identity
-from connectors.nats.wire import Delivery
-from state.errors import ServerUnreachable
 from state.shard import StreamIdentity
+from walras_client.nats.connection import Connection
+from walras_client.nats.reader import Delivery
 
-CHUNK_MESSAGES = 10_000
-CHUNK_BYTES = 32 << 20
+CHUNK_MESSAGES: Final = 10_000
+CHUNK_BYTES: Final = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +34,13 @@ class LogLine:
 def export_log(url: str, *, shard: int) -> Generator[LogLine, None, None]:
     """The log of the shard from its first message on."""
     chunks = _chunks(url, shard)
+    what, hint = "a log was not read to its end", "Check that nats-server runs, and begin again"
     try:
-        while chunk := wait_for(_next(chunks)):
-            yield from chunk
-    except NatsError as failure:
-        raise ServerUnreachable(
-            f"the log of shard {shard} was not read to its end",
-            detail=told(failure),
-            hint="Check that nats-server runs, and begin again",
-        ) from failure
+        with translate_errors(what, of=f"shard {shard}", hint=hint):
+            while chunk := run_sync(_next(chunks)):
+                yield from chunk
     finally:
-        wait_for(chunks.aclose())
+        run_sync(chunks.aclose())
 
 
 async def _next(chunks: AsyncGenerator[list[LogLine], None]) -> list[LogLine]:
@@ -62,18 +56,17 @@ async def _chunks(url: str, shard: int) -> AsyncGenerator[list[LogLine], None]:
 
 
 async def _read(
-    nc: Line, log: StreamIdentity, shard: int, last_seq: int
+    nc: Connection, log: StreamIdentity, shard: int, last_seq: int
 ) -> AsyncGenerator[list[LogLine], None]:
-    seqs = count(1)
     lines: list[LogLine] = []
 
-    def take(timestamp_ns: int, msg: Delivery) -> None:
+    def add(msg: Delivery) -> None:
         subject = public_subject(msg.subject, shard=shard)
-        lines.append(LogLine(next(seqs), timestamp_ns, subject, msg.data, msg.headers))
+        lines.append(LogLine(msg.seq, msg.timestamp_ns, subject, msg.payload, msg.headers))
 
-    async with Tail(nc, log, next_seq=1, take=take) as reading:
-        while (left := last_seq + 1 - reading.next_seq) > 0:
-            await reading.pull(messages=min(left, CHUNK_MESSAGES), max_bytes=CHUNK_BYTES)
+    async with read_log(nc, log, next_seq=1, on_message=add) as reader:
+        while (left := last_seq + 1 - reader.next_seq) > 0:
+            await reader.pull(messages=min(left, CHUNK_MESSAGES), max_bytes=CHUNK_BYTES)
             if lines:
                 yield lines.copy()
                 lines.clear()

@@ -13,10 +13,10 @@ import msgspec
 from nats.aio.client import Client
 from nats.js.api import Header
 
-from connectors.nats.jetstream import API_DEADLINE_S
-from connectors.nats.reader import Interrupted
 from connectors.nats.subjects import RESULTS, told_subject
 from state.window import OutboundMessage
+from walras_client.nats.errors import Interrupted
+from walras_client.nats.jetstream import API_DEADLINE_S
 
 NOTHING: Final = "404"
 SEQUENCE: Final = "Nats-Sequence"

@@ -1,32 +1,30 @@
 """Whether a log still holds the message that was read last, and where each log ends now.
 
 A log that was restored from an older copy and written to since ends where the reader expects it,
-and holds other messages. Promise: that is seen by the server's times, which only go on; a message
+and holds other messages. Promise: that is seen by the server's times, which only grow; a message
 that is not there is left to whoever reads the log.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nats.aio.client import Client
-from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 
-from connectors.nats.background_loop import wait_for
-from connectors.nats.connection import connected, told, without_password
-from connectors.nats.jetstream import ask, nanos
+from connectors.nats.background_loop import run_sync
+from connectors.nats.connection import connected, translate_errors, without_password
 from connectors.nats.reader import replaced
 from connectors.nats.subjects import stream_name
-from state.errors import ServerUnreachable
 from state.shard import Position
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask, nanos
 
 
 def check_applied(url: str, positions: Mapping[int, Position]) -> None:
     """Raise unless the last message that each shard has applied is the one in its log."""
-    wait_for(_check_applied(url, positions))
+    run_sync(_check_applied(url, positions))
 
 
-async def check_read(nc: Client, stream: str, *, seq: int, at_ns: int) -> None:
+async def check_read(nc: Connection, stream: str, *, seq: int, at_ns: int) -> None:
     """Raise when the message with that sequence came after the time of the one that was read."""
     if seq == 0:
         return
@@ -41,17 +39,11 @@ async def check_read(nc: Client, stream: str, *, seq: int, at_ns: int) -> None:
 
 
 async def _check_applied(url: str, positions: Mapping[int, Position]) -> None:
-    try:
+    with translate_errors("NATS did not show the last message of a log", of=without_password(url)):
         async with connected(url, name="walras start") as nc:
             for shard, at in positions.items():
                 last_seq, at_ns = at.next_seq - 1, at.stream_time_ns
                 await check_read(nc, stream_name(shard), seq=last_seq, at_ns=at_ns)
-    except NatsError as failure:
-        raise ServerUnreachable(
-            "NATS did not show the last message of a log",
-            detail=f"{without_password(url)}: {told(failure)}",
-            hint="Check that the server runs with JetStream and is not overloaded",
-        ) from failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +57,16 @@ class LogEnd:
 
 def log_ends(url: str, *, shards: int) -> dict[int, LogEnd]:
     """Shard to the end of its log."""
-    return wait_for(_log_ends(url, shards))
+    return run_sync(_log_ends(url, shards))
 
 
 async def _log_ends(url: str, shards: int) -> dict[int, LogEnd]:
-    try:
+    with translate_errors("NATS did not say where the logs end", of=without_password(url)):
         async with connected(url, name="walras health") as nc:
             return {shard: await _end(nc, shard) for shard in range(shards)}
-    except NatsError as failure:
-        raise ServerUnreachable(
-            "NATS did not say where the logs end",
-            detail=f"{without_password(url)}: {told(failure)}",
-            hint="Check that the server runs with JetStream, and that `walras up` made the streams",
-        ) from failure
 
 
-async def _end(nc: Client, shard: int) -> LogEnd:
+async def _end(nc: Connection, shard: int) -> LogEnd:
     info = await ask(nc, f"STREAM.INFO.{stream_name(shard)}")
     log = info["state"]
     return LogEnd(log["last_seq"], first_ns=nanos(log["first_ts"]), last_ns=nanos(log["last_ts"]))

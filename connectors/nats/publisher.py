@@ -1,89 +1,54 @@
-"""Messages on their way into a stream: many in flight, each until the server has acknowledged it.
+"""Messages on their way into a stream: many in flight, each until the server acknowledges it.
 
 Promise: what `publish` returned for is in the stream, once, whatever was sent again: the message id
 decides, within the stream's duplicate window.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from itertools import count
-from typing import Self
+from collections.abc import Sequence
+from typing import Final
 
-import msgspec
 import uuid_utils
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError, NoRespondersError
+from nats.errors import MaxPayloadError
 from nats.js.api import Header
-from nats.js.errors import APIError
 
-from connectors.nats.connection import Line, connected
 from state.window import OutboundMessage
+from walras_client.nats.connection import Connection
+from walras_client.nats.errors import NoReply
+from walras_client.nats.publisher import MSG_ID, PubAck, read_ack
 
-IN_FLIGHT = 1024
-ACK_DEADLINE_S = 5.0
-NO_RESPONDERS = "503"
+IN_FLIGHT: Final = 1024
+ACK_DEADLINE_S: Final = 5.0
 
-BATCH_MAX = 1000
-BATCH_ID = "Nats-Batch-Id"
-BATCH_SEQUENCE = "Nats-Batch-Sequence"
-BATCH_COMMIT = "Nats-Batch-Commit"
-MSG_ID = Header.MSG_ID.value
-
-
-class NoAcknowledgement(NatsError):
-    """The server did not say within the deadline that a message is in its stream."""
-
-    def __str__(self) -> str:
-        return f"no acknowledgement within {ACK_DEADLINE_S:.0f} s"
+BATCH_MAX: Final = 1000
+BATCH_ID: Final = "Nats-Batch-Id"
+BATCH_SEQUENCE: Final = "Nats-Batch-Sequence"
+BATCH_COMMIT: Final = "Nats-Batch-Commit"
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """Where a message lies: its stream and its sequence there."""
+class Publisher:
+    """Publishes over one connection, with a bound on what is not acknowledged yet."""
 
-    stream: str
-    seq: int
-    duplicate: bool
-    """True when an earlier message with the same id is the one that lies there."""
-
-
-class Outbox:
-    """Publishes over one connection and matches the acknowledgements."""
-
-    def __init__(self, nc: Line, *, in_flight: int = IN_FLIGHT) -> None:
+    def __init__(self, nc: Connection, *, in_flight: int = IN_FLIGHT) -> None:
         self._nc = nc
-        self._inbox = nc.new_inbox()
         self._slots = asyncio.Semaphore(in_flight)
-        self._numbers = count()
-        self._unacknowledged: dict[str, asyncio.Future[Receipt]] = {}
 
-    async def __aenter__(self) -> Self:
-        self._subscription = await self._nc.subscribe(
-            f"{self._inbox}.*", cb=self._settle, pending_msgs_limit=0, pending_bytes_limit=0
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if not self._nc.is_closed:
-            await self._subscription.unsubscribe()
-
-    async def publish(self, subject: str, payload: bytes, *, msg_id: str) -> Receipt:
+    async def publish(self, subject: str, payload: bytes, *, msg_id: str) -> PubAck:
         """Send one message and wait until it is in its stream."""
-        return await (await self.post(subject, payload, msg_id=msg_id))
+        return await (await self.publish_async(subject, payload, msg_id=msg_id))
 
-    async def post(self, subject: str, payload: bytes, *, msg_id: str) -> asyncio.Future[Receipt]:
-        """Send one message once a slot is free; the receipt comes, or tells why not, in time."""
-        return await self._post(subject, payload, {MSG_ID: msg_id})
+    async def publish_async(
+        self, subject: str, payload: bytes, *, msg_id: str
+    ) -> asyncio.Future[PubAck]:
+        """Send one message once a slot is free; its ack comes within a deadline, or an error."""
+        return await self._send(subject, payload, {MSG_ID: msg_id})
 
-    async def post_batch(
+    async def publish_batch_async(
         self, messages: Sequence[OutboundMessage], *, after: int | None = None
-    ) -> asyncio.Future[Receipt]:
+    ) -> asyncio.Future[PubAck]:
         """Send up to `BATCH_MAX` messages that enter their stream together or not at all.
 
-        There is one receipt, of the last. A batch with a message that is there already is refused
+        There is one ack, of the last. A batch with a message that is there already is refused
         whole; so is one whose last message does not come `after` that sequence on its subject (0:
         is not the first there). Source: NATS ADR-50, atomic batch publishing.
         """
@@ -100,58 +65,29 @@ class Outbox:
         headers |= {BATCH_COMMIT: "1"}
         if after is not None:
             headers |= {Header.EXPECTED_LAST_SUBJECT_SEQUENCE: str(after)}
-        return await self._post(last.subject, last.payload, headers)
+        return await self._send(last.subject, last.payload, headers)
 
-    async def _post(
+    async def _send(
         self, subject: str, payload: bytes, headers: dict[str, str]
-    ) -> asyncio.Future[Receipt]:
+    ) -> asyncio.Future[PubAck]:
         await self._slots.acquire()
-        number = str(next(self._numbers))
-        receipt = self._unacknowledged[number] = self._receipt(number)
         try:
-            reply = f"{self._inbox}.{number}"
-            await self._nc.publish(subject, payload, reply=reply, headers=headers)
-        except NatsError as failure:
-            receipt.set_exception(failure)
-        return receipt
-
-    def _receipt(self, number: str) -> asyncio.Future[Receipt]:
-        """A receipt that frees its slot when it is settled, and is settled within the deadline."""
-        loop = asyncio.get_running_loop()
-        receipt: asyncio.Future[Receipt] = loop.create_future()
-        deadline = loop.call_later(ACK_DEADLINE_S, _expire, receipt)
+            ack = await self._nc.request_async(subject, payload, read=read_ack, headers=headers)
+        except BaseException:
+            self._slots.release()
+            raise
+        deadline = asyncio.get_running_loop().call_later(ACK_DEADLINE_S, _expire, ack)
 
         def release(_: object) -> None:
             deadline.cancel()
-            del self._unacknowledged[number]
             self._slots.release()
 
-        receipt.add_done_callback(release)
-        return receipt
-
-    async def _settle(self, ack: Msg) -> None:
-        number = ack.subject.rpartition(".")[2]
-        receipt = self._unacknowledged.get(number)
-        if receipt is None or receipt.done():
-            return  # its deadline has passed: the sender was told, and may have sent it again
-        try:
-            receipt.set_result(_receipt_of(ack))
-        except (APIError, NoRespondersError) as refusal:
-            receipt.set_exception(refusal)
-
-
-@asynccontextmanager
-async def open_outbox(url: str, *, name: str, in_flight: int = IN_FLIGHT) -> AsyncIterator[Outbox]:
-    """An outbox over a connection of its own."""
-    async with (
-        connected(url, name=name) as nc,
-        Outbox(nc, in_flight=in_flight) as outbox,
-    ):
-        yield outbox
+        ack.add_done_callback(release)
+        return ack
 
 
 def _frame(message: OutboundMessage, batch_id: str, number: int) -> bytes:
-    """A message of a batch in the words of the NATS protocol; nobody answers it."""
+    """A message of a batch as the NATS protocol has it; nobody acknowledges it."""
     head = (
         f"NATS/1.0\r\n{BATCH_ID}: {batch_id}\r\n{BATCH_SEQUENCE}: {number}\r\n"
         f"{MSG_ID}: {message.msg_id}\r\n\r\n"
@@ -161,15 +97,6 @@ def _frame(message: OutboundMessage, batch_id: str, number: int) -> bytes:
     return b"%b%b\r\n" % (command.encode(), message.payload)
 
 
-def _expire(receipt: asyncio.Future[Receipt]) -> None:
-    if not receipt.done():
-        receipt.set_exception(NoAcknowledgement())
-
-
-def _receipt_of(ack: Msg) -> Receipt:
-    if ack.headers and ack.headers.get(Header.STATUS) == NO_RESPONDERS:
-        raise NoRespondersError
-    told = msgspec.json.decode(ack.data)
-    if "error" in told:
-        raise APIError.from_error(told["error"])
-    return Receipt(stream=told["stream"], seq=told["seq"], duplicate=told.get("duplicate", False))
+def _expire(ack: asyncio.Future[PubAck]) -> None:
+    if not ack.done():
+        ack.set_exception(NoReply(ACK_DEADLINE_S))

@@ -1,8 +1,8 @@
 """Questions over request and reply, as a NATS micro service.
 
 Promise: of all instances that listen one answers each question; answers are worked out in threads
-beside the loop, one at a time for each endpoint, so that the talk of the flow with NATS never waits
-for them.
+beside the loop, one at a time for each endpoint, so that the flow's own traffic never waits for
+them.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from nats.aio.client import Client
 from nats.micro import add_service
@@ -20,14 +21,14 @@ from nats.micro.service import Service
 
 from connectors.nats.connection import connected
 
-VERSION = "1.0.0"
+VERSION: Final = "1.0.0"
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Why there is no answer, as NATS tells it in the headers of a reply."""
+class ServiceError:
+    """Why there is no answer, as NATS has it in the headers of a reply."""
 
     code: str
     description: str
@@ -35,10 +36,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, or with a fault what the asker is told instead."""
+    """An answer, or with an error the body that goes with it."""
 
     payload: bytes
-    fault: Fault | None = None
+    error: ServiceError | None = None
 
 
 Answer = Callable[[str, bytes], Reply]
@@ -86,18 +87,18 @@ def _answering(endpoint: Endpoint, threads: Executor) -> Callable[[Request], Awa
         reply = await asyncio.get_running_loop().run_in_executor(
             threads, endpoint.answer, request.subject, request.data
         )
-        fault = reply.fault
-        if fault is None:
+        error = reply.error
+        if error is None:
             await request.respond(reply.payload)
         else:
-            await request.respond_error(fault.code, fault.description, data=reply.payload)
+            await request.respond_error(error.code, error.description, data=reply.payload)
 
-    async def answer_or_tell(request: Request) -> None:
+    async def answer_or_log(request: Request) -> None:
         try:
             await answer(request)
         except Exception:
-            # The service tells the asker only, and that no more than its name.
+            # The service reports it to the asker only, and no more than its name.
             log.exception("the question %s was not answered", request.subject)
             raise
 
-    return answer_or_tell
+    return answer_or_log

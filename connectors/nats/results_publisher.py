@@ -24,13 +24,15 @@ from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
 from nats.js.errors import APIError, BadRequestError
 
-from connectors.nats.background_loop import held, start
-from connectors.nats.connection import OUTAGE_LIMIT_S, Line, Patience, connected, told
+from connectors.nats.background_loop import open_on_loop, submit
+from connectors.nats.connection import OUTAGE_LIMIT_S, Retry, connected
 from connectors.nats.fence import Fence, Mark, read_fence
-from connectors.nats.publisher import BATCH_MAX, Outbox
+from connectors.nats.publisher import BATCH_MAX, Publisher
 from state.errors import ServerUnreachable, WalrasError
 from state.shard import StreamIdentity
 from state.window import ClosedWindow, OutboundMessage, Settlement
+from walras_client.nats.connection import Connection
+from walras_client.nats.errors import describe
 
 KEPT_OUT: Final = {
     10071,  # wrong last sequence: the fence has moved
@@ -44,12 +46,12 @@ PublishStep = Callable[[ClosedWindow], Iterable[ClosedWindow]]
 Unpublished = tuple[OutboundMessage, Exception]
 
 
-class Publisher:
+class ResultsPublisher:
     """Where messages of this process leave."""
 
-    def __init__(self, line: Line, outbox: Outbox) -> None:
-        self._line = line
-        self._outbox = outbox
+    def __init__(self, nc: Connection, publisher: Publisher) -> None:
+        self._nc = nc
+        self._sender = publisher
         self._fences: dict[int, Fence] = {}
         self._sending: set[Future[None]] = set()
         self._closed = False
@@ -68,8 +70,8 @@ class Publisher:
         for sending in list(self._sending):
             sending.cancel()
 
-    def _wait_for(self, talk: Coroutine[object, object, None]) -> None:
-        sending = start(talk)
+    def _wait_for(self, coro: Coroutine[object, object, None]) -> None:
+        sending = submit(coro)
         self._sending.add(sending)
         if self._closed:
             sending.cancel()
@@ -85,33 +87,33 @@ class Publisher:
             await self._tell_part(shard, batch, Mark(of.ledger, of.window_id, part))
 
     async def _tell_part(self, shard: int, batch: Sequence[OutboundMessage], mark: Mark) -> None:
-        patience = Patience(
+        retry = Retry(
             "results cannot be published",
             hint="Check that nats-server runs; they are in the ledger and leave when it is back",
             limit_s=OUTAGE_LIMIT_S,
         )
         while True:
             try:
-                return await self._line.unless_lost(self._pass_fence(shard, batch, mark))
+                return await self._nc.until_disconnected(self._pass_fence(shard, batch, mark))
             except NatsError as failure:
                 self._fences.pop(shard, None)  # whether it is through is read from the stream
                 if isinstance(failure, MaxPayloadError | BadRequestError) and not _kept_out(
                     failure
                 ):
                     raise _refused(batch[0], failure) from failure
-                await patience.bear(failure)
+                await retry.wait(failure)
 
     async def _pass_fence(self, shard: int, batch: Sequence[OutboundMessage], mark: Mark) -> None:
-        fence = self._fences.get(shard) or await read_fence(self._line, shard)
+        fence = self._fences.get(shard) or await read_fence(self._nc, shard)
         if not fence.lets_nothing_in(mark):
-            sending = await self._outbox.post_batch(
+            sending = await self._sender.publish_batch_async(
                 [*batch, mark.announced(shard)], after=fence.seq
             )
             fence = Fence((await sending).seq, mark)
         self._fences[shard] = fence
 
     async def _publish(self, messages: Sequence[OutboundMessage]) -> None:
-        patience = Patience(
+        retry = Retry(
             "messages cannot be published",
             hint="Check that nats-server runs; they leave when it is back",
             limit_s=OUTAGE_LIMIT_S,
@@ -122,31 +124,31 @@ class Publisher:
                 if isinstance(failure, MaxPayloadError | BadRequestError):
                     raise _refused(message, failure) from failure
             left = [message for message, _ in failures]
-            await patience.bear(failures[0][1])
+            await retry.wait(failures[0][1])
 
     async def _attempt(self, messages: Sequence[OutboundMessage]) -> list[Unpublished]:
         """What was not acknowledged, and why; on a lost line that is all of it."""
         try:
-            return await self._line.unless_lost(_send(self._outbox, messages))
+            return await self._nc.until_disconnected(_send(self._sender, messages))
         except NatsError as failure:
             return [(message, failure) for message in messages]
 
 
 @contextmanager
-def open_publisher(url: str) -> Iterator[Publisher]:
+def open_publisher(url: str) -> Iterator[ResultsPublisher]:
     """A publisher for as long as the flow runs, over a connection of its own."""
-    with held(_publisher(url)) as opened, closing(opened) as publisher:
+    with open_on_loop(_publisher(url)) as opened, closing(opened) as publisher:
         yield publisher
 
 
 @asynccontextmanager
-async def _publisher(url: str) -> AsyncIterator[Publisher]:
-    async with connected(url, name="walras publish") as line, Outbox(line) as outbox:
-        yield Publisher(line, outbox)
+async def _publisher(url: str) -> AsyncIterator[ResultsPublisher]:
+    async with connected(url, name="walras publish") as nc:
+        yield ResultsPublisher(nc, Publisher(nc))
 
 
 def publish(
-    publisher: Publisher,
+    publisher: ResultsPublisher,
     *,
     identities: Mapping[int, StreamIdentity],
     window_ms: int,
@@ -173,25 +175,29 @@ def _batches(messages: Sequence[OutboundMessage], size: int) -> Iterator[Sequenc
     return (messages[at : at + size] for at in range(0, len(messages), size))
 
 
-async def _send(outbox: Outbox, messages: Sequence[OutboundMessage]) -> list[Unpublished]:
+async def _send(publisher: Publisher, messages: Sequence[OutboundMessage]) -> list[Unpublished]:
     batches = _batches(messages, BATCH_MAX)
-    return [failed for batch in batches for failed in await _attempt_batch(outbox, batch)]
+    return [failed for batch in batches for failed in await _attempt_batch(publisher, batch)]
 
 
-async def _attempt_batch(outbox: Outbox, batch: Sequence[OutboundMessage]) -> list[Unpublished]:
+async def _attempt_batch(
+    publisher: Publisher, batch: Sequence[OutboundMessage]
+) -> list[Unpublished]:
     """Publish a batch in one go; one by one when it is refused, as one that is half there is."""
     try:
-        await (await outbox.post_batch(batch))
+        await (await publisher.publish_batch_async(batch))
     except APIError:
-        return await _attempt_each(outbox, batch)
+        return await _attempt_each(publisher, batch)
     except NatsError as failure:
         return [(message, failure) for message in batch]
     return []
 
 
-async def _attempt_each(outbox: Outbox, batch: Sequence[OutboundMessage]) -> list[Unpublished]:
-    receipts = [await outbox.post(m.subject, m.payload, msg_id=m.msg_id) for m in batch]
-    outcomes = await asyncio.gather(*receipts, return_exceptions=True)
+async def _attempt_each(
+    publisher: Publisher, batch: Sequence[OutboundMessage]
+) -> list[Unpublished]:
+    acks = [await publisher.publish_async(m.subject, m.payload, msg_id=m.msg_id) for m in batch]
+    outcomes = await asyncio.gather(*acks, return_exceptions=True)
     return [
         (message, outcome)
         for message, outcome in zip(batch, outcomes, strict=True)
@@ -206,7 +212,7 @@ def _kept_out(failure: Exception) -> bool:
 def _refused(message: OutboundMessage, failure: Exception) -> WalrasError:
     return WalrasError(
         "NATS refused a result",
-        detail=f"{message.subject}: {told(failure)}",
+        detail=f"{message.subject}: {describe(failure)}",
         hint="Compare the stream RESULTS and the server's max_payload with connectors/nats",
     )
 

@@ -14,31 +14,32 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from typing_extensions import override
 
-from connectors.nats.background_loop import start
-from connectors.nats.connection import OUTAGE_LIMIT_S, Patience, connected, told
-from connectors.nats.jetstream import NS_PER_S, ask, nanos
-from connectors.nats.reader import HEARTBEAT_S, SILENCE_S, Interrupted, check_log
+from connectors.nats.background_loop import submit
+from connectors.nats.connection import OUTAGE_LIMIT_S, Retry, connected
+from connectors.nats.reader import HEARTBEAT_S, SILENCE_S, check_log
 from connectors.nats.subjects import RESULTS
 from state.shard import StreamIdentity
+from walras_client.nats.connection import Connection
+from walras_client.nats.errors import Interrupted, describe
+from walras_client.nats.jetstream import NS_PER_S, ask, nanos
 from walras_schemas import MarketWindow, subjects
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NS_PER_US = 1000
-BACK_S = 60
-AHEAD_WINDOWS = 1000
-BATCH_WINDOWS = 100
-ROOM_AGAIN_S = 0.005
-IDLE = timedelta(milliseconds=4)
-ALL_MARKETS = "window.*"
-LAST_DELIVERED = "Nats-Last-Consumer"
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NS_PER_US: Final = 1000
+BACK_S: Final = 60
+AHEAD_WINDOWS: Final = 1000
+BATCH_WINDOWS: Final = 100
+ROOM_AGAIN_S: Final = 0.005
+IDLE: Final = timedelta(milliseconds=4)
+ALL_MARKETS: Final = "window.*"
+LAST_DELIVERED: Final = "Nats-Last-Consumer"
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class ResultsIntake:
 
     def __init__(self, url: str) -> None:
         self._windows: deque[MarketWindow] = deque()
-        self._reading: Future[None] = start(_read(url, self))
+        self._reading: Future[None] = submit(_read(url, self))
 
     @property
     def filled(self) -> bool:
@@ -108,7 +109,7 @@ class ResultsIntake:
         try:
             self._windows.append(_result(msg))
         except ValueError as strange:
-            log.warning("%s: passed over what is no result: %s", msg.subject, told(strange))
+            log.warning("%s: passed over what is no result: %s", msg.subject, describe(strange))
 
     def take(self, limit: int) -> list[MarketWindow]:
         """The next results, at most `limit`; a failure is raised after all that preceded it."""
@@ -150,7 +151,7 @@ class Place:
 
 async def _read(url: str, intake: ResultsIntake) -> None:
     """Read for ever; what ends it is an error that the flow must see."""
-    silence = Patience(
+    silence = Retry(
         "the results cannot be read",
         hint="Check that nats-server runs; what was missed is read when it is back",
         limit_s=OUTAGE_LIMIT_S,
@@ -163,10 +164,10 @@ async def _read(url: str, intake: ResultsIntake) -> None:
                 await check_log(nc, place.stream, next_seq=place.next_seq)
                 await _read_on(nc, place, intake, silence)
             except (NatsError, OSError) as trouble:
-                await silence.bear(trouble)
+                await silence.wait(trouble)
 
 
-async def _minute_back(nc: Client) -> Place:
+async def _minute_back(nc: Connection) -> Place:
     """A minute before the last result, by the server's own clock."""
     info = await ask(nc, f"STREAM.INFO.{RESULTS}")
     held = info["state"]
@@ -179,7 +180,7 @@ async def _minute_back(nc: Client) -> Place:
     return Place(stream, next_seq=held["first_seq"], since=since)
 
 
-async def _read_on(nc: Client, place: Place, intake: ResultsIntake, silence: Patience) -> None:
+async def _read_on(nc: Connection, place: Place, intake: ResultsIntake, silence: Retry) -> None:
     """Take what the server delivers until it falls silent, or a delivery was lost on the way.
 
     The consumer lives in the server's memory and ends with the subscription.
@@ -191,7 +192,7 @@ async def _read_on(nc: Client, place: Place, intake: ResultsIntake, silence: Pat
         delivered = 0
         while True:
             msg = await subscription.next_msg(timeout=SILENCE_S)
-            silence.relieve()
+            silence.reset()
             if msg.reply:
                 delivered += 1
                 await _accept(msg, place, intake, delivered)

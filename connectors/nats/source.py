@@ -12,32 +12,33 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from typing_extensions import override
 
-from connectors.nats.background_loop import start
-from connectors.nats.connection import OUTAGE_LIMIT_S, Line, Patience, connected
+from connectors.nats.background_loop import submit
+from connectors.nats.connection import OUTAGE_LIMIT_S, Retry, connected
 from connectors.nats.log_checks import check_read
-from connectors.nats.reader import Tail
+from connectors.nats.reader import read_log
 from connectors.nats.subjects import public_subject, shard_of
-from connectors.nats.wire import Delivery
 from state.errors import LogReplaced
 from state.log import RawBatch
 from state.shard import StreamIdentity
+from walras_client.nats.connection import Connection
+from walras_client.nats.reader import Delivery
 
-BATCH_SIZE = 2000
-BATCH_BYTES = 512 << 10
+BATCH_SIZE: Final = 2000
+BATCH_BYTES: Final = 512 << 10
 """A batch ends with the message that exceeds it: a step works through a batch before the next one
 begins, and with many commands in a message many windows would wait in it for their commits."""
-AHEAD_MESSAGES = 20_000
-AHEAD_BYTES = 32 << 20
-ROOM_AGAIN_S = 0.005
-IDLE = timedelta(milliseconds=4)
-MISSING_LIMIT_S = 10.0
-NAME_DIGITS = 6
+AHEAD_MESSAGES: Final = 20_000
+AHEAD_BYTES: Final = 32 << 20
+POLL_INTERVAL_S: Final = 0.005
+IDLE: Final = timedelta(milliseconds=4)
+MISSING_LIMIT_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,6 @@ class NatsSource(FixedPartitionedSource[tuple[str, RawBatch], None]):
     positions: Mapping[int, int]
     """Shard to the sequence that is next to read."""
     identities: Mapping[int, StreamIdentity]
-    keys: Mapping[int, str] | None = None
-    """Shard to the key that its batches travel under; None for its number."""
     batch_size: int = BATCH_SIZE
     until: Mapping[int, int] | None = None
     """Shard to the last sequence to read, after which its partition ends; None reads for ever."""
@@ -58,15 +57,15 @@ class NatsSource(FixedPartitionedSource[tuple[str, RawBatch], None]):
 
     @override
     def list_parts(self) -> list[str]:
-        """A name for each shard: in the order of names the engine goes round its workers."""
-        return [f"{shard:0{NAME_DIGITS}}" for shard in self.positions]
+        """The shards by their numbers, which are also the keys that their batches travel under."""
+        return [str(shard) for shard in self.positions]
 
     @override
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "ShardPartition":
         shard = int(for_part)
         return ShardPartition(
-            Intake(self.url, self.identities[shard], next_seq=self.positions[shard]),
-            key=str(shard) if self.keys is None else self.keys[shard],
+            Prefetcher(self.url, self.identities[shard], next_seq=self.positions[shard]),
+            key=for_part,
             batch_size=self.batch_size,
             until=None if self.until is None else self.until[shard],
             stop=self.stop,
@@ -78,14 +77,14 @@ class ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], None]):
 
     def __init__(
         self,
-        intake: "Intake",
+        prefetcher: "Prefetcher",
         *,
         key: str,
         batch_size: int,
         until: int | None,
         stop: threading.Event,
     ) -> None:
-        self._intake = intake
+        self._prefetcher = prefetcher
         self._key = key
         self._stop = stop
         self._batch_size = batch_size
@@ -97,15 +96,15 @@ class ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], None]):
             raise StopIteration
         limit = self._batch_size
         if self._until is not None:
-            limit = min(limit, self._until + 1 - self._intake.first_seq)
+            limit = min(limit, self._until + 1 - self._prefetcher.first_seq)
             if limit <= 0:
                 raise StopIteration
-        batch = self._intake.take(limit)
+        batch = self._prefetcher.take(limit)
         return [(self._key, batch)] if batch else []
 
     @override
     def next_awake(self) -> datetime | None:
-        return None if self._intake.filled else datetime.now(UTC) + IDLE
+        return None if self._prefetcher.filled else datetime.now(UTC) + IDLE
 
     @override
     def snapshot(self) -> None:
@@ -113,10 +112,10 @@ class ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], None]):
 
     @override
     def close(self) -> None:
-        self._intake.close()
+        self._prefetcher.close()
 
 
-class Intake:
+class Prefetcher:
     """What was read ahead of one shard: the loop's thread fills it, the flow's empties it.
 
     Each of the two counts what it has done itself, so that neither waits for the other.
@@ -128,41 +127,41 @@ class Intake:
         self.next_seq = next_seq
         """The next to read from the stream."""
         self._shard = shard_of(stream.name)
-        self._ahead: deque[tuple[int, bytes, bytes]] = deque()
+        self._prefetched: deque[tuple[int, bytes, bytes]] = deque()
         self._read_bytes = 0
         self._taken_bytes = 0
         self._latest_ns = 0
-        self._reading: Future[None] = start(_read(url, stream, self))
+        self._reading: Future[None] = submit(_read(url, stream, self))
 
     @property
     def filled(self) -> bool:
         """Whether the flow would find a message or a failure now."""
-        return bool(self._ahead) or self._reading.done()
+        return bool(self._prefetched) or self._reading.done()
 
     @property
     def last_read(self) -> tuple[int, int]:
         """The sequence of the last message that was read here, and the latest time; 0 before it."""
         return (self.next_seq - 1, self._latest_ns) if self._latest_ns else (0, 0)
 
-    def put(self, timestamp_ns: int, msg: Delivery) -> None:
+    def put(self, msg: Delivery) -> None:
         """Add the message that follows the last one."""
-        self._latest_ns = max(self._latest_ns, timestamp_ns)
-        self._read_bytes += len(msg.data)
+        self._latest_ns = max(self._latest_ns, msg.timestamp_ns)
+        self._read_bytes += len(msg.payload)
         self.next_seq += 1
-        self._ahead.append((timestamp_ns, msg.subject, msg.data))
+        self._prefetched.append((msg.timestamp_ns, msg.subject, msg.payload))
 
     def take(self, limit: int) -> RawBatch | None:
         """The next messages, at most `limit`; a failure is raised after all that preceded it."""
         failed = self._reading.done()
-        if self._ahead:
-            return self._cut(min(limit, len(self._ahead)))
+        if self._prefetched:
+            return self._cut(min(limit, len(self._prefetched)))
         if failed:
             self._reading.result()
         return None
 
     def room(self) -> tuple[int, int]:
         """Messages and bytes that may be read now: none until half of what was ahead is taken."""
-        messages = AHEAD_MESSAGES - len(self._ahead)
+        messages = AHEAD_MESSAGES - len(self._prefetched)
         free_bytes = AHEAD_BYTES - (self._read_bytes - self._taken_bytes)
         if messages < AHEAD_MESSAGES // 2 or free_bytes < AHEAD_BYTES // 2:
             return 0, 0
@@ -176,7 +175,7 @@ class Intake:
         taken: list[tuple[int, bytes, bytes]] = []
         size = 0
         while len(taken) < count and size < BATCH_BYTES:
-            message = self._ahead.popleft()
+            message = self._prefetched.popleft()
             taken.append(message)
             size += len(message[2])
         timestamps_ns, stored, payloads = map(list, zip(*taken, strict=True))
@@ -187,19 +186,21 @@ class Intake:
         return batch
 
 
-async def _read(url: str, stream: StreamIdentity, intake: Intake) -> None:
+async def _read(url: str, stream: StreamIdentity, prefetcher: Prefetcher) -> None:
     """Read for ever; what ends it is an error that the flow must see."""
     async with connected(url, name=f"walras nats_in {stream.name}") as nc:
-        await _read_through_outages(nc, stream, intake)
+        await _read_through_outages(nc, stream, prefetcher)
 
 
-async def _read_through_outages(nc: Line, stream: StreamIdentity, intake: Intake) -> None:
-    silence = Patience(
+async def _read_through_outages(
+    nc: Connection, stream: StreamIdentity, prefetcher: Prefetcher
+) -> None:
+    outage = Retry(
         f"the log {stream.name} cannot be read",
-        hint="Check that nats-server runs; the flow goes on where it was",
+        hint="Check that nats-server runs; the flow resumes where it was",
         limit_s=OUTAGE_LIMIT_S,
     )
-    missing = Patience(
+    missing = Retry(
         f"the log {stream.name} is gone",
         hint="Restore the stream from a backup, or begin with an empty ledger",
         at_limit=LogReplaced,
@@ -207,28 +208,33 @@ async def _read_through_outages(nc: Line, stream: StreamIdentity, intake: Intake
     )
     while True:
         try:
-            await nc.unless_lost(_read_on(nc, stream, intake, (silence.relieve, missing.relieve)))
+            await nc.until_disconnected(
+                _read_on(nc, stream, prefetcher, (outage.reset, missing.reset))
+            )
         except NotFoundError as gone:
-            await missing.bear(gone)
-        except (NatsError, OSError) as trouble:
-            await silence.bear(trouble)
+            await missing.wait(gone)
+        except (NatsError, OSError) as error:
+            await outage.wait(error)
 
 
 async def _read_on(
-    nc: Line, stream: StreamIdentity, intake: Intake, answered: Iterable[Callable[[], None]]
+    nc: Connection,
+    stream: StreamIdentity,
+    prefetcher: Prefetcher,
+    resets: Iterable[Callable[[], None]],
 ) -> None:
-    last_seq, at_ns = intake.last_read
+    last_seq, at_ns = prefetcher.last_read
     await check_read(nc, stream.name, seq=last_seq, at_ns=at_ns)
-    async with Tail(nc, stream, next_seq=intake.next_seq, take=intake.put) as log:
+    async with read_log(nc, stream, next_seq=prefetcher.next_seq, on_message=prefetcher.put) as log:
         while True:
-            messages, max_bytes = await _room(intake)
+            messages, max_bytes = await _room(prefetcher)
             await log.pull(messages=messages, max_bytes=max_bytes)
-            for relieved in answered:
-                relieved()
+            for reset in resets:
+                reset()
 
 
-async def _room(intake: Intake) -> tuple[int, int]:
-    # The flow's thread takes without waking this loop: a full intake is in no hurry.
-    while not (room := intake.room())[0]:  # noqa: ASYNC110
-        await asyncio.sleep(ROOM_AGAIN_S)
+async def _room(prefetcher: Prefetcher) -> tuple[int, int]:
+    # The flow's thread takes without waking this loop: a full prefetcher is in no hurry.
+    while not (room := prefetcher.room())[0]:  # noqa: ASYNC110
+        await asyncio.sleep(POLL_INTERVAL_S)
     return room

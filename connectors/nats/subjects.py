@@ -4,9 +4,13 @@ The server's mapping (nats.conf) puts `market.<market>.…` under `shard.<k>.mar
 `clock.<k>` under `shard.<k>.clock`. Promise: outside this folder subjects are the public ones.
 """
 
-TICKS = "TICKS"
-RESULTS = "RESULTS"
-SHARD_PREFIX = "SHARD_"
+from typing import Final
+
+from walras_client.nats.connection import readable
+
+TICKS: Final = "TICKS"
+RESULTS: Final = "RESULTS"
+SHARD_PREFIX: Final = "SHARD_"
 
 
 def stream_name(shard: int) -> str:
@@ -40,16 +44,11 @@ def stored_clock(shard: int) -> str:
 
 
 def told_subject(shard: int | str) -> str:
-    """Where the results of the shard say how far they have come."""
+    """Where the results of the shard hold how far they have come."""
     return f"told.{shard}"
 
 
 def public_subject(stored: bytes, *, shard: int) -> str:
-    """The subject that the message was published to, as the wire tells where it is stored."""
+    """The subject that the message was published to, given where it is stored."""
     public = readable(stored.split(b".", 2)[2])
     return clock_subject(shard) if public == "clock" else public
-
-
-def readable(subject: bytes) -> str:
-    """The subject as text; bytes that are no UTF-8 are written out in hexadecimals."""
-    return subject.decode(errors="backslashreplace")

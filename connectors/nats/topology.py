@@ -7,18 +7,16 @@ asking the logs, not by writing to them.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
 
-import msgspec
-from nats.aio.client import Client
-from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.js.errors import APIError, NotFoundError
 
-from connectors.nats.background_loop import wait_for
-from connectors.nats.connection import connected, told
-from connectors.nats.jetstream import NS_PER_S, ask, nanos
+from connectors.nats.background_loop import run_sync
+from connectors.nats.connection import connected, translate_errors, without_password
 from connectors.nats.subjects import (
     RESULTS,
     TICKS,
@@ -30,19 +28,24 @@ from connectors.nats.subjects import (
 )
 from state.errors import ServerUnreachable, SettingsError
 from state.shard import StreamIdentity
+from walras_client.nats.connection import Connection
+from walras_client.nats.errors import describe
+from walras_client.nats.jetstream import NS_PER_S, ask, nanos
 
-FINEST_TICK_MS = 1000
-COMMAND_DEDUPE_S = 120
+FINEST_TICK_MS: Final = 1000
+COMMAND_DEDUPE_S: Final = 120
 # Results are kept apart by their fence. Each id that the server remembers besides costs it about
 # 130 bytes of memory: a short while, or it would be gigabytes at a hundred thousand a second.
-RESULT_DEDUPE_S = 10
-RESULT_AGE_S = 7 * 24 * 3600
-RESULT_BYTES = 1 << 30
+RESULT_DEDUPE_S: Final = 10
+RESULT_AGE_S: Final = 7 * 24 * 3600
+RESULT_BYTES: Final = 1 << 30
 
 Config = dict[str, Any]
 
 
-async def ensure_streams(nc: Client, *, shards: int, max_bytes: int, tick_ms: int | None) -> None:
+async def ensure_streams(
+    nc: Connection, *, shards: int, max_bytes: int, tick_ms: int | None
+) -> None:
     """Make every stream or check it; `tick_ms` None means that someone else publishes the ticks.
 
     `max_bytes` bounds the log of each shard: a full log refuses new commands, it forgets nothing.
@@ -54,7 +57,7 @@ async def ensure_streams(nc: Client, *, shards: int, max_bytes: int, tick_ms: in
     await _schedule_ticks(nc, shards, tick_ms)
 
 
-async def identity(nc: Client, shard: int) -> StreamIdentity:
+async def identity(nc: Connection, shard: int) -> StreamIdentity:
     """Which stream holds the log of the shard now."""
     name = stream_name(shard)
     try:
@@ -91,7 +94,7 @@ def shard_config(shard: int, *, shards: int, max_bytes: int) -> Config:
         "allow_direct": True,
         "allow_atomic": True,
         "duplicate_window": COMMAND_DEDUPE_S * NS_PER_S,
-        # With another number of shards a market would go on in another log than it began in.
+        # With another number of shards a market would continue in another log than it began in.
         "metadata": {"walras_shards": str(shards)},
     }
 
@@ -110,7 +113,7 @@ def ticks_config() -> Config:
 
 
 def results_config() -> Config:
-    """What the market told: kept for a while, made again from the ledger at any time."""
+    """What the market published: kept for a while, made again from the ledger at any time."""
     return {
         "name": RESULTS,
         "subjects": ["result.>", "window.>", told_subject("*")],
@@ -130,30 +133,30 @@ def _ticks_of(shard: int) -> Config:
     return {"name": TICKS, "subject_transforms": [transform]}
 
 
-async def _ensure(nc: Client, wanted: Config) -> None:
+async def _ensure(nc: Connection, wanted: Config) -> None:
     name = wanted["name"]
     try:
         info = await ask(nc, f"STREAM.INFO.{name}")
     except NotFoundError:
         await _create(nc, wanted)
-    except (NoRespondersError, TimeoutError) as silent:
+    except (NoRespondersError, TimeoutError) as failure:
         raise ServerUnreachable(
             "NATS does not keep streams",
-            detail=f"JetStream gave no answer: {told(silent)}",
+            detail=f"JetStream gave no answer: {describe(failure)}",
             hint="Start nats-server with connectors/nats/nats.conf, which turns JetStream on",
-        ) from silent
+        ) from failure
     else:
         _refuse_other(wanted, info["config"])
 
 
-async def _create(nc: Client, wanted: Config) -> None:
+async def _create(nc: Connection, wanted: Config) -> None:
     name = wanted["name"]
     try:
         await ask(nc, f"STREAM.CREATE.{name}", wanted)
     except APIError as refused:
         raise SettingsError(
             f"NATS refused to make the stream {name}",
-            detail=f"{refused.description} (code {refused.err_code})",
+            detail=describe(refused),
             hint="It needs nats-server 2.15 or newer and room on its disk for the log's max_bytes",
         ) from refused
 
@@ -170,17 +173,17 @@ def _refuse_other(wanted: Config, found: Config) -> None:
 
 def _differences(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """Each setting that differs; what we did not ask for is the server's or the operator's own."""
-    told_apart = []
+    differences = []
     for key, value in wanted.items():
         there = found.get(key)
         if isinstance(value, Mapping) and isinstance(there, Mapping):
-            told_apart += _differences(value, there)
+            differences += _differences(value, there)
         elif value != there:
-            told_apart.append(f"{key} is {there}, asked for {value}")
-    return told_apart
+            differences.append(f"{key} is {there}, asked for {value}")
+    return differences
 
 
-async def _schedule_ticks(nc: Client, shards: int, tick_ms: int | None) -> None:
+async def _schedule_ticks(nc: Connection, shards: int, tick_ms: int | None) -> None:
     if tick_ms is None:
         await ask(nc, f"STREAM.PURGE.{TICKS}", {"filter": "schedule.*"})
         return
@@ -193,12 +196,12 @@ async def _schedule_ticks(nc: Client, shards: int, tick_ms: int | None) -> None:
 
 
 # So many names that a shard which none of them reaches is one that the mapping leaves out.
-PROBES_PER_SHARD = 24
-NO_STREAM = "no stream"
-PROBE_DEADLINE_S = 5.0
+PROBES_PER_SHARD: Final = 24
+NO_STREAM: Final = "no stream"
+PROBE_DEADLINE_S: Final = 5.0
 
 
-async def check_mapping(nc: Client, shards: int) -> None:
+async def check_mapping(nc: Connection, shards: int) -> None:
     """Raise when the server's mapping is missing or made for another number of shards."""
     expected = {stream_name(shard) for shard in range(shards)}
     markets = [f"market.probe-{number}.market" for number in range(PROBES_PER_SHARD * shards)]
@@ -211,14 +214,14 @@ async def check_mapping(nc: Client, shards: int) -> None:
             raise _wrong(f"{clock_subject(shard)} reaches {behind}", shards)
 
 
-async def _stream_behind(nc: Client, subject: str) -> str:
+async def _stream_behind(nc: Connection, subject: str) -> str:
     """The stream that would take the subject: one that expects another stream takes nothing."""
     nowhere = {"Nats-Expected-Stream": "-"}
     try:
         refusal = await nc.request(subject, b"", timeout=PROBE_DEADLINE_S, headers=nowhere)
     except NoRespondersError:
         return NO_STREAM
-    stream: str = msgspec.json.decode(refusal.data)["stream"]
+    stream: str = json.loads(refusal.data)["stream"]
     return stream
 
 
@@ -234,34 +237,29 @@ def _wrong(found: str, shards: int) -> SettingsError:
     )
 
 
-T = TypeVar("T")
-
-
 def make_streams(url: str, *, shards: int, max_bytes: int, tick_ms: int | None) -> None:
     """Make what is missing and check the rest; see `ensure_streams`."""
 
-    async def make(nc: Client) -> None:
-        await ensure_streams(nc, shards=shards, max_bytes=max_bytes, tick_ms=tick_ms)
+    async def make() -> None:
+        async with _connected(url) as nc:
+            await ensure_streams(nc, shards=shards, max_bytes=max_bytes, tick_ms=tick_ms)
 
-    wait_for(_asked(url, make))
+    run_sync(make())
 
 
-def stream_identities(url: str, *, shards: int) -> dict[int, StreamIdentity]:
+def stream_identities(url: str, *, shards: Iterable[int]) -> dict[int, StreamIdentity]:
     """Shard to the stream that holds its log now."""
 
-    async def identify(nc: Client) -> dict[int, StreamIdentity]:
-        return {shard: await identity(nc, shard) for shard in range(shards)}
+    async def identify() -> dict[int, StreamIdentity]:
+        async with _connected(url) as nc:
+            return {shard: await identity(nc, shard) for shard in shards}
 
-    return wait_for(_asked(url, identify))
+    return run_sync(identify())
 
 
-async def _asked(url: str, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
-    try:
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[Connection]:
+    what = "NATS did not answer a question about its streams"
+    with translate_errors(what, of=without_password(url)):
         async with connected(url, name="walras streams") as nc:
-            return await work(nc)
-    except NatsError as failure:
-        raise ServerUnreachable(
-            "NATS did not answer a question about its streams",
-            detail=f"{url}: {told(failure)}",
-            hint="Check that the server runs with JetStream and is not overloaded",
-        ) from failure
+            yield nc

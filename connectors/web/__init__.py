@@ -1,1 +1,1 @@
-"""Pages that other programs read over HTTP."""
+"""What a deployment serves over HTTP, on the loopback alone."""

@@ -1,1 +1,1 @@
-"""Questions about committed windows, each a query in a file of its own."""
+"""Questions about committed windows, each a query in a file of its own, and their answers."""

@@ -1,7 +1,7 @@
-"""What people ask of the ledger: windows, prices, allocations, rejections, throughput, latency.
+"""What can be asked of the ledger: each question is a query in a file of its own.
 
-Each question is a query of its own in `flows/analytics/sql`, answered by DuckDB from the live
-ledger. Promise: an answer reads committed windows only, and amounts in it are exact integers.
+A question is named after its file below `flows/analytics/sql`, whose first line says what it
+answers. The queries are run by `flows/analytics/answers.py`.
 """
 
 from enum import StrEnum
@@ -9,20 +9,16 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-import duckdb
-
-from connectors.duckdb.query import Answer, ask
-
 SQL: Final = Path(__file__).parent / "sql"
 
 
 class Question(StrEnum):
-    """One for each file of `flows/analytics/sql`, which says what it answers."""
+    """What people ask: windows, prices, allocations, rejections, throughput, latency."""
 
     ALLOCATIONS = "allocations"
+    AUDIT = "audit"
     BALANCES = "balances"
     BIDS = "bids"
-    BOOKS = "books"
     DIGESTS = "digests"
     LATENCY = "latency"
     OUTCOME = "outcome"
@@ -35,37 +31,19 @@ class Question(StrEnum):
     WINDOWS = "windows"
 
 
-def answer(
-    ledger: duckdb.DuckDBPyConnection,
-    question: Question,
-    *,
-    market: str | None = None,
-    agent: str | None = None,
-    since: int = 0,
-) -> Answer:
-    """Answer a question about one market and agent or all, from window `since` on."""
-    return ask(ledger, text_of(question), market=market, agent=agent, since=since)
+class DemoQuestion(StrEnum):
+    """What the demo asks beside them, for its report and its audit."""
 
-
-def first_of_last(
-    ledger: duckdb.DuckDBPyConnection,
-    last: int,
-    *,
-    of: Question = Question.SINCE,
-    market: str | None = None,
-    agent: str | None = None,
-) -> int:
-    """The first of the last windows that there is something to tell of: what to give as `since`."""
-    (row,) = ask(ledger, text_of(of), last=last, market=market, agent=agent).rows
-    return int(row[0])
-
-
-def outcome_at(ledger: duckdb.DuckDBPyConnection, *, market: str, agent: str, seq: int) -> Answer:
-    """What became of the one bid that lies at `seq` in the log; empty while its window is open."""
-    return ask(ledger, text_of(Question.OUTCOME), market=market, agent=agent, seq=seq)
+    COMMITTED = "demo/committed"
+    FIGURES = "demo/figures"
+    OPENING = "demo/opening"
+    OUTCOMES = "demo/outcomes"
+    POSTINGS = "demo/postings"
+    PRICES = "demo/prices"
+    STRATEGIES = "demo/strategies"
 
 
 @cache
-def text_of(question: Question) -> str:
+def text_of(question: Question | DemoQuestion) -> str:
     """The query behind a question."""
     return (SQL / f"{question}.sql").read_text(encoding="utf-8")

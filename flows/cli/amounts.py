@@ -1,7 +1,7 @@
-"""Amounts as people write them: credits in decimals, where the market counts micro-credits.
+"""Amounts and bundles as people write them; the market counts micro-credits and whole units.
 
-Promise: both ways are exact; text that means no whole number of micro-credits is refused, never
-rounded.
+Promise: both ways are exact; text that is not a whole number of micro-credits is refused,
+never rounded.
 """
 
 import re
@@ -14,6 +14,7 @@ from walras_schemas import MICROS_PER_CREDIT
 DECIMALS: Final = 6
 CREDITS: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,6})?")
 MICROS: Final = re.compile(r"[0-9]{1,18}")
+PART: Final = re.compile(r"([^=,]+)=([0-9]+)")
 
 
 def micros_of(text: str, *, name: str, in_micros: bool) -> int:
@@ -22,11 +23,24 @@ def micros_of(text: str, *, name: str, in_micros: bool) -> int:
     if not form.fullmatch(text):
         unit = "whole micro-credits" if in_micros else f"credits with at most {DECIMALS} decimals"
         raise SettingsError(
-            f"the {name} is no amount",
+            f"the {name} is not a valid amount",
             detail=f"{text!r} is not a number of {unit}",
             hint="Write 12.5 for credits, or 12500000 with --micros",
         )
     return int(text) if in_micros else int(Decimal(text) * MICROS_PER_CREDIT)
+
+
+def parse_bundle(text: str) -> dict[str, int]:
+    """The bundle that somebody typed: `tokens=500,cpu_ms=2000`."""
+    parts = [PART.fullmatch(part.strip()) for part in text.split(",")]
+    bundle = {part[1].strip(): int(part[2]) for part in parts if part}
+    if len(bundle) != len(parts):
+        raise SettingsError(
+            "the bundle is not valid",
+            detail=f"{text!r} is not a list of resources, each once and with its quantity",
+            hint="Write it as tokens=500,cpu_ms=2000",
+        )
+    return bundle
 
 
 def credits_text(micros: int) -> str:

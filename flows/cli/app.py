@@ -1,8 +1,8 @@
-"""The command `walras`: every door of the house, with one plain message when one stays shut.
+"""The command `walras`: every command of the platform, and one plain message when one fails.
 
-Promise: data goes to stdout and everything else to stderr; an error is told in three parts and ends
-with its exit code, never with a traceback. A command is imported when it is called, so that help
-comes at once.
+Promise: data goes to stdout and everything else to stderr; an error has three parts and ends the
+command with its exit code, never with a traceback. A command is imported when it is called, and
+what it needs when it runs, so that help comes at once.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Final
 
 from cyclopts import App, CycloptsError, Group
 
-from flows.cli.console import note, tell_failure
+from flows.cli.console import print_error, print_status
 from state.errors import SettingsError, WalrasError
 
 INTERRUPTED: Final = 130
@@ -29,7 +29,7 @@ Place a bid for one resource, or for a bundle as a whole.
 BENCH_HELP: Final = """
 Measure how fast this machine clears markets, beside other designs.
 
-- `walras bench`: a look in about a minute (`walras bench quick`)
+- `walras bench`: a quick measurement in about a minute (`walras bench quick`)
 - `walras bench full`: all of it, in under ten minutes
 - `walras bench scaling`: what grows as agents, ledger, windows and shards do
 - `walras bench show FILE`: the tables of an earlier run
@@ -37,7 +37,7 @@ Measure how fast this machine clears markets, beside other designs.
 """
 
 SQL_HELP: Final = """
-Ask the ledger in SQL, which only reads it.
+Query the ledger in SQL, read-only.
 
 - `walras sql "SHOW TABLES"`
 - `walras sql "SELECT status, count(*) FROM bids GROUP BY status"`
@@ -50,16 +50,17 @@ Settings are read from the environment:
 - `WALRAS_NATS_URL`, `WALRAS_POSTGRES_DSN`: servers of your own; without them the embedded ones run
 - `WALRAS_WINDOW_MS`: length of a window (`1000`)
 - `WALRAS_SHARDS`: logs that the markets are spread over (`1`)
-- `WALRAS_WORKERS`, `WALRAS_PROCESSES`: who runs the flow (`1`)
+- `WALRAS_PROCESSES`: processes that run the flow (`1`)
 - `WALRAS_STREAM_MAX_BYTES`: size at which a log is full (`4294967296`)
-- `WALRAS_HEALTH_PORT`: where `up` serves `/healthz` and `/readyz`, 0 for nowhere (`7117`)
+- `WALRAS_HEALTH_PORT`: port of `/healthz` and `/readyz` of `up`, 0 for none (`7117`)
+- `WALRAS_LOG_LEVEL`: `DEBUG`, `INFO`, `WARNING` or `ERROR`, logged to stderr (`INFO`)
 """
 
-# What each group of commands holds: where the command is, and what the help says of it.
+# The commands of each group: where the command is, and what the help says of it.
 COMMANDS: Final = {
     "Run a market": {
         "up": ("up:up", "Run the deployment until it is stopped."),
-        "demo": ("simulate:demo", "Open a market, let agents trade in it, show the books."),
+        "demo": ("simulate:demo", "Open a market, let agents trade in it, audit the ledger."),
         "agents": ("simulate:agents", "Let simulated agents trade in an open market."),
         "doctor": ("registry:doctor", "Check the installation, the servers and the schema."),
         "bench": ("bench:bench", BENCH_HELP),
@@ -70,7 +71,7 @@ COMMANDS: Final = {
         "bid": ("trade:bid", BID_HELP),
     },
     "Read the ledger": {
-        "windows": ("read:windows", "Show the last windows and what became of their bids."),
+        "windows": ("read:windows", "Show the last windows and the outcomes of their bids."),
         "prices": ("read:prices", "Show what each resource cleared at."),
         "bids": ("read:bids", "Show the bids of a market and their outcomes."),
         "balance": ("read:balance", "Show what agents own."),
@@ -99,7 +100,7 @@ def main() -> None:
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a command; what went wrong is told on stderr, and the exit code says which kind."""
+    """Run a command; what went wrong is said on stderr, and the exit code says which kind."""
     try:
         code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
@@ -108,7 +109,7 @@ def run(words: Sequence[str]) -> int:
     except WalrasError as failure:
         return _fail(failure)
     except KeyboardInterrupt:
-        note("\nstopped")
+        print_status("\nstopped")
         return INTERRUPTED
     except BrokenPipeError:
         # Python would write what is left once more at the exit, and complain.
@@ -118,20 +119,20 @@ def run(words: Sequence[str]) -> int:
 
 
 def _fail(failure: WalrasError) -> int:
-    tell_failure(failure)
+    print_error(failure)
     return failure.exit_code
 
 
 def _misread(error: CycloptsError) -> SettingsError:
     return SettingsError(
-        "the command line is not understood",
+        "invalid command line",
         detail=str(error),
-        hint="`walras --help` lists the commands, `walras COMMAND --help` what one takes",
+        hint="`walras --help` lists the commands, `walras COMMAND --help` what each takes",
     )
 
 
 def _register() -> None:
-    """Name every command with what the list of commands says of it, in the order of their use."""
+    """Register every command with its line of help, in the order of use."""
     for place, (group, commands) in enumerate(COMMANDS.items()):
         panel = Group(group, sort_key=place)
         for number, (words, (path, sentence)) in enumerate(commands.items()):

@@ -1,4 +1,4 @@
-"""The door of the benchmark, which is no part of the deployment: it runs in a process of its own.
+"""The benchmark, which is not part of the deployment: it runs in a process of its own.
 
 Promise: its exit code is the benchmark's, and a stop reaches the benchmark, which cleans up.
 """
@@ -20,7 +20,7 @@ Words = Annotated[
     Parameter(
         allow_leading_hyphen=True,
         show_default=False,
-        help="What to measure, and the options of that; `quick` when nothing is said.",
+        help="What to measure, and its options; `quick` by default.",
     ),
 ]
 
@@ -36,6 +36,6 @@ def bench(*words: Words) -> int:
     command = [sys.executable, "-m", "bench", *(words or ("quick",))]
     with subprocess.Popen(command) as running:
         while running.poll() is None:
-            with suppress(KeyboardInterrupt):  # the terminal tells the benchmark as well
+            with suppress(KeyboardInterrupt):  # the terminal interrupts the benchmark as well
                 running.wait()
     return running.returncode

@@ -1,18 +1,22 @@
-"""How the command line speaks: lines for people, JSON for programs, failures in three parts.
+"""How the command line speaks: lines for people, JSON for programs, errors in three parts.
 
 Promise: nothing that came from the log or the ledger can move a reader's cursor or colour a
-terminal; in JSON, integers stay integers and what JSON cannot say becomes text.
+terminal; in JSON, integers stay integers and what JSON cannot hold becomes text.
 """
 
 import json
 import math
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from flows.runtime.logging import configure_logging, printable
 from state.errors import WalrasError
+
+if TYPE_CHECKING:
+    from flows.runtime.settings import Settings
 
 AsJson = Annotated[
     bool,
@@ -25,27 +29,36 @@ AsJson = Annotated[
 ]
 
 
-def say(line: str) -> None:
-    """A line of data, at once."""
+def start() -> "Settings":
+    """What a command begins with: its settings, and logging as they say."""
+    from flows.runtime.settings import load_settings
+
+    settings = load_settings()
+    configure_logging(settings)
+    return settings
+
+
+def print_data(line: str) -> None:
+    """A line of data, on stdout at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def note(line: str) -> None:
-    """A line for the person who looks on."""
+def print_json(value: object) -> None:
+    """A value as JSON on one line of stdout."""
+    print_data(json.dumps(plain(value), ensure_ascii=False))
+
+
+def print_status(line: str) -> None:
+    """A line on stderr, for the person who runs the command."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
 
-def say_json(value: object) -> None:
-    """A value as JSON on one line."""
-    say(json.dumps(plain(value), ensure_ascii=False))
-
-
-def tell_failure(failure: WalrasError) -> None:
+def print_error(error: WalrasError) -> None:
     """What happened, the detail and the hint, one below the other."""
-    lines = [f"error: {failure.what}", *failure.detail.splitlines(), *failure.hint.splitlines()]
-    note("\n  ".join(map(printable, lines)))
+    lines = [f"error: {error.what}", *error.detail.splitlines(), *error.hint.splitlines()]
+    print_status("\n  ".join(map(printable, lines)))
 
 
 def plain(value: Any) -> Any:
@@ -63,8 +76,3 @@ def plain(value: Any) -> Any:
             return [plain(inner) for inner in value]
         case _:
             return str(value)
-
-
-def printable(text: str) -> str:
-    """The text with everything that would act on a terminal written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

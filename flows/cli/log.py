@@ -1,6 +1,6 @@
 """A shard's log in a file, and a file as a shard's log.
 
-Promise: a file is there whole or not at all; the same file gives the same digest in every replay,
+Promise: a file is written whole or not at all; the same file gives the same digest in every replay,
 and a replay never touches a ledger that holds anything.
 """
 
@@ -14,13 +14,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from connectors.embedded.servers import embedded
-from connectors.files.logfile import write_log
-from connectors.nats.export import export_log
-from flows.cli.console import note, say_json
-from flows.replay import replay as run_replay
-from flows.runtime.servers import open_servers
-from flows.runtime.settings import load_settings
+from flows.cli.console import print_json, print_status, start
 from state.errors import SettingsError
 
 AT_LEAST_ONE: Final = Number(gte=1)
@@ -32,7 +26,11 @@ def export(
     *,
     shard: Annotated[int, Parameter(validator=Number(gte=0), help="Whose log.")] = 0,
 ) -> None:
-    settings = load_settings()
+    from connectors.files.logfile import write_log
+    from connectors.nats.export import export_log
+    from flows.runtime.servers import open_servers
+
+    settings = start()
     if shard >= settings.shards:
         raise SettingsError(
             f"there is no shard {shard}",
@@ -41,7 +39,7 @@ def export(
         )
     with open_servers(settings) as servers, _whole_or_not(file) as part:
         messages = write_log(part, export_log(servers.nats_url, shard=shard))
-    note(f"{messages} messages of shard {shard} are in {file}")
+    print_status(f"{messages} messages of shard {shard} are in {file}")
 
 
 def replay(
@@ -52,30 +50,30 @@ def replay(
         int | None, Parameter(validator=AT_LEAST_ONE, help="Length of a window, else the setting.")
     ] = None,
     postgres: Annotated[
-        str | None, Parameter(help="DSN of an empty database, else one for the moment.")
+        str | None, Parameter(help="DSN of an empty database, else a temporary one.")
     ] = None,
     batch_size: Annotated[
-        int, Parameter(validator=AT_LEAST_ONE, help="Messages a batch: no outcome depends on it.")
+        int, Parameter(validator=AT_LEAST_ONE, help="Messages per batch: no outcome depends on it.")
     ] = 1000,
-    workers: Annotated[int, Parameter(validator=AT_LEAST_ONE, help="Worker threads.")] = 1,
 ) -> None:
-    settings = load_settings()
+    from flows.replay import replay as run_replay
+
+    settings = start()
     with _empty_ledger(postgres) as dsn:
         report = run_replay(
             file,
             postgres_dsn=dsn,
             window_ms=window_ms or settings.window_ms,
             batch_size=batch_size,
-            workers=workers,
         )
-    say_json(asdict(report))
+    print_json(asdict(report))
 
 
 @contextmanager
 def _whole_or_not(file: Path) -> Iterator[Path]:
-    """Where to write what shall become the file, which is replaced at the end.
+    """Where to write what becomes the file, which is replaced at the end.
 
-    What is there and is no file, such as a device or a pipe, is written to and never replaced.
+    What exists and is not a file, such as a device or a pipe, is written to and never replaced.
     """
     in_place = file.exists() and not file.is_file()
     part = file if in_place else file.with_name(f"{file.name}.part")
@@ -95,10 +93,12 @@ def _whole_or_not(file: Path) -> Iterator[Path]:
 
 @contextmanager
 def _empty_ledger(postgres_dsn: str | None) -> Iterator[str]:
-    """The database that was named, or one that is gone after the block."""
+    """The database that was named, or one that is deleted after the block."""
     if postgres_dsn is not None:
         yield postgres_dsn
         return
+    from connectors.embedded.servers import embedded
+
     with (
         TemporaryDirectory(prefix="walras-replay-") as folder,
         embedded(Path(folder), shards=1) as own,

@@ -1,7 +1,7 @@
 """A market as its operator writes it down: a TOML file with the keys of `market_opened`.
 
-Beside them it may choose how each resource is priced, which is no part of the command. Promise:
-what is accepted here is accepted by the log, for the registry's own model says so; what is not is
+Beside them it may choose how each resource is priced, which is not part of the command. Promise:
+what is accepted here is accepted by the log, as the registry's own model decides; anything else is
 refused with the key that is wrong, before anything is sent.
 """
 
@@ -23,14 +23,14 @@ NOT_IN_A_FILE: Final = frozenset({"type", "version", "event_id", "timestamp", "s
 def read_market_file(path: Path, *, event_id: str) -> MarketOpened:
     """The command that opens the market of this file."""
     keys, _plan = parse_plan(_read(path))
-    strangers = sorted(keys.keys() & NOT_IN_A_FILE)
-    if strangers:
-        raise _wrong(path, f"{', '.join(strangers)}: this is no key of a market file")
+    unknown = sorted(keys.keys() & NOT_IN_A_FILE)
+    if unknown:
+        raise _wrong(path, f"{', '.join(unknown)}: not a key of a market file")
     try:
         return MarketOpened(event_id=event_id, **keys)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise _wrong(path, "\n".join(map(_told, details))) from error
+        raise _wrong(path, "\n".join(map(_describe, details))) from error
 
 
 def read_pricing(path: Path) -> Plan:
@@ -48,10 +48,10 @@ def _read(path: Path) -> dict[str, Any]:
             "the market file cannot be read", detail=f"{path}: {reason}", hint="Check its name"
         ) from error
     except ValueError as error:
-        raise _wrong(path, f"it is no TOML: {error}") from error
+        raise _wrong(path, f"invalid TOML: {error}") from error
 
 
-def _told(detail: ErrorDetails) -> str:
+def _describe(detail: ErrorDetails) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     return f"{key}: {detail['msg']}"
 

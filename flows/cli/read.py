@@ -1,28 +1,36 @@
-"""Questions to the ledger from the command line.
+"""Reading the ledger from the command line: windows, prices, bids, balances, and SQL.
 
-Promise: only committed windows are told of, and nothing here can change anything. Where no server
-runs, the embedded ones are started for the moment.
+Promise: only committed windows are shown, and nothing here can change anything. Where no server
+runs, the embedded ones are started for as long as the command takes. DuckDB and the rest are loaded
+when a command runs, so that help comes at once.
 """
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import duckdb
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from connectors.duckdb.ledger import open_ledger
-from connectors.duckdb.query import Answer, run_untrusted
-from flows.analytics.questions import Question, answer, first_of_last
-from flows.cli.console import AsJson, say_json
-from flows.cli.tables import print_table, raw_table_of, show
-from flows.runtime.servers import open_servers
-from flows.runtime.settings import load_settings
+from flows.analytics.questions import Question
+from flows.cli.console import AsJson, print_json, start
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from connectors.duckdb.query import Answer
 
 SHOWN_WINDOWS: Final = 20
 SHOWN_PRICES: Final = 5
+SINCE: Final = {
+    Question.WINDOWS: Question.SINCE,
+    Question.PRICES: Question.SINCE_PRICES,
+    Question.BIDS: Question.SINCE_BIDS,
+}
+"""Which question finds the first of the last windows for which."""
+JSON_COLUMNS: Final = frozenset({"bundle"})
+"""Objects that the ledger gives as JSON text."""
 
 Last = Annotated[int, Parameter(validator=Number(gte=1), help="How many of the last windows.")]
 Market = Annotated[str, Parameter(help="Name of the market.")]
@@ -30,9 +38,7 @@ OrEveryAgent = Annotated[str | None, Parameter(help="Name of the agent, else all
 
 
 def windows(*, last: Last = SHOWN_WINDOWS, as_json: AsJson = False) -> None:
-    with _ledger() as ledger:
-        found = answer(ledger, Question.WINDOWS, since=first_of_last(ledger, last))
-    show(found, title="Windows", as_json=as_json)
+    _show(Question.WINDOWS, title="Windows", last=last, as_json=as_json)
 
 
 def prices(
@@ -41,10 +47,8 @@ def prices(
     last: Last = SHOWN_PRICES,
     as_json: AsJson = False,
 ) -> None:
-    with _ledger() as ledger:
-        since = first_of_last(ledger, last, of=Question.SINCE_PRICES, market=market)
-        found = answer(ledger, Question.PRICES, market=market, since=since)
-    show(found, title="Prices, in credits a unit", as_json=as_json)
+    title = "Prices, in credits per unit"
+    _show(Question.PRICES, title=title, last=last, market=market, as_json=as_json)
 
 
 def bids(
@@ -55,16 +59,13 @@ def bids(
     last: Last = SHOWN_PRICES,
     as_json: AsJson = False,
 ) -> None:
-    with _ledger() as ledger:
-        since = first_of_last(ledger, last, of=Question.SINCE_BIDS, market=market, agent=agent)
-        found = answer(ledger, Question.BIDS, market=market, agent=agent, since=since)
-    show(_with_objects(found, "bundle"), title="Bids, in credits", as_json=as_json)
+    title = "Bids, in credits"
+    _show(Question.BIDS, title=title, last=last, market=market, agent=agent, as_json=as_json)
 
 
 def balance(market: Market, agent: OrEveryAgent = None, /, *, as_json: AsJson = False) -> None:
-    with _ledger() as ledger:
-        found = answer(ledger, Question.BALANCES, market=market, agent=agent)
-    show(found, title="Balances, in credits", as_json=as_json)
+    title = "Balances, in credits"
+    _show(Question.BALANCES, title=title, market=market, agent=agent, as_json=as_json)
 
 
 def sql(
@@ -73,28 +74,55 @@ def sql(
     *,
     as_json: AsJson = False,
 ) -> None:
+    from connectors.duckdb.query import run_untrusted
+    from flows.cli.tables import print_table, raw_table_of
+
     with _ledger() as ledger:
         found = run_untrusted(ledger, query)
     if as_json:
-        say_json(found.records())
+        print_json(found.records())
     else:
         print_table(raw_table_of(found))
 
 
+def _show(  # noqa: PLR0913 - what a command line names, and how to show it
+    question: Question,
+    *,
+    title: str,
+    as_json: bool,
+    last: int = 0,
+    market: str | None = None,
+    agent: str | None = None,
+) -> None:
+    """Print the answer to a question, of the last windows where it is asked of windows."""
+    from flows.analytics.answers import answer, first_of_last
+    from flows.cli.tables import show
+
+    with _ledger() as ledger:
+        since = 0
+        if find_first := SINCE.get(question):
+            since = first_of_last(ledger, last, of=find_first, market=market, agent=agent)
+        found = answer(ledger, question, market=market, agent=agent, since=since)
+    show(_with_objects(found), title=title, as_json=as_json)
+
+
 @contextmanager
-def _ledger() -> Iterator[duckdb.DuckDBPyConnection]:
-    with (
-        open_servers(load_settings()) as servers,
-        open_ledger(servers.postgres_dsn) as ledger,
-    ):
+def _ledger() -> Iterator["DuckDBPyConnection"]:
+    from connectors.duckdb.ledger import open_ledger
+    from flows.runtime.servers import open_servers
+
+    with open_servers(start()) as servers, open_ledger(servers.postgres_dsn) as ledger:
         yield ledger
 
 
-def _with_objects(found: Answer, column: str) -> Answer:
-    """The answer with the objects of a column read, which the ledger tells as JSON text."""
-    place = found.columns.index(column)
+def _with_objects(found: "Answer") -> "Answer":
+    """The answer with its JSON columns read."""
+    from connectors.duckdb.query import Answer
+
+    are_json = [column in JSON_COLUMNS for column in found.columns]
 
     def read(row: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (*row[:place], json.loads(row[place]), *row[place + 1 :])
+        pairs = zip(row, are_json, strict=True)
+        return tuple(json.loads(value) if is_json else value for value, is_json in pairs)
 
     return Answer(columns=found.columns, rows=tuple(map(read, found.rows)))

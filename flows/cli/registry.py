@@ -1,18 +1,16 @@
-"""What this installation speaks and whether it stands: the events of the registry, the doctor.
+"""What this installation speaks and whether it is healthy: the events of the registry, the doctor.
 
 Promise: neither starts a server.
 """
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from connectors.duckdb.query import Answer
-from flows.cli.console import AsJson, say, say_json
-from flows.cli.doctor.checks import Finding, examine
-from flows.cli.tables import print_table, raw_table_of
-from flows.runtime.settings import load_settings
-from walras_schemas import COMMANDS, RESULTS, TYPES_ON
+from flows.cli.console import AsJson, print_data, print_json, start
+
+if TYPE_CHECKING:
+    from flows.cli.doctor.checks import Finding
 
 HEALTH_WIDTH: Final = 6
 THING_WIDTH: Final = 44
@@ -30,24 +28,33 @@ COMMAND_SUBJECTS: Final = {
 
 
 def schemas(*, as_json: AsJson = False) -> None:
+    from connectors.duckdb.query import Answer
+    from flows.cli.tables import print_table, raw_table_of
+    from walras_schemas import COMMANDS, RESULTS
+
     if as_json:
-        say_json({name: model.model_json_schema() for name, model in (COMMANDS | RESULTS).items()})
+        models = (COMMANDS | RESULTS).items()
+        print_json({name: model.model_json_schema() for name, model in models})
         return
     rows = tuple(_events())
     print_table(raw_table_of(Answer(columns=("event", "subject", "meaning"), rows=rows)))
 
 
 def doctor(*, as_json: AsJson = False) -> int:
-    findings = list(examine(load_settings()))
+    from flows.cli.doctor.checks import examine
+
+    findings = list(examine(start()))
     if as_json:
-        say_json([asdict(finding) for finding in findings])
+        print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            _tell(finding)
+            _print_finding(finding)
     return max(finding.exit_code for finding in findings)
 
 
 def _events() -> Iterator[tuple[str, str, str]]:
+    from walras_schemas import COMMANDS, RESULTS, TYPES_ON
+
     subject_of = {
         event: COMMAND_SUBJECTS[kind] for kind, events in TYPES_ON.items() for event in events
     }
@@ -56,7 +63,7 @@ def _events() -> Iterator[tuple[str, str, str]]:
         yield name, (subject_of | RESULT_SUBJECTS)[name], sentence
 
 
-def _tell(finding: Finding) -> None:
-    say(f"{finding.health:<{HEALTH_WIDTH}}{finding.thing:<{THING_WIDTH}}{finding.found}")
+def _print_finding(finding: "Finding") -> None:
+    print_data(f"{finding.health:<{HEALTH_WIDTH}}{finding.thing:<{THING_WIDTH}}{finding.found}")
     if finding.hint:
-        say(f"{'':<{HEALTH_WIDTH + THING_WIDTH}}{finding.hint}")
+        print_data(f"{'':<{HEALTH_WIDTH + THING_WIDTH}}{finding.hint}")

@@ -1,6 +1,6 @@
-"""Doors that let simulated agents trade: the demo, and agents for a market that is open.
+"""Commands that let simulated agents trade: the demo, and agents for a market that is open.
 
-They stand apart from `walras up`, which comes back sooner after a crash without loading them.
+Apart from `walras up`, which restarts sooner after a crash without loading them.
 """
 
 import asyncio
@@ -9,19 +9,17 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from flows.cli.console import say
-from flows.cli.demo.run import demo as run_demo
-from flows.runtime.servers import open_servers
-from flows.runtime.settings import load_settings
-from flows.simulation.session import run_population
+from flows.cli.console import print_data, start
 
 Agents = Annotated[int, Parameter(validator=Number(gte=1), help="How many agents trade.")]
 Seconds = Annotated[int, Parameter(validator=Number(gte=1), help="For how long.")]
-Seed = Annotated[int, Parameter(help="The same seed seats the same agents.")]
+Seed = Annotated[int, Parameter(help="The same seed makes the same agents.")]
 
 
 def demo(*, agents: Agents = 200, seconds: Seconds = 20, seed: Seed = 7) -> int:
-    return run_demo(load_settings(), agents=agents, seconds=seconds, seed=seed)
+    from flows.cli.demo.run import demo as run_demo
+
+    return run_demo(start(), agents=agents, seconds=seconds, seed=seed)
 
 
 def agents(
@@ -31,15 +29,21 @@ def agents(
     agents: Agents = 200,
     rate: Annotated[
         int | None,
-        Parameter(validator=Number(gte=1), help="Commands a second; else one turn a window each."),
+        Parameter(
+            validator=Number(gte=1),
+            help="Commands per second; else one turn per agent and window.",
+        ),
     ] = None,
     seconds: Seconds = 20,
     seed: Seed = 7,
 ) -> None:
-    settings = load_settings()
+    from flows.runtime.servers import open_servers
+    from flows.simulation.session import run_population
+
+    settings = start()
     with open_servers(settings) as servers:
         trading = run_population(
             settings, servers, market=market, agents=agents, rate=rate, seconds=seconds, seed=seed
         )
         run = asyncio.run(trading)
-    say(f"{len(run.tally.acknowledged)} commands are in the log")
+    print_data(f"{len(run.stats.acknowledged)} commands are in the log")

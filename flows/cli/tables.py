@@ -17,7 +17,8 @@ from rich.text import Text
 
 from connectors.duckdb.query import Answer
 from flows.cli.amounts import credits_text
-from flows.cli.console import note, plain, printable, say_json
+from flows.cli.console import plain, print_json, print_status
+from flows.runtime.logging import printable
 
 # In a file or a pipe a table is as wide as it is.
 UNBOUNDED_COLUMNS: Final = 10_000
@@ -25,13 +26,13 @@ DIGEST_SHOWN: Final = 16
 
 
 def show(answer: Answer, *, title: str, as_json: bool) -> None:
-    """Print an answer of ours; an empty one is told as such to whoever looks on."""
+    """Print an answer of ours; that one is empty is said on stderr."""
     if as_json:
-        say_json(answer.records())
+        print_json(answer.records())
     elif answer.rows:
         print_table(table_of(answer, title=title))
     else:
-        note(f"{title}: nothing yet")
+        print_status(f"{title}: nothing yet")
 
 
 def table_of(answer: Answer, *, title: str) -> Table:
@@ -99,7 +100,7 @@ def _each(show_value: Callable[[Any], str]) -> Callable[[Sequence[Any]], list[st
 
 
 def _credits(values: Sequence[int | None]) -> list[str]:
-    """Credits with as many decimals as one of them needs, so that the points stand in line."""
+    """Credits with as many decimals as one of them needs, so that the points are aligned."""
     shown = _each(credits_text)(values)
     decimals = max((len(text.partition(".")[2]) for text in shown), default=0)
     return [_padded(text, decimals) if text else "" for text in shown]

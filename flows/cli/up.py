@@ -1,38 +1,45 @@
-"""The door that runs a market: the deployment, until it is told to stop.
+"""The command that runs a market: the deployment, until a signal stops it.
 
-Promise: it ends cleanly on SIGINT and SIGTERM, with exit code 0, and a second start goes on where
+Promise: it ends cleanly on SIGINT and SIGTERM, with exit code 0, and a second start resumes where
 it stopped; a second signal does not wait.
 """
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from flows.cli.console import note, say
-from flows.runtime import supervisor as deployment
-from flows.runtime.pricing_process import pricing_beside
-from flows.runtime.servers import Servers, open_servers
-from flows.runtime.settings import Settings, load_settings
+from flows.cli.console import print_data, start
+
+if TYPE_CHECKING:
+    from flows.runtime.servers import Servers
+    from flows.runtime.settings import Settings
 
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
+log = logging.getLogger(__name__)
+
 
 def up() -> None:
-    settings = load_settings()
+    from flows.runtime import supervisor as deployment
+    from flows.runtime.pricing_process import pricing_beside
+    from flows.runtime.servers import open_servers
+
+    settings = start()
     with _stopping() as stop, open_servers(settings) as servers:
         deployment.prepare(settings, servers)
-        _tell_where(settings, servers)
-        with deployment.companions(settings, servers), ExitStack() as later:
+        _print_addresses(settings, servers)
+        with deployment.services(settings, servers), ExitStack() as later:
 
             def ready() -> None:
                 # After a crash the log is settled first: its prices can wait for a processor.
                 later.enter_context(pricing_beside(servers))
-                say("ready")
+                print_data("ready")
 
             deployment.run(settings, servers, stop, ready=ready)
-    note("stopped")
+    log.info("stopped")
 
 
 @contextmanager
@@ -48,7 +55,7 @@ def _stopping() -> Iterator[threading.Event]:
     def on_signal(_number: int, _frame: object) -> None:
         stop.set()
         restore()
-        note("stopping; a second signal ends it at once")
+        log.info("stopping; a second signal ends it at once")
 
     for number in STOP_SIGNALS:
         signal.signal(number, on_signal)
@@ -58,10 +65,10 @@ def _stopping() -> Iterator[threading.Event]:
         restore()
 
 
-def _tell_where(settings: Settings, servers: Servers) -> None:
-    """Where the log and the ledger are; a server that was named keeps its password to itself."""
-    say(f"windows of {settings.window_ms} ms, {settings.shards} shard(s)")
+def _print_addresses(settings: "Settings", servers: "Servers") -> None:
+    """Where the log and the ledger are; the password of a server that was named is not printed."""
+    print_data(f"windows of {settings.window_ms} ms, {settings.shards} shard(s)")
     if settings.nats_url is None:
-        say(f"export WALRAS_NATS_URL={servers.nats_url}")
+        print_data(f"export WALRAS_NATS_URL={servers.nats_url}")
     if settings.postgres_dsn is None:
-        say(f"export WALRAS_POSTGRES_DSN='{servers.postgres_dsn}'")
+        print_data(f"export WALRAS_POSTGRES_DSN='{servers.postgres_dsn}'")

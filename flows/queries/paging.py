@@ -1,7 +1,7 @@
 """A page of past results as messages can carry it: in parts, and no more than fits.
 
-Promise: a window comes in the very parts in which it was published, so that a reader who has some
-of them can go on with the rest. A page is never cut where the next one would not take up.
+Promise: a window has the same parts as when it was published, so that a reader with some of them
+can continue with the rest. A page is never cut where the next one would not begin.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ RESULTS_MAX_BYTES: Final = PAYLOAD_MAX_BYTES - ENVELOPE_BYTES
 Outcome = BidOutcome | CommandOutcome
 
 
-def fitting(reply: HistoryReply, question: HistoryQuery) -> HistoryReply | QueryError:
+def paginate(reply: HistoryReply, question: HistoryQuery) -> HistoryReply | QueryError:
     """As much of a page as fits into one message, from the end where the question begins."""
     if question.after_window is not None:
         results = _that_fit([part] for part in unread(reply, question))

@@ -1,7 +1,7 @@
 """What agents may ask of a deployment while its flow runs: balance, history, prices.
 
-Promise: answers tell committed windows only; a question never waits for the flow, nor the flow for
-a question. Every question gets a reply: an answer, or a `QueryError` that says why not.
+Promise: answers show committed windows only; a question never waits for the flow, nor the flow for
+a question. Every question gets a reply: an answer, or a `QueryError` with the reason.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,10 +11,10 @@ from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
-from connectors.nats.background_loop import held
-from connectors.nats.request_reply import Answer, Endpoint, Fault, Reply, serving
+from connectors.nats.background_loop import open_on_loop
+from connectors.nats.request_reply import Answer, Endpoint, Reply, ServiceError, serving
 from connectors.postgres.reads.queries import LedgerReader, open_reader
-from flows.queries.paging import fitting, unread
+from flows.queries.paging import paginate, unread
 from state.errors import WalrasError
 from walras_schemas import (
     BalanceQuery,
@@ -44,7 +44,7 @@ def serving_queries(nats_url: str, postgres_dsn: str) -> Iterator[None]:
     with (
         open_reader(postgres_dsn) as ledger,
         ThreadPoolExecutor(len(QUERY_SUBJECTS), thread_name_prefix="queries") as threads,
-        held(serving(nats_url, name=NAME, endpoints=_endpoints(ledger), threads=threads)),
+        open_on_loop(serving(nats_url, name=NAME, endpoints=_endpoints(ledger), threads=threads)),
     ):
         yield
 
@@ -59,7 +59,7 @@ def _endpoints(ledger: LedgerReader) -> list[Endpoint]:
             return reply
         if question.after_part is not None and not unread(reply, question):
             return history(about, question.model_copy(update={"after_part": None}))
-        return fitting(reply, question)
+        return paginate(reply, question)
 
     def prices(about: QuerySubject, _question: PricesQuery) -> Message:
         return ledger.prices(about.market)
@@ -72,16 +72,16 @@ def _endpoints(ledger: LedgerReader) -> list[Endpoint]:
 
 
 def _answering(kind: type[Q], answer: Callable[[QuerySubject, Q], Message]) -> Answer:
-    """Read the question, have it answered, and tell what went wrong instead of an answer."""
+    """Read the question and answer it; what goes wrong becomes an error reply."""
 
     def reply(subject: str, payload: bytes) -> Reply:
         about = parse_subject(subject)
         if about is None:
-            return _reply(_malformed(f"{subject} names no market, or no agent of one"))
+            return _reply(_malformed(f"{subject} does not name a market, or an agent in one"))
         try:
             question = kind.model_validate_json(payload)
         except ValidationError as wrong:
-            return _reply(_malformed(_told(wrong)))
+            return _reply(_malformed(_describe(wrong)))
         try:
             return _reply(answer(about, question))
         except WalrasError as failure:
@@ -94,15 +94,17 @@ def _reply(message: Message) -> Reply:
     payload = message.model_dump_json().encode()
     if not isinstance(message, QueryError):
         return Reply(payload)
-    return Reply(payload, Fault(CODES[message.reason], f"{message.reason}: {message.detail}"))
+    return Reply(
+        payload, ServiceError(CODES[message.reason], f"{message.reason}: {message.detail}")
+    )
 
 
 def _malformed(detail: str) -> QueryError:
     return QueryError(reason=QueryErrorReason.MALFORMED, detail=detail)
 
 
-def _told(wrong: ValidationError) -> str:
-    """The first thing that is wrong with a question."""
+def _describe(wrong: ValidationError) -> str:
+    """The first problem of a question."""
     error = wrong.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, error["loc"])) or "the question"
     return f"{where}: {error['msg']}"

@@ -1,4 +1,4 @@
-"""What an operator may set, and the only place in the house that reads the environment.
+"""What an operator may set, and the only module that reads the environment.
 
 Promise: a variable that is wrong, or that nobody knows, stops the start and is named; nothing is
 quietly replaced by a default. Each setting is read from its name in capitals behind `WALRAS_`; a
@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -20,8 +20,6 @@ from state.errors import SettingsError
 PREFIX: Final = "WALRAS_"
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
-FAILPOINT: Final = "WALRAS_FAILPOINT"
-"""Known, and yet no setting: a fault on purpose (flows/runtime/failpoints.py), for tests alone."""
 SHARDS_MAX: Final = 64
 DAY_MS: Final = 86_400_000
 PORT_MAX: Final = 65_535
@@ -41,6 +39,7 @@ def _postgres_dsn(dsn: str) -> str:
 
 NatsUrl = Annotated[str, AfterValidator(_nats_url)]
 PostgresDsn = Annotated[str, AfterValidator(_postgres_dsn)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
 
 
 class Settings(BaseSettings):
@@ -60,26 +59,26 @@ class Settings(BaseSettings):
     """Over how many logs the markets are spread; it cannot change once a log has begun."""
     window_ms: int = Field(default=1000, ge=10, le=DAY_MS)
     """How long a window is; it cannot change once a ledger has begun."""
-    workers: int = Field(default=1, ge=1, le=SHARDS_MAX)
-    """Worker threads in each process; a shard is one worker's at a time."""
     processes: int = Field(default=1, ge=1, le=SHARDS_MAX)
-    """Processes that run the flow, on this machine."""
+    """Processes that run the flow, on this machine, each over shards of its own."""
     stream_max_bytes: int = Field(default=4 * GIB, ge=MIB)
     """The size at which the log of a shard is full and takes no more commands."""
     health_port: int = Field(default=7117, ge=0, le=PORT_MAX)
     """Port of the loopback for `/healthz` and `/readyz` of `walras up`; 0 serves neither."""
+    log_level: LogLevel = "INFO"
+    """The least severe event that is logged."""
 
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings; `overrides` go before the environment."""
-    strangers = _strangers(os.environ)
-    if strangers:
-        raise _wrong([f"{name}: there is no such setting" for name in strangers], strangers[0])
+    unknown = _unknown(os.environ)
+    if unknown:
+        raise _wrong([f"{name}: there is no such setting" for name in unknown], unknown[0])
     try:
         return Settings(**overrides)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise _wrong(map(_told, details), _variable(details[0])) from None
+        raise _wrong(map(_describe, details), _variable(details[0])) from None
 
 
 def variables() -> dict[str, str]:
@@ -90,13 +89,8 @@ def variables() -> dict[str, str]:
     }
 
 
-def failpoint() -> str | None:
-    """The fault that this process shall bring upon itself, if any."""
-    return os.environ.get(FAILPOINT) or None
-
-
-def _strangers(environment: Iterable[str]) -> list[str]:
-    known = {*variables(), FAILPOINT}
+def _unknown(environment: Iterable[str]) -> list[str]:
+    known = variables()
     return sorted(
         name
         for name in environment
@@ -108,10 +102,10 @@ def _variable(detail: ErrorDetails) -> str:
     return f"{PREFIX}{detail['loc'][0]}".upper()
 
 
-def _told(detail: ErrorDetails) -> str:
+def _describe(detail: ErrorDetails) -> str:
     """What is wrong with one variable; its value stays unsaid, for it may hold a password."""
-    said = detail["msg"].removeprefix("Value error, ")
-    return f"{_variable(detail)}: {said[0].lower()}{said[1:]}"
+    text = detail["msg"].removeprefix("Value error, ")
+    return f"{_variable(detail)}: {text[0].lower()}{text[1:]}"
 
 
 def _wrong(lines: Iterable[str], first: str) -> SettingsError:

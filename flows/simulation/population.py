@@ -2,7 +2,7 @@
 
 Promise: the same seed seats the same agents with the same needs in every market of the same
 resources, and together they ask for more than there is, however many or few they are. An agent
-counts as spent whatever it promised until the market has told it what came of it.
+counts as spent whatever it promised until the market has published the outcome.
 """
 
 from collections import Counter
@@ -25,13 +25,13 @@ from flows.simulation.strategies import (
     Truthful,
     View,
     limit_of,
-    service_fee,
 )
 from walras_schemas import (
     MICROS_PER_CREDIT,
     AgentResult,
     BidOutcome,
     Command,
+    CreditsTransferred,
     ResourcePrice,
 )
 
@@ -57,17 +57,17 @@ DEMAND_PERCENT: Final = 150
 STAKE_WINDOWS: Final = 30
 """A full stake is an even part of the supply of so many windows, at reference prices."""
 STAKE_PERCENT: Final = {"bargain": 5}
-"""Who starts with less than a full stake: hunting for bargains is for those who must."""
+"""The kinds that start with less than a full stake."""
 LONGEST_MEMORY: Final = 64
 
 BUILD: Final[Mapping[str, Callable[[tuple[Need, ...], Random], Strategy]]] = {
-    "truthful": lambda needs, _dice: Truthful(needs[0]),
-    "bundler": lambda needs, _dice: Bundler(needs),
-    "pacer": lambda needs, _dice: Pacer(needs[0]),
-    "deadline": lambda needs, dice: Deadline(needs[0], term=dice.randint(3, 6)),
-    "follower": lambda needs, _dice: Follower(needs),
-    "patient": lambda needs, dice: Patient(needs[0], patience=dice.randint(2, 5)),
-    "bargain": lambda needs, _dice: Bargain((needs[0], needs[-1])),
+    "truthful": lambda needs, _rng: Truthful(needs[0]),
+    "bundler": lambda needs, _rng: Bundler(needs),
+    "pacer": lambda needs, _rng: Pacer(needs[0]),
+    "deadline": lambda needs, rng: Deadline(needs[0], term=rng.randint(3, 6)),
+    "follower": lambda needs, _rng: Follower(needs),
+    "patient": lambda needs, rng: Patient(needs[0], patience=rng.randint(2, 5)),
+    "bargain": lambda needs, _rng: Bargain((needs[0], needs[-1])),
 }
 
 Prices = Mapping[str, ResourcePrice]
@@ -75,8 +75,8 @@ Prices = Mapping[str, ResourcePrice]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """What is the same for whoever's turn comes now."""
+class TurnContext:
+    """What is the same for every agent whose turn comes context."""
 
     prices: Prices
     turns_left: int
@@ -89,11 +89,11 @@ class Moment:
 
 @dataclass(slots=True)
 class Agent:
-    """One agent between two turns: its strategy, its purse and what it waits to hear."""
+    """One agent between two turns: its strategy, its balance and the outcomes it waits for."""
 
     name: str
     strategy: Strategy
-    dice: Random
+    rng: Random
     balance_micros: int = 0
     turn: int = 0
     _promises: dict[str, int] = field(default_factory=dict)
@@ -106,16 +106,16 @@ class Agent:
         """Its strategy, as its name says it."""
         return kind_of(self.name)
 
-    def act(self, now: Moment) -> list[Command]:
+    def act(self, context: TurnContext) -> list[Command]:
         """Take its turn: what it sends now, in this order."""
-        commands = self._promise(self.strategy(self._view(now)))
-        fees = self._promise(service_fee(self._view(now), now.payees, payer=self.name))
+        commands = self._promise(self.strategy(self._view(context)))
+        fees = self._promise(service_fee(self._view(context), context.payees, payer=self.name))
         self._outcomes.clear()
         self.turn += 1
         return [*commands, *fees]
 
     def learn(self, result: AgentResult) -> None:
-        """Take in what a window came to; one that it was told before says nothing new."""
+        """Add the results of a window; a repeated one changes nothing."""
         if result.window_id <= self._last_window:
             return
         self._last_window = result.window_id
@@ -126,17 +126,17 @@ class Agent:
                 self._outcomes.append(outcome)
         del self._outcomes[:-LONGEST_MEMORY]
 
-    def _view(self, now: Moment) -> View:
+    def _view(self, context: TurnContext) -> View:
         return View(
             turn=self.turn,
-            turns_left=now.turns_left,
+            turns_left=context.turns_left,
             balance_micros=self.balance_micros,
             promised_micros=sum(self._promises.values()),
-            prices=now.prices,
+            prices=context.prices,
             outcomes=tuple(self._outcomes),
-            rush_percent=now.rush_percent,
-            dice=self.dice,
-            new_id=now.new_id,
+            rush_percent=context.rush_percent,
+            rng=self.rng,
+            new_id=context.new_id,
         )
 
     def _promise(self, commands: Sequence[Command]) -> list[Command]:
@@ -145,24 +145,43 @@ class Agent:
         return [*commands]
 
 
+def service_fee(view: View, payees: Sequence[str], *, payer: str) -> list[CreditsTransferred]:
+    """Now and then an agent pays another for a service, a small part of what it has free."""
+    fee = view.free_micros // 50
+    if fee < 1 or not payees or view.rng.randrange(25):
+        return []
+    payee = view.rng.choice(payees)
+    if payee == payer:
+        return []
+    return [
+        CreditsTransferred(
+            event_id=view.new_id(), to_agent_id=payee, amount_micros=fee, purpose="service"
+        )
+    ]
+
+
 def kind_of(name: str) -> str:
     """The strategy of the agent with this name."""
     return name.partition("-")[0]
 
 
-def seat_agents(prices: Prices, *, agents: int, seed: int, turns_a_window: int = 1) -> list[Agent]:
-    """That many agents in a market of these resources, each with its own needs and dice.
+def seat_agents(
+    prices: Prices, *, agents: int, seed: int, turns_per_window: int = 1
+) -> list[Agent]:
+    """That many agents in a market of these resources, each with its own needs and random numbers.
 
-    Who takes several turns in a window needs less in each.
+    With several turns per window each agent needs less in each.
     """
-    dice = Random(seed)
+    rng = Random(seed)
     seats = _seats(agents, Ranked.of(prices))
-    claims = Counter(resource for _, resources in seats for resource in resources * turns_a_window)
+    claims = Counter(
+        resource for _, resources in seats for resource in resources * turns_per_window
+    )
     return [
         Agent(
             name=f"{kind}-{number:03d}",
-            strategy=BUILD[kind](_needs(prices, resources, claims=claims, dice=dice), dice),
-            dice=Random(dice.getrandbits(64)),
+            strategy=BUILD[kind](_needs(prices, resources, claims=claims, rng=rng), rng),
+            rng=Random(rng.getrandbits(64)),
         )
         for number, (kind, resources) in enumerate(seats)
     ]
@@ -208,16 +227,16 @@ def _seats(agents: int, ranked: Ranked) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _needs(
-    prices: Prices, resources: tuple[str, ...], *, claims: Mapping[str, int], dice: Random
+    prices: Prices, resources: tuple[str, ...], *, claims: Mapping[str, int], rng: Random
 ) -> tuple[Need, ...]:
-    return tuple(_need(prices[name], claims=claims[name], dice=dice) for name in resources)
+    return tuple(_need(prices[name], claims=claims[name], rng=rng) for name in resources)
 
 
-def _need(price: ResourcePrice, *, claims: int, dice: Random) -> Need:
+def _need(price: ResourcePrice, *, claims: int, rng: Random) -> Need:
     """An even part of the demand, more or less; worth it from below the price up to its double."""
     part = price.supply * DEMAND_PERCENT // PERCENT // claims
     return Need(
         resource=price.resource,
-        quantity=max(1, part * dice.randint(60, 140) // PERCENT),
-        worth_micros=max(1, price.reference_micros * dice.randint(75, 200) // PERCENT),
+        quantity=max(1, part * rng.randint(60, 140) // PERCENT),
+        value_micros=max(1, price.reference_micros * rng.randint(75, 200) // PERCENT),
     )

@@ -1,7 +1,7 @@
-"""Commands on their way into the log: many under way, each told once the log has acknowledged it.
+"""Commands on their way into the log: many in flight, each counted once it is acknowledged.
 
-Promise: the number that is under way is bounded, those that wait for a full log included; one that
-could not be placed ends all, and its error says why.
+Promise: the number in flight is bounded, those that wait for a full log included; one that could
+not be submitted ends all, and its error says why.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ IN_FLIGHT: Final = 512
 
 
 class Receipt(Protocol):
-    """Where a message lies: its stream and its sequence there."""
+    """Where a message is: its stream and its sequence there."""
 
     @property
     def stream(self) -> str: ...
@@ -26,13 +26,13 @@ class Receipt(Protocol):
     def seq(self) -> int: ...
 
 
-Place = Callable[[Sequence[CommandBase]], Awaitable[Receipt]]
-"""Puts commands into the log as one message, sending it again for as long as that has a point."""
+Submit = Callable[[Sequence[CommandBase]], Awaitable[Receipt]]
+"""Publishes commands as one message, with retries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """One command that is in the log: who sent it and where it lies."""
+    """One command that is in the log: who sent it and where it is."""
 
     event_id: str
     sender: str
@@ -41,8 +41,8 @@ class Acknowledged:
 
 
 @dataclass(slots=True)
-class Tally:
-    """What was sent and what of it is in the log; anyone may look while it grows."""
+class SendStats:
+    """What was sent and what of it is in the log; may be read while it grows."""
 
     sent: int = 0
     acknowledged: list[Acknowledged] = field(default_factory=list)
@@ -50,31 +50,31 @@ class Tally:
     """From the sending to the acknowledgement of each, in the order of acknowledgement."""
 
     @property
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """Sent and not acknowledged yet: they may or may not be in the log."""
         return self.sent - len(self.acknowledged)
 
 
-class Deliveries:
-    """Sends and tallies; made by `deliveries`, whose block ends when all are in."""
+class BoundedSender:
+    """Sends and counts; made by `bounded_sender`, whose block ends when all are acknowledged."""
 
-    def __init__(self, group: asyncio.TaskGroup, tally: Tally) -> None:
+    def __init__(self, group: asyncio.TaskGroup, stats: SendStats) -> None:
         self._group = group
-        self._tally = tally
+        self._stats = stats
         self._slots = asyncio.Semaphore(IN_FLIGHT)
 
-    async def send(self, place: Place, command: CommandBase, *, sender: str) -> None:
+    async def send(self, submit: Submit, command: CommandBase, *, sender: str) -> None:
         """Send once a slot is free; the order of the calls is the order on the wire."""
         await self._slots.acquire()
-        self._tally.sent += 1
-        self._group.create_task(self._see_through(place, command, sender))
+        self._stats.sent += 1
+        self._group.create_task(self._send_one(submit, command, sender))
 
-    async def _see_through(self, place: Place, command: CommandBase, sender: str) -> None:
+    async def _send_one(self, submit: Submit, command: CommandBase, sender: str) -> None:
         sent_ns = time.perf_counter_ns()
-        receipt = await place([command])
+        receipt = await submit([command])
         self._slots.release()
-        self._tally.ack_ns.append(time.perf_counter_ns() - sent_ns)
-        self._tally.acknowledged.append(
+        self._stats.ack_ns.append(time.perf_counter_ns() - sent_ns)
+        self._stats.acknowledged.append(
             Acknowledged(
                 event_id=command.event_id,
                 sender=sender,
@@ -85,10 +85,10 @@ class Deliveries:
 
 
 @asynccontextmanager
-async def deliveries(tally: Tally) -> AsyncIterator[Deliveries]:
+async def bounded_sender(stats: SendStats) -> AsyncIterator[BoundedSender]:
     """Send within the block; it ends once all that was sent is acknowledged."""
     try:
         async with asyncio.TaskGroup() as group:
-            yield Deliveries(group, tally)
+            yield BoundedSender(group, stats)
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None

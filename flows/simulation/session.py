@@ -1,7 +1,7 @@
 """A simulated population trades in a market: each agent takes its turns, the log takes its bids.
 
-Promise: what the tally counts as acknowledged is in the log, each command once; who has less than
-its stake is granted the rest before the first turn; agents know what the market told them and
+Promise: what is counted as acknowledged is in the log, each command once; an agent with less than
+its stake is granted the rest before the first turn; agents know what the market published and
 nothing else.
 """
 
@@ -19,23 +19,23 @@ from nats.errors import Error as NatsError
 from connectors.duckdb.ledger import open_ledger
 from connectors.duckdb.query import ask
 from connectors.nats.commands import commands
-from connectors.nats.connection import Patience
+from connectors.nats.connection import Retry
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
-from flows.simulation.population import Agent, Moment, Prices, seat_agents, stake_micros
-from flows.simulation.sender import Deliveries, Place, Receipt, Tally, deliveries
+from flows.simulation.population import Agent, Prices, TurnContext, seat_agents, stake_micros
+from flows.simulation.sender import BoundedSender, Receipt, SendStats, Submit, bounded_sender
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 from walras_client import (
     ClientError,
-    Following,
     Results,
     ResultsLost,
-    ServerAway,
+    Subscription,
     Unacknowledged,
+    Unavailable,
     WalrasClient,
     new_event_id,
 )
-from walras_client.client import PATIENCE_S
+from walras_client.client import RETRY_TIMEOUT_S
 from walras_client.subscription import OfWindow
 from walras_schemas import (
     TREASURY,
@@ -74,8 +74,8 @@ class Knowledge:
 
 
 @dataclass(slots=True)
-class Hearsay:
-    """What the market told the population so far; anyone may look while it grows."""
+class MarketView:
+    """What the population received from the market so far; may be read while it grows."""
 
     prices: dict[str, ResourcePrice]
     windows: list[MarketWindow] = field(default_factory=list)
@@ -83,8 +83,8 @@ class Hearsay:
     outcomes: Counter[str] = field(default_factory=Counter)
     """How many commands ended in which status."""
 
-    def hear(self, window: MarketWindow) -> None:
-        """Take in a window's prices; one that was told before says nothing new."""
+    def update(self, window: MarketWindow) -> None:
+        """Add a window's prices; a repeated one changes nothing."""
         if not self.windows or window.window_id > self.windows[-1].window_id:
             self.windows.append(window)
             self.prices.update({price.resource: price for price in window.prices})
@@ -92,13 +92,13 @@ class Hearsay:
 
 @dataclass(slots=True)
 class Run:
-    """A population's run as it goes: what was sent, and what was heard."""
+    """A population's run as it goes: what was sent, and what was received."""
 
-    tally: Tally = field(default_factory=Tally)
-    heard: Hearsay = field(default_factory=lambda: Hearsay(prices={}))
+    stats: SendStats = field(default_factory=SendStats)
+    market: MarketView = field(default_factory=lambda: MarketView(prices={}))
 
 
-async def run_population(  # noqa: PLR0913  # the doors name every one of these
+async def run_population(  # noqa: PLR0913 - the command line names every one of these
     settings: Settings,
     servers: Servers,
     *,
@@ -109,50 +109,52 @@ async def run_population(  # noqa: PLR0913  # the doors name every one of these
     seed: int,
     run: Run | None = None,
 ) -> Run:
-    """Let `agents` trade for `seconds`, with `rate` turns a second among them.
+    """Let `agents` trade for `seconds`, with `rate` turns per second among them.
 
-    A turn is about one command. Without a rate each agent takes one turn a window. `run` may be
-    looked at meanwhile; it is returned once everything that was sent is acknowledged.
+    A turn is about one command. Without a rate each agent takes one turn per window. `run` may be
+    read meanwhile; it is returned once everything that was sent is acknowledged.
     """
     run = run or Run()
-    known = read_market(servers.postgres_dsn, market)
+    knowledge = read_market(servers.postgres_dsn, market)
     turns_per_s = rate or max(1, agents * MS_PER_S // settings.window_ms)
-    turns_a_window = max(1, turns_per_s * settings.window_ms // (agents * MS_PER_S))
-    population = seat_agents(known.prices, agents=agents, seed=seed, turns_a_window=turns_a_window)
-    run.heard.prices.update(known.prices)
+    turns_per_window = max(1, turns_per_s * settings.window_ms // (agents * MS_PER_S))
+    population = seat_agents(
+        knowledge.prices, agents=agents, seed=seed, turns_per_window=turns_per_window
+    )
+    run.market.prices.update(knowledge.prices)
     names = [agent.name for agent in population]
-    with _told_as_ours():
+    with _translated_errors():
         async with (
             WalrasClient.connect_many(servers.nats_url, market=market, agents=names) as clients,
             granting(servers.nats_url, market) as grant,
-            _hearing(clients, population, run.heard),
-            deliveries(run.tally) as post,
+            _subscriptions(clients, population, run.market),
+            bounded_sender(run.stats) as sender,
         ):
-            session = Session(population, clients, grant, run.heard.prices, post)
-            await session.endow(known.balances)
+            session = Session(population, clients, grant, run.market.prices, sender)
+            await session.fund_agents(knowledge.balances)
             await session.trade(turns_per_s * seconds, turns_per_s=turns_per_s, seed=seed)
     return run
 
 
 @contextmanager
-def _told_as_ours() -> Iterator[None]:
-    """What ended a client, as the doors of the house tell it."""
+def _translated_errors() -> Iterator[None]:
+    """The client's errors as those of the command line."""
     try:
         yield
-    except (ServerAway, Unacknowledged) as away:
+    except (Unavailable, Unacknowledged) as away:
         raise ServerUnreachable(away.what, detail=away.detail, hint=away.hint) from away
     except ClientError as failure:
         raise WalrasError(failure.what, detail=failure.detail, hint=failure.hint) from failure
 
 
 def read_market(postgres_dsn: str, market: str) -> Knowledge:
-    """The market as the ledger knows it; `SettingsError` when it does not."""
+    """The market as the ledger has it; `SettingsError` when it has none."""
     with open_ledger(postgres_dsn) as ledger:
         rows = ask(ledger, LAST_PRICES, market=market).records()
         balances = ask(ledger, BALANCES, market=market).rows
     if not rows:
         raise SettingsError(
-            f"nobody can trade in the market {market}",
+            f"the market {market} cannot be traded in",
             detail="the ledger has no window of it",
             hint="Open it with `walras market open FILE`, and let `walras up` run for a window",
         )
@@ -164,36 +166,36 @@ def read_market(postgres_dsn: str, market: str) -> Knowledge:
 
 
 @asynccontextmanager
-async def granting(url: str, market: str) -> AsyncIterator[Place]:
-    """The operator's way into the log, for the credits that agents start with."""
+async def granting(url: str, market: str) -> AsyncIterator[Submit]:
+    """Publishes grants as the operator, for the credits that agents start with."""
     subject = subjects.grant(market)
-    async with commands(url) as outbox:
+    async with commands(url) as publisher:
 
-        async def place(granted: Sequence[CommandBase]) -> Receipt:
+        async def submit(granted: Sequence[CommandBase]) -> Receipt:
             (grant,) = granted
             payload = grant.model_dump_json().encode()
-            patience = Patience(
+            retry = Retry(
                 "credits cannot be granted",
                 hint="Check that nats-server runs, and that the log is not full",
-                limit_s=PATIENCE_S,
+                limit_s=RETRY_TIMEOUT_S,
             )
             while True:
                 try:
-                    return await outbox.publish(subject, payload, msg_id=grant.event_id)
-                except NatsError as trouble:
-                    await patience.bear(trouble)
+                    return await publisher.publish(subject, payload, msg_id=grant.event_id)
+                except NatsError as error:
+                    await retry.wait(error)
 
-        yield place
+        yield submit
 
 
 @asynccontextmanager
-async def _hearing(
-    clients: Mapping[str, WalrasClient], population: Iterable[Agent], heard: Hearsay
+async def _subscriptions(
+    clients: Mapping[str, WalrasClient], population: Iterable[Agent], view: MarketView
 ) -> AsyncIterator[None]:
-    """Within the block every agent hears its own results, and all hear the prices."""
-    talk = [_hear_results(clients[agent.name].results(), agent, heard) for agent in population]
-    anyone = next(iter(clients.values()))
-    tasks = [asyncio.create_task(task) for task in [_hear_prices(anyone, heard), *talk]]
+    """Within the block every agent receives its own results, and all receive the prices."""
+    results = [_follow_results(clients[each.name].results(), each, view) for each in population]
+    prices = _follow_prices(next(iter(clients.values())), view)
+    tasks = [asyncio.create_task(coro) for coro in [prices, *results]]
     try:
         yield
     finally:
@@ -205,19 +207,19 @@ async def _hearing(
             raise failure
 
 
-async def _hear_results(results: Results, agent: Agent, heard: Hearsay) -> None:
-    async for result in _all_kept(results):
-        heard.outcomes.update(outcome.status for outcome in result.outcomes)
+async def _follow_results(results: Results, agent: Agent, view: MarketView) -> None:
+    async for result in _retained(results):
+        view.outcomes.update(outcome.status for outcome in result.outcomes)
         agent.learn(result)
 
 
-async def _hear_prices(client: WalrasClient, heard: Hearsay) -> None:
-    async for window in _all_kept(client.prices_feed()):
-        heard.hear(window)
+async def _follow_prices(client: WalrasClient, view: MarketView) -> None:
+    async for window in _retained(client.prices_feed()):
+        view.update(window)
 
 
-async def _all_kept(following: Following[T]) -> AsyncIterator[T]:
-    """Whatever is told; what nobody keeps any more is one thing less that an agent knows."""
+async def _retained(following: Subscription[T]) -> AsyncIterator[T]:
+    """Everything that is still retained; what no longer is, its agent never learns."""
     while True:
         try:
             async for news in following:
@@ -233,12 +235,12 @@ class Session:
     population: Sequence[Agent]
     clients: Mapping[str, WalrasClient]
     """Each agent's own place in the market, by its name."""
-    grant: Place
+    grant: Submit
     prices: Prices
-    """The last that were heard: they change while the session goes on."""
-    post: Deliveries
+    """The last received: they change while the session runs."""
+    sender: BoundedSender
 
-    async def endow(self, balances: Mapping[str, int]) -> None:
+    async def fund_agents(self, balances: Mapping[str, int]) -> None:
         """Give each agent what it lacks of its stake; a later run finds most of them provided."""
         for agent in self.population:
             stake = stake_micros(self.prices, agent.kind, agents=len(self.population))
@@ -248,7 +250,7 @@ class Session:
                 rest = CreditsGranted(
                     event_id=new_event_id(), agent_id=agent.name, amount_micros=stake - owned
                 )
-                await self.post.send(self.grant, rest, sender=TREASURY)
+                await self.sender.send(self.grant, rest, sender=TREASURY)
 
     async def trade(self, turns: int, *, turns_per_s: int, seed: int) -> None:
         """Give the agents their turns in an order of its own, in even steps; a late one ends it."""
@@ -262,15 +264,15 @@ class Session:
                 break
             await asyncio.sleep(max(0.0, turn / turns_per_s - now_s))
             agent = order[turn % len(order)]
-            now = Moment(
+            context = TurnContext(
                 prices=self.prices,
                 turns_left=-(-(turns - turn) // len(order)),
                 rush_percent=rush_percent(turn, of=turns),
                 payees=names,
                 new_id=new_event_id,
             )
-            for command in agent.act(now):
-                await self.post.send(self.clients[agent.name].place, command, sender=agent.name)
+            for command in agent.act(context):
+                await self.sender.send(self.clients[agent.name].submit, command, sender=agent.name)
 
 
 def rush_percent(turn: int, *, of: int) -> int:

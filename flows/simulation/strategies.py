@@ -1,9 +1,9 @@
-"""How honest agents bid: by what a resource is worth to them, within what they can spend.
+"""How honest agents bid: by their value of a resource, within what they can spend.
 
-Promise: a strategy sees its own view and nothing else, and draws all chance from the dice in it:
-the same views give the same commands. No bid is above its worth, and none above the balance that
-the agent knows of. One kind, the bargain hunter, forgets what its open bids hold: the market has
-to tell it so.
+Promise: a strategy sees its own view and nothing else, and draws all chance from the generator in
+it: the same views give the same commands. No bid is above its value, and none above the balance
+that the agent knows of. One kind, the bargain hunter, forgets what its open bids hold: the market
+has to refuse them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ class Need:
 
     resource: str
     quantity: int
-    worth_micros: int
+    value_micros: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,16 @@ class View:
     turns_left: int
     """Turns it may still expect, this one counted."""
     balance_micros: int
-    """What the market last told it."""
+    """The last that the market published."""
     promised_micros: int
     """Held by commands of its own whose outcome it does not know yet."""
     prices: Mapping[str, ResourcePrice]
     """The last cleared window of its market."""
     outcomes: Sequence[BidOutcome]
-    """What its bids came to since its last turn."""
+    """The outcomes of its bids since its last turn."""
     rush_percent: int
     """How busy its own customers are: 100 on an ordinary day."""
-    dice: Random
+    rng: Random
     new_id: Callable[[], str]
 
     @property
@@ -74,10 +74,10 @@ class Strategy(Protocol):
 
 
 def unit_bid(
-    view: View, need: Need, *, quantity: int, worth_micros: int, budget_micros: int
+    view: View, need: Need, *, quantity: int, value_micros: int, budget_micros: int
 ) -> list[BidPlaced]:
     """A bid for what the budget buys of `quantity`; none when it buys nothing."""
-    affordable = min(quantity, budget_micros // worth_micros)
+    affordable = min(quantity, budget_micros // value_micros)
     if affordable < 1:
         return []
     return [
@@ -85,20 +85,20 @@ def unit_bid(
             event_id=view.new_id(),
             resource=need.resource,
             quantity=affordable,
-            unit_price_micros=worth_micros,
+            unit_price_micros=value_micros,
         )
     ]
 
 
 def quantity_now(view: View, need: Need) -> int:
     """How much it could use in this turn: a third more or less than usual, more in a rush."""
-    wanted = need.quantity * view.rush_percent * view.dice.randint(67, 133) // PERCENT**2
+    wanted = need.quantity * view.rush_percent * view.rng.randint(67, 133) // PERCENT**2
     return min(max(1, wanted), view.prices[need.resource].supply)
 
 
-def worth_now(view: View, need: Need) -> int:
-    """What a unit is worth in this turn: its worth moves by a tenth."""
-    return max(1, need.worth_micros * view.dice.randint(90, 110) // PERCENT)
+def value_now(view: View, need: Need) -> int:
+    """What a unit is worth in this turn: its value moves by a tenth."""
+    return max(1, need.value_micros * view.rng.randint(90, 110) // PERCENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,13 @@ class Truthful:
     need: Need
 
     def __call__(self, view: View) -> list[Command]:
-        """One unit bid at its worth."""
+        """One unit bid at its value."""
         return [
             *unit_bid(
                 view,
                 self.need,
                 quantity=quantity_now(view, self.need),
-                worth_micros=worth_now(view, self.need),
+                value_micros=value_now(view, self.need),
                 budget_micros=view.free_micros,
             )
         ]
@@ -129,7 +129,7 @@ class Bundler:
     def __call__(self, view: View) -> list[Command]:
         """One bundle at what its parts are worth together, or none it cannot pay."""
         bundle = {need.resource: quantity_now(view, need) for need in self.needs}
-        limit = sum(bundle[need.resource] * worth_now(view, need) for need in self.needs)
+        limit = sum(bundle[need.resource] * value_now(view, need) for need in self.needs)
         if limit > view.free_micros or not all(bundle.values()):
             return []
         return [BidPlaced(event_id=view.new_id(), bundle=bundle, limit_micros=limit)]
@@ -149,7 +149,7 @@ class Pacer:
                 view,
                 self.need,
                 quantity=quantity_now(view, self.need),
-                worth_micros=worth_now(view, self.need),
+                value_micros=value_now(view, self.need),
                 budget_micros=min(share, view.free_micros),
             )
         ]
@@ -157,7 +157,7 @@ class Pacer:
 
 @dataclass(slots=True)
 class Deadline:
-    """Has one job at a time, won whole or not at all; its worth rises as the deadline nears."""
+    """Has one job at a time, won whole or not at all; its value rises as the deadline nears."""
 
     need: Need
     term: int
@@ -173,20 +173,20 @@ class Deadline:
         if view.turn - self._begins >= self.term:
             self._begins = view.turn
         elapsed_percent = PERCENT * (view.turn - self._begins + 1) // self.term
-        # From three fifths of its full worth, long before the deadline, up to all of it.
-        worth = self.need.worth_micros * (60 + 40 * elapsed_percent // PERCENT) // PERCENT
-        return self._whole_job(view, worth_micros=max(1, worth))
+        # From three fifths of its full value, long before the deadline, up to all of it.
+        value = self.need.value_micros * (60 + 40 * elapsed_percent // PERCENT) // PERCENT
+        return self._whole_job(view, value_micros=max(1, value))
 
-    def _whole_job(self, view: View, *, worth_micros: int) -> list[Command]:
+    def _whole_job(self, view: View, *, value_micros: int) -> list[Command]:
         quantity = min(self.need.quantity, view.prices[self.need.resource].supply)
-        if not 0 < quantity * worth_micros <= view.free_micros:
+        if not 0 < quantity * value_micros <= view.free_micros:
             return []
         return [
             BidPlaced(
                 event_id=view.new_id(),
                 resource=self.need.resource,
                 quantity=quantity,
-                unit_price_micros=worth_micros,
+                unit_price_micros=value_micros,
                 min_quantity=quantity,
             )
         ]
@@ -203,23 +203,23 @@ class Follower:
         """The need that gains most; now and then a better offer for the other turns up."""
         best, *others = sorted(self.needs, key=lambda need: -self._gain(view, need))
         first = self._bid(view, best, spent_micros=0)
-        if not (first and others and view.dice.randrange(4) == 0):
+        if not (first and others and view.rng.randrange(4) == 0):
             return [*first]
         back = BidWithdrawn(event_id=view.new_id(), bid_event_id=first[0].event_id)
         # What the first bid holds is free again only once the market has taken the withdrawal.
         spent = limit_of(first[0])
-        return [*first, back, *self._bid(view, view.dice.choice(others), spent_micros=spent)]
+        return [*first, back, *self._bid(view, view.rng.choice(others), spent_micros=spent)]
 
     def _gain(self, view: View, need: Need) -> int:
-        return PERCENT * (need.worth_micros - view.price_micros(need)) // need.worth_micros
+        return PERCENT * (need.value_micros - view.price_micros(need)) // need.value_micros
 
     def _bid(self, view: View, need: Need, *, spent_micros: int) -> list[BidPlaced]:
-        above = view.price_micros(need) * view.dice.randint(102, 115) // PERCENT
+        above = view.price_micros(need) * view.rng.randint(102, 115) // PERCENT
         return unit_bid(
             view,
             need,
             quantity=quantity_now(view, need),
-            worth_micros=max(1, min(above, need.worth_micros)),
+            value_micros=max(1, min(above, need.value_micros)),
             budget_micros=view.free_micros - spent_micros,
         )
 
@@ -244,14 +244,14 @@ class Patient:
                 view,
                 self.need,
                 quantity=quantity_now(view, self.need),
-                worth_micros=self.need.worth_micros,
+                value_micros=self.need.value_micros,
                 budget_micros=view.free_micros,
             )
         ]
 
     def _is_busy(self, view: View) -> bool:
         price = view.prices[self.need.resource]
-        dear = view.price_micros(self.need) > self.need.worth_micros
+        dear = view.price_micros(self.need) > self.need.value_micros
         return dear and price.demanded > price.supply
 
 
@@ -265,30 +265,15 @@ class Bargain:
         """Two bids, each within its balance, together perhaps not; some are below the reserve."""
         bids: list[Command] = []
         for need in self.needs:
-            price = view.price_micros(need) * view.dice.randint(60, 110) // PERCENT
+            price = view.price_micros(need) * view.rng.randint(60, 110) // PERCENT
             bids += unit_bid(
                 view,
                 need,
                 quantity=quantity_now(view, need),
-                worth_micros=max(1, min(price, need.worth_micros)),
+                value_micros=max(1, min(price, need.value_micros)),
                 budget_micros=view.balance_micros,
             )
         return bids
-
-
-def service_fee(view: View, payees: Sequence[str], *, payer: str) -> list[CreditsTransferred]:
-    """Now and then an agent pays another for a service, a small part of what it has free."""
-    fee = view.free_micros // 50
-    if fee < 1 or not payees or view.dice.randrange(25):
-        return []
-    payee = view.dice.choice(payees)
-    if payee == payer:
-        return []
-    return [
-        CreditsTransferred(
-            event_id=view.new_id(), to_agent_id=payee, amount_micros=fee, purpose="service"
-        )
-    ]
 
 
 def limit_of(command: Command) -> int:

@@ -14,8 +14,8 @@ from psycopg import Connection
 
 from connectors.duckdb.ledger import open_ledger
 from connectors.postgres.connection import connect
-from flows.analytics.demo_questions import DemoQuestion, ask_demo
-from flows.analytics.questions import Question, answer
+from flows.analytics.answers import answer, answer_demo
+from flows.analytics.questions import DemoQuestion, Question
 from tests.chaos.log import Log
 from tests.crash.books import Books, books
 
@@ -112,8 +112,8 @@ def outcome_places(ledger: Connection) -> Iterator[tuple[int, int]]:
 def check_books(dsn: str) -> list[Check]:
     """What must hold of any ledger, recomputed from its single rows by another database."""
     with open_ledger(dsn) as ledger:
-        held = list(answer(ledger, Question.BOOKS).rows)
-        ((unbalanced,),) = ask_demo(ledger, DemoQuestion.POSTINGS).rows
+        held = list(answer(ledger, Question.AUDIT).rows)
+        ((unbalanced,),) = answer_demo(ledger, DemoQuestion.POSTINGS).rows
         ((rows,),) = ledger.execute("SELECT count(*) FROM transactions").fetchall()
     held.insert(0, ("the two postings of each transaction sum to zero", unbalanced))
     return [

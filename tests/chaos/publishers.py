@@ -1,8 +1,8 @@
 """Publishers that send through everything, and know of each message whether it was acknowledged.
 
 Promise: what was acknowledged is written down with the sequence that the log gave it. What was not
-is unknown: it may be in the log or not; it is sent again under the same id, with growing waits, for
-as long as its publisher's patience lasts.
+is unknown: it may be in the log or not; it is sent again under the same id, with growing waits,
+until its publisher gives up.
 """
 
 import asyncio
@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Self
 
-from connectors.nats.background_loop import start
+from connectors.nats.background_loop import submit
 from connectors.nats.topology import COMMAND_DEDUPE_S
 from tests.chaos.trading import Message, Trader
-from walras_client.backoff import TROUBLE, Patience
-from walras_client.nats.connection import Link, answer_of, open_link
-from walras_client.nats.publisher import MSG_ID
+from walras_client.backoff import Backoff
+from walras_client.nats.connection import Connection, closing, connect
+from walras_client.nats.errors import RETRYABLE, retries, wait_before_retry
+from walras_client.nats.publisher import ATTEMPT_S, MSG_ID, read_ack
 
 PUBLISHERS: Final = 3
 PACE_S: Final = 0.5
@@ -72,9 +73,9 @@ class Publishers:
 
     def __enter__(self) -> Self:
         """Open the markets, then let all trade."""
-        opening = start(self._open(self._traders[0].opening()))
+        opening = submit(self._open(self._traders[0].opening()))
         opening.result(LAST_S)
-        self._running = [start(self._publish(trader)) for trader in self._traders]
+        self._running = [submit(self._publish(trader)) for trader in self._traders]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,42 +89,44 @@ class Publishers:
             running.result(LAST_S)
 
     async def _open(self, messages: Iterable[Message]) -> None:
-        async with open_link(self._url, name="chaos opening") as link:
+        async with closing(await connect(self._url, name="chaos opening")) as nc:
             for message in messages:
-                await self._send(link, message, max(PATIENCE_S))
+                await self._send(nc, message, max(PATIENCE_S))
 
     async def _publish(self, trader: Trader) -> None:
-        async with open_link(self._url, name="chaos publisher") as link:
+        async with closing(await connect(self._url, name="chaos publisher")) as nc:
             while not self._over.is_set():
                 pace = asyncio.create_task(asyncio.sleep(PACE_S))
                 await asyncio.gather(
                     *(
-                        self._send(link, message, trader.chance.choice(PATIENCE_S))
+                        self._send(nc, message, trader.chance.choice(PATIENCE_S))
                         for message in trader.round()
                     )
                 )
                 await pace
 
-    async def _send(self, link: Link, message: Message, patience_s: float) -> None:
+    async def _send(self, nc: Connection, message: Message, retry_timeout_s: float) -> None:
         self.tally.sent += 1
-        patience = Patience(patience_s)
+        backoff = retries(retry_timeout_s)
         headers = {MSG_ID: message.msg_id}
         try:
-            while (ack := await _attempt(link, message, headers, patience)) is None:
+            while (ack := await _attempt(nc, message, headers, backoff)) is None:
                 pass
-        except TROUBLE:
+        except RETRYABLE:
             self.tally.unknown += 1
         else:
             self.tally.acknowledge(message, ack, at_s=time.monotonic())
 
 
 async def _attempt(
-    link: Link, message: Message, headers: dict[str, str], patience: Patience
+    nc: Connection, message: Message, headers: dict[str, str], backoff: Backoff
 ) -> int | None:
-    """The sequence in the log; None when one may try again, raised when patience has ended."""
+    """The sequence in the log; None when one may try again, raised at the limit."""
     try:
-        ack = answer_of(await link.request(message.subject, message.payload, headers=headers))
-        return int(ack["seq"])
-    except TROUBLE as trouble:
-        await patience.bear(trouble)
+        ack = await nc.request_reply(
+            message.subject, message.payload, headers=headers, timeout_s=ATTEMPT_S
+        )
+        return read_ack(ack).seq
+    except RETRYABLE as error:
+        await wait_before_retry(backoff, error)
         return None

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from connectors.nats.export import LogLine
-from connectors.nats.jetstream import NS_PER_S
 from tests.chaos.checker import check_acknowledged, check_contiguous, check_outcomes
 from tests.chaos.faults import Injected, alone
 from tests.chaos.log import Log, commands_in
@@ -18,6 +17,7 @@ from tests.chaos.schedule import Kind
 from tests.chaos.trading import MALFORMED, Message, Trader
 from tests.chaos.watchers import recovery
 from tests.chaos.workers import Fate, Worker, wrong_end
+from walras_client.nats.jetstream import NS_PER_S
 
 BID = "market.m1.bid.a1"
 ONE, TWO = b'{"type": "bid_placed"}', b'[{"type": "bid_placed"}, 7]'
@@ -67,7 +67,7 @@ def test_how_many_outcomes_a_message_has(payload: bytes, commands: int) -> None:
     ],
 )
 def test_acknowledged_and_lost(seq: int, subject: str, payload: bytes, *, holds: bool) -> None:
-    """The sender was told that it is there: it must be there, where it was told, as it was sent."""
+    """An acknowledged message must be there, at the acknowledged place, as it was sent."""
     assert holds == check_acknowledged({seq: fingerprint(subject, payload)}, LOG).holds
 
 

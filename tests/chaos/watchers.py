@@ -10,13 +10,13 @@ from typing import Final, Self
 import psycopg
 from psycopg import Connection
 
-from connectors.nats.jetstream import NS_PER_S
 from connectors.nats.log_checks import log_ends
 from connectors.postgres.connection import connect
 from connectors.postgres.reads.progress import read_progress
 from flows.runtime.servers import Servers
 from state.errors import ServerUnreachable
 from tests.chaos.faults import Injected, alone
+from walras_client.nats.jetstream import NS_PER_S
 
 WINDOW_MS: Final = 1000
 WINDOW_NS: Final = WINDOW_MS * 1_000_000

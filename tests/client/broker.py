@@ -20,8 +20,12 @@ class Broker:
         """Whatever is sent to it from now on, it does not read."""
         self._server.process.send_signal(signal.SIGSTOP)
 
+    def thaw(self) -> None:
+        """It reads on."""
+        self._server.process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
-        """It ends without a word."""
+        """It ends at once."""
         self._server.process.kill()
         self._server.process.wait()
 
@@ -30,7 +34,7 @@ class Broker:
         self._server.stop()
 
     def start(self) -> None:
-        """It goes on with what it had."""
+        """It resumes with what it had."""
         self._server = start_nats(self._folder, shards=1)
         assert self.url == self._server.url
 

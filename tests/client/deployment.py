@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from threading import Event, Thread
+from typing import Final
 
 import psycopg
 
@@ -19,16 +20,16 @@ from tests.support.servers import SHARDS, fresh_database, own_nats
 from walras_client import WalrasClient, new_event_id
 from walras_schemas import CommandBase, CreditsGranted, MarketOpened, ResourceRules, subjects
 
-WINDOW_MS = 200
-LOG_BYTES = 64 << 20
-WITHIN_S = 30.0
-LOOK_AGAIN_S = 0.02
-STAKE_MICROS = 1_000_000_000
-RESOURCES = {
+WINDOW_MS: Final = 200
+LOG_BYTES: Final = 64 << 20
+WITHIN_S: Final = 30.0
+POLL_INTERVAL_S: Final = 0.02
+STAKE_MICROS: Final = 1_000_000_000
+RESOURCES: Final = {
     "cpu_ms": ResourceRules(supply=50, initial_price_micros=2_000),
     "tokens": ResourceRules(supply=100, initial_price_micros=1_000),
 }
-KNOWN = "SELECT count(*) FROM walras.accounts WHERE market = %s AND agent_id = ANY(%s)"
+KNOWN: Final = "SELECT count(*) FROM walras.accounts WHERE market = %s AND agent_id = ANY(%s)"
 
 _numbers = count()
 
@@ -65,7 +66,7 @@ class Deployment:
         with psycopg.connect(self.postgres_dsn, autocommit=True) as ledger:
             while (expected,) != ledger.execute(query.encode(), parameters).fetchone():
                 assert time.monotonic() < give_up_at_s, f"not so within {WITHIN_S} s: {query}"
-                time.sleep(LOOK_AGAIN_S)
+                time.sleep(POLL_INTERVAL_S)
 
     def agent(self, market: str, agent: str) -> AbstractAsyncContextManager[WalrasClient]:
         """The client under test."""

@@ -1,42 +1,43 @@
 """What the tests of the client play on: the streams of a deployment, without a flow behind them.
 
-A `Stage` speaks for the operator and for the market; the client under test is the only agent.
+A `FakeMarket` speaks for the operator and for the market; the client under test is the only agent.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
-from connectors.nats.connection import Line, connected
-from connectors.nats.jetstream import ask
+from connectors.nats.connection import connected
 from connectors.nats.topology import ensure_streams, results_config
 from tests.support.servers import SHARDS
 from walras_client import WalrasClient
-from walras_client.subscription import Following, OfWindow
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask
+from walras_client.subscription import OfWindow, Subscription
 from walras_schemas import AgentResult, BidOutcome, BidStatus, subjects
 
-LOG_BYTES = 8 << 20
-BATCH_BYTES = 200_000
-WITHIN_S = 20.0
-LOOK_AGAIN_S = 0.01
-MARKET = "m1"
-AGENT = "a1"
+LOG_BYTES: Final = 8 << 20
+BATCH_BYTES: Final = 200_000
+WITHIN_S: Final = 20.0
+POLL_INTERVAL_S: Final = 0.01
+MARKET: Final = "m1"
+AGENT: Final = "a1"
 
 T = TypeVar("T", bound=OfWindow)
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class FakeMarket:
     """The market's and the operator's side of the streams."""
 
-    nc: Line
+    nc: Connection
     url: str
 
-    async def tell(self, *window_ids: int, event_id: str | None = None) -> None:
+    async def publish_windows(self, *window_ids: int, event_id: str | None = None) -> None:
         """Publish the agent's result of each window; it has no id, so the stream takes it twice."""
         for window_id in window_ids:
             await self.publish(result_of(window_id, event_id=event_id))
@@ -46,7 +47,7 @@ class Stage:
         payload = result.model_dump_json().encode()
         await self.nc.jetstream().publish(subjects.result(MARKET, AGENT), payload)
 
-    async def tell_others(self, messages: int) -> None:
+    async def publish_for_others(self, messages: int) -> None:
         """Publish what is not for the agent."""
         for _ in range(messages):
             await self.nc.jetstream().publish(subjects.result(MARKET, "other"), b"{}")
@@ -68,9 +69,9 @@ class Stage:
                 names = await ask(self.nc, "CONSUMER.NAMES.RESULTS")
                 if names["total"] == readers:
                     return
-                await asyncio.sleep(LOOK_AGAIN_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
 
-    async def throw_results_away(self) -> None:
+    async def delete_results(self) -> None:
         """Do what an operator may: they can be made again from the ledger."""
         await ask(self.nc, "STREAM.DELETE.RESULTS")
 
@@ -102,7 +103,7 @@ class Stage:
                 info = await self._info()
                 if info["state"]["bytes"] > info["config"]["max_bytes"] - BATCH_BYTES:
                     return
-                await asyncio.sleep(LOOK_AGAIN_S)
+                await asyncio.sleep(POLL_INTERVAL_S)
 
     async def make_room(self) -> None:
         """Do what an operator may: let the log grow."""
@@ -120,18 +121,18 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(
+async def fake_market(
     url: str, *, shards: int = SHARDS, log_bytes: int = LOG_BYTES
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[FakeMarket]:
     """A deployment's streams, made now."""
     async with connected(url, name="stage") as nc:
         await ensure_streams(nc, shards=shards, max_bytes=log_bytes, tick_ms=None)
-        yield Stage(nc, url)
+        yield FakeMarket(nc, url)
 
 
-def agent(url: str, *, patience_s: float = 10.0) -> AbstractAsyncContextManager[WalrasClient]:
+def agent(url: str, *, retry_timeout_s: float = 10.0) -> AbstractAsyncContextManager[WalrasClient]:
     """The client under test."""
-    return WalrasClient.connect(url, market=MARKET, agent=AGENT, patience_s=patience_s)
+    return WalrasClient.connect(url, market=MARKET, agent=AGENT, retry_timeout_s=retry_timeout_s)
 
 
 def result_of(window_id: int, *, event_id: str | None = None) -> AgentResult:
@@ -153,7 +154,7 @@ def result_of(window_id: int, *, event_id: str | None = None) -> AgentResult:
     )
 
 
-async def heard(following: Following[T], count: int) -> list[int]:
+async def next_windows(subscription: Subscription[T], count: int) -> list[int]:
     """The windows of the next so many that are handed out."""
     async with asyncio.timeout(WITHIN_S):
-        return [(await anext(following)).window_id for _ in range(count)]
+        return [(await anext(subscription)).window_id for _ in range(count)]

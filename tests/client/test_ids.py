@@ -3,11 +3,12 @@
 import re
 import time
 from itertools import pairwise
+from typing import Final
 
 from walras_client import new_event_id
 from walras_schemas import EVENT_ID_PATTERN, uuid7_ms
 
-COUNT = 100_000
+COUNT: Final = 100_000
 
 
 def test_ids_ascend_also_within_a_millisecond() -> None:

@@ -4,51 +4,51 @@ import asyncio
 
 import pytest
 
-from tests.client.fake_market import WITHIN_S, agent, result_of, stage
-from walras_client import NoOutcome, new_event_id, outcomes
+from tests.client.fake_market import WITHIN_S, agent, fake_market, result_of
+from walras_client import OutcomeTimeout, new_event_id, outcomes
 from walras_schemas import BidStatus, RejectionReason
 
 
-def test_an_outcome_is_found_whenever_it_was_told(nats_url: str) -> None:
-    """An agent that asks late, or twice, must not wait for what has been told already."""
+def test_an_outcome_is_found_whenever_it_was_published(nats_url: str) -> None:
+    """An agent that asks late, or twice, must not wait for what was published already."""
 
     async def play() -> None:
-        async with stage(nats_url) as market, agent(nats_url) as me:
+        async with fake_market(nats_url) as market, agent(nats_url) as me:
             early, late = new_event_id(), new_event_id()
-            await market.tell(1, event_id=early)
+            await market.publish_windows(1, event_id=early)
             waiting = asyncio.create_task(me.outcome(late, WITHIN_S))
             assert early == (await me.outcome(early, WITHIN_S)).event_id
-            await market.tell(2, event_id=late)
+            await market.publish_windows(2, event_id=late)
             assert late == (await waiting).event_id
             assert early == (await me.outcome(early, WITHIN_S)).event_id
 
     asyncio.run(play())
 
 
-def test_an_outcome_that_is_not_told_is_not_waited_for_without_end(nats_url: str) -> None:
+def test_an_outcome_that_is_not_published_is_not_waited_for_without_end(nats_url: str) -> None:
     """A market that stands still must not stop every agent with it."""
 
     async def play() -> None:
-        async with stage(nats_url), agent(nats_url) as me:
+        async with fake_market(nats_url), agent(nats_url) as me:
             await me.outcome(new_event_id(), 0.1)
 
-    with pytest.raises(NoOutcome, match=r"waited 0\.1 s"):
+    with pytest.raises(OutcomeTimeout, match=r"waited 0\.1 s"):
         asyncio.run(play())
 
 
-def test_who_waits_while_the_client_is_closed_is_told(nats_url: str) -> None:
-    """A cancellation that nobody asked for would end the agent's task without a word."""
+def test_waiting_for_an_outcome_ends_with_the_client(nats_url: str) -> None:
+    """A cancellation that nobody asked for would end the agent's task in silence."""
     event_id = new_event_id()
 
     async def play() -> None:
-        async with stage(nats_url):
+        async with fake_market(nats_url):
             async with agent(nats_url) as me:
                 waiting = asyncio.create_task(me.outcome(event_id, WITHIN_S))
-                with pytest.raises(NoOutcome):
+                with pytest.raises(OutcomeTimeout):
                     await me.outcome(new_event_id(), 0.1)
             await waiting
 
-    with pytest.raises(NoOutcome, match=f"{event_id}, the client was closed"):
+    with pytest.raises(OutcomeTimeout, match=f"{event_id}, the client was closed"):
         asyncio.run(play())
 
 
@@ -61,7 +61,7 @@ def test_of_a_command_that_came_twice_the_first_outcome_counts(nats_url: str) ->
     )
 
     async def play() -> None:
-        async with stage(nats_url) as market, agent(nats_url) as me:
+        async with fake_market(nats_url) as market, agent(nats_url) as me:
             await market.publish(result_of(1).model_copy(update={"outcomes": [lost, again]}))
             assert lost == await me.outcome(event_id, WITHIN_S)
 
@@ -76,27 +76,27 @@ def test_only_so_many_outcomes_are_remembered(
     ids = [new_event_id() for _ in range(3)]
 
     async def play() -> None:
-        async with stage(nats_url) as market, agent(nats_url) as me:
+        async with fake_market(nats_url) as market, agent(nats_url) as me:
             for window_id, event_id in enumerate(ids, 1):
-                await market.tell(window_id, event_id=event_id)
+                await market.publish_windows(window_id, event_id=event_id)
             for event_id in reversed(ids[1:]):
                 assert event_id == (await me.outcome(event_id, WITHIN_S)).event_id
             await me.outcome(ids[0], 0.1)
 
-    with pytest.raises(NoOutcome, match=ids[0]):
+    with pytest.raises(OutcomeTimeout, match=ids[0]):
         asyncio.run(play())
 
 
-def test_results_and_outcomes_are_heard_side_by_side(nats_url: str) -> None:
+def test_results_and_outcomes_are_read_side_by_side(nats_url: str) -> None:
     """An agent that follows all its results may still wait for one of them."""
 
     async def play() -> None:
-        async with stage(nats_url) as market, agent(nats_url) as me:
+        async with fake_market(nats_url) as market, agent(nats_url) as me:
             event_id = new_event_id()
             results = me.results()
             next_one = asyncio.create_task(anext(results))
             outcome = asyncio.create_task(me.outcome(event_id, WITHIN_S))
-            await market.tell(1, event_id=event_id)
+            await market.publish_windows(1, event_id=event_id)
             assert [event_id] == [one.event_id for one in (await next_one).outcomes]
             assert event_id == (await outcome).event_id
 

@@ -1,5 +1,7 @@
 """A result read back from the ledger is cut where it was cut when it was published."""
 
+from typing import Final
+
 import pytest
 
 from flows.queries import paging as past_results
@@ -11,7 +13,7 @@ from state.window import CommandRow, Settlement
 from walras_client import new_event_id
 from walras_schemas import AgentResult, BidStatus, RejectionReason
 
-BUNDLE = {"cpu_ms": 7, "tokens": 12}
+BUNDLE: Final = {"cpu_ms": 7, "tokens": 12}
 
 
 def bid(seq: int) -> Bid:

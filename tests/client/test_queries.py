@@ -1,12 +1,14 @@
 """The questions and their subjects, as programs in any language may write them."""
 
+from typing import Final
+
 import pytest
 from pydantic import ValidationError
 
 from walras_schemas import QUERIES, HistoryQuery, QueryErrorReason, queries
 from walras_schemas.queries import QUERY_SUBJECTS, QuerySubject, parse_subject
 
-REPLIES = {"balance_reply", "history_reply", "prices_reply", "query_error"}
+REPLIES: Final = {"balance_reply", "history_reply", "prices_reply", "query_error"}
 
 
 def test_a_subject_reads_back_as_it_was_built() -> None:

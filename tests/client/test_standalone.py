@@ -5,9 +5,10 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Final
 
-CLIENT = Path(__file__).parents[2] / "client"
-PROBE = """
+CLIENT: Final = Path(__file__).parents[2] / "client"
+PROBE: Final = """
 import json, sys
 from pydantic import *
 before = set(sys.modules)

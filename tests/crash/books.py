@@ -1,4 +1,4 @@
-"""What a ledger holds and what was told of it, in values that compare by `==`."""
+"""What a ledger holds and what was published of it, in values that compare by `==`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -11,17 +11,17 @@ from psycopg import Connection
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
-from connectors.nats.background_loop import wait_for
-from connectors.nats.connection import Line
-from connectors.nats.jetstream import ask, nanos
-from connectors.nats.reader import Tail
+from connectors.nats.background_loop import run_sync
+from connectors.nats.reader import read_log
 from connectors.nats.subjects import RESULTS
-from connectors.nats.wire import Delivery
 from connectors.postgres.ledger.transaction import read_settlement, unpublished
 from operators.results import result_messages
 from state.shard import StreamIdentity
 from state.window import OutboundMessage
 from tests.crash.log import WINDOW_MS
+from walras_client.nats.connection import Connection as NatsConnection
+from walras_client.nats.jetstream import ask, nanos
+from walras_client.nats.reader import Delivery
 
 _numbers = count()
 
@@ -72,7 +72,7 @@ def read_up_to(ledger: Connection) -> int:
     return 1 if row is None else int(row[0])
 
 
-def to_be_told(dsn: str) -> dict[str, OutboundMessage]:
+def due_results(dsn: str) -> dict[str, OutboundMessage]:
     """All results of a ledger that nobody has published, by message id."""
     with psycopg.connect(dsn, autocommit=True) as ledger:
         results = [
@@ -85,34 +85,34 @@ def to_be_told(dsn: str) -> dict[str, OutboundMessage]:
     return {result.msg_id: result for result in results}
 
 
-def told(nc: Line) -> list[OutboundMessage]:
+def published_results(nc: NatsConnection) -> list[OutboundMessage]:
     """Every result in its stream, in its order."""
     results: list[OutboundMessage] = []
-    each_told(nc, results.append)
+    each_result(nc, results.append)
     return results
 
 
-def each_told(nc: Line, take: Callable[[OutboundMessage], None]) -> None:
+def each_result(nc: NatsConnection, take: Callable[[OutboundMessage], None]) -> None:
     """Hand over every result in its stream, in its order."""
-    wait_for(_each_told(nc, take))
+    run_sync(_each_result(nc, take))
 
 
-def twice(results: list[OutboundMessage]) -> list[str]:
+def duplicates(results: list[OutboundMessage]) -> list[str]:
     """The ids that came more than once."""
     return [msg_id for msg_id, times in Counter(r.msg_id for r in results).items() if times > 1]
 
 
-async def _each_told(nc: Line, take: Callable[[OutboundMessage], None]) -> None:
+async def _each_result(nc: NatsConnection, take: Callable[[OutboundMessage], None]) -> None:
     info = await ask(nc, f"STREAM.INFO.{RESULTS}")
 
-    def take_message(_time_ns: int, msg: Delivery) -> None:
-        if not msg.subject.startswith(b"told."):  # how far they are told is nobody's result
-            take(OutboundMessage(msg.subject.decode(), msg.headers["Nats-Msg-Id"], msg.data))
+    def take_message(msg: Delivery) -> None:
+        if not msg.subject.startswith(b"told."):  # the mark of the last one
+            take(OutboundMessage(msg.subject.decode(), msg.headers["Nats-Msg-Id"], msg.payload))
 
     stream = StreamIdentity(RESULTS, nanos(info["created"]))
-    async with Tail(nc, stream, next_seq=1, take=take_message) as tail:
-        while left := info["state"]["last_seq"] + 1 - tail.next_seq:
-            await tail.pull(messages=left, max_bytes=1 << 24)
+    async with read_log(nc, stream, next_seq=1, on_message=take_message) as reader:
+        while left := info["state"]["last_seq"] + 1 - reader.next_seq:
+            await reader.pull(messages=left, max_bytes=1 << 24)
 
 
 @contextmanager
@@ -127,6 +127,6 @@ def database(dsn: str, *, template: str = "template0") -> Iterator[str]:
 
 
 def drop(dsn: str, name: str) -> None:
-    """Drop a database, with whoever uses it."""
+    """Drop a database and end its sessions."""
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))

@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from connectors.nats.background_loop import wait_for
-from connectors.nats.connection import Line
-from connectors.nats.publisher import Outbox
+from connectors.nats.background_loop import run_sync
+from connectors.nats.publisher import Publisher
 from tests.support.eventually import eventually
 from walras_client import new_event_id
+from walras_client.nats.connection import Connection
 
 WINDOW_MS: Final = 1000
 NS_PER_MS: Final = 1_000_000
@@ -21,18 +21,18 @@ TICK: Final = ("clock.0", b"")
 Message = tuple[str, bytes]
 
 
-def write_log(nc: Line, *, windows: int) -> None:
+def write_log(nc: Connection, *, windows: int) -> None:
     """So many windows, and a tick that closes the last one."""
     for number in range(windows):
         write_window(nc, number)
     next_window()
-    say(nc, [TICK])
+    publish(nc, [TICK])
 
 
-def write_window(nc: Line, number: int, *, window_ms: int = WINDOW_MS) -> None:
+def write_window(nc: Connection, number: int, *, window_ms: int = WINDOW_MS) -> None:
     """One window: grants, bids in a rivalry for little supply, a broken message, a transfer."""
     next_window(window_ms)
-    say(nc, list(_window(number)))
+    publish(nc, list(_window(number)))
 
 
 def next_window(window_ms: int = WINDOW_MS) -> None:
@@ -41,19 +41,19 @@ def next_window(window_ms: int = WINDOW_MS) -> None:
     eventually(lambda: _window_id(window_ms) > now)
 
 
-def say(nc: Line, messages: Sequence[Message]) -> None:
+def publish(nc: Connection, messages: Sequence[Message]) -> None:
     """Publish these and wait until the log has all."""
-    wait_for(_say(nc, messages))
+    run_sync(_say(nc, messages))
 
 
-async def _say(nc: Line, messages: Sequence[Message]) -> None:
-    async with Outbox(nc) as outbox:
-        receipts = [
-            await outbox.post(subject, payload, msg_id=new_event_id())
-            for subject, payload in messages
-        ]
-        for receipt in receipts:
-            await receipt
+async def _say(nc: Connection, messages: Sequence[Message]) -> None:
+    publisher = Publisher(nc)
+    acks = [
+        await publisher.publish_async(subject, payload, msg_id=new_event_id())
+        for subject, payload in messages
+    ]
+    for ack in acks:
+        await ack
 
 
 def _window_id(window_ms: int) -> int:

@@ -1,4 +1,4 @@
-"""`walras up` itself, as a supervisor would run it: replaced, and killed at a point by its name."""
+"""`walras up` itself, as a supervisor would run it, replaced by another one."""
 
 import signal
 from collections.abc import Iterator
@@ -8,17 +8,17 @@ import psycopg
 import pytest
 
 from connectors.embedded.servers import Servers, embedded
-from connectors.nats.background_loop import held
-from connectors.nats.connection import Line, connected
-from flows.runtime.settings import FAILPOINT
+from connectors.nats.background_loop import open_on_loop
+from connectors.nats.connection import connected
 from tests.crash.bench import replayed
-from tests.crash.books import Books, books, read_up_to, told, twice
-from tests.crash.log import TICK, next_window, say, write_window
+from tests.crash.books import Books, books, duplicates, published_results, read_up_to
+from tests.crash.log import TICK, next_window, publish, write_window
 from tests.crash.process import WITHIN_S
 from tests.support.eventually import eventually
 from tests.support.nats_logs import LOG_BYTES, last_seq
 from tests.support.servers import open_folder
 from tests.support.shell import Up, start_up
+from walras_client.nats.connection import Connection
 
 REPLACED = 5
 
@@ -40,29 +40,29 @@ def servers(folder: Path) -> Iterator[Servers]:
 
 
 @pytest.fixture
-def nc(servers: Servers) -> Iterator[Line]:
-    with held(connected(servers.nats_url, name="test")) as opened:
+def nc(servers: Servers) -> Iterator[Connection]:
+    with open_on_loop(connected(servers.nats_url, name="test")) as opened:
         yield opened
 
 
-def trade(servers: Servers, nc: Line, number: int) -> None:
+def trade(servers: Servers, nc: Connection, number: int) -> None:
     """A window of trade; return when a deployment has settled all of it."""
     write_window(nc, number)
     next_window()
-    say(nc, [TICK])
+    publish(nc, [TICK])
     end = last_seq(nc, "SHARD_0")
     with psycopg.connect(servers.postgres_dsn, autocommit=True) as ledger:
         eventually(lambda: read_up_to(ledger) >= end, within_s=WITHIN_S)
 
 
-def check(servers: Servers, nc: Line, folder: Path) -> None:
-    """The live ledger is what the log gives, as far as it has read, and nothing was told twice."""
+def check(servers: Servers, nc: Connection, folder: Path) -> None:
+    """The live ledger is what the log gives up to its position; nothing was published twice."""
     live = books(servers.postgres_dsn)
     with replayed(servers, folder) as dsn:
         again: Books = books(dsn)
     assert live.windows
     assert live.windows == again.windows[: len(live.windows)]
-    assert [] == twice(told(nc))
+    assert [] == duplicates(published_results(nc))
 
 
 def end_of(up: Up) -> tuple[int, list[str]]:
@@ -71,7 +71,7 @@ def end_of(up: Up) -> tuple[int, list[str]]:
     return up.process.returncode, err.splitlines()
 
 
-def test_two_at_once(servers: Servers, nc: Line, folder: Path) -> None:
+def test_two_at_once(servers: Servers, nc: Connection, folder: Path) -> None:
     """A replacement is started before the old one is known to be dead: both write, or neither."""
     first = start_up()
     trade(servers, nc, 0)
@@ -82,18 +82,4 @@ def test_two_at_once(servers: Servers, nc: Line, folder: Path) -> None:
     trade(servers, nc, 1)
     assert None is second.process.poll()
     assert 0 == second.stop(signal.SIGTERM).code
-    check(servers, nc, folder)
-
-
-def test_a_failpoint_in_the_environment(
-    servers: Servers, nc: Line, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the matrix does to its processes must be what the variable does to a deployment."""
-    monkeypatch.setenv(FAILPOINT, "commit.before:kill@3")
-    doomed = start_up()
-    assert -signal.SIGKILL == end_of(doomed)[0]
-    monkeypatch.delenv(FAILPOINT)
-    successor = start_up()
-    trade(servers, nc, 2)
-    assert 0 == successor.stop(signal.SIGTERM).code
     check(servers, nc, folder)

@@ -15,10 +15,9 @@ import psycopg
 import pytest
 
 from connectors.embedded.servers import Servers
-from connectors.nats.background_loop import held, wait_for
+from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.commands import open_commands
 from connectors.nats.connection import connected
-from connectors.nats.jetstream import ask
 from flows.queries import paging as past_results
 from operators import results as result_messages
 from tests.client.broker import Broker, broker
@@ -32,12 +31,13 @@ from tests.deploy.markdown import blocks, table
 from tests.support.servers import fresh_database
 from walras_client import (
     BidId,
-    Bookmark,
+    Cursor,
     Results,
     ResultsLost,
     WalrasClient,
     new_event_id,
 )
+from walras_client.nats.jetstream import ask
 from walras_schemas import QUERIES, AgentResult, BidPlaced, BidStatus, CommandStatus
 
 HOUSE: Final = Path(__file__).parents[2]
@@ -141,11 +141,11 @@ def test_an_agent_that_was_away_gets_each_missed_result_once(deployment: Deploym
         async with deployment.agent(market, "a1") as me:
             results = me.results()
             before = await take(results, until=(await bid_and_hear(me, 2))[-1])
-            kept = json.dumps(asdict(results.bookmark))
+            kept = json.dumps(asdict(results.cursor))
         async with deployment.agent(market, "a1") as meanwhile:
             missed = await bid_and_hear(meanwhile, 4)
         async with deployment.agent(market, "a1") as me:
-            results = me.results(after=Bookmark(**json.loads(kept)))
+            results = me.results(after=Cursor(**json.loads(kept)))
             after = await take(results, until=missed[-1])
             after += await take(results, until=(await bid_and_hear(me, 1))[-1])
             assert await me.history() == before + after
@@ -161,12 +161,12 @@ def test_beyond_retention_an_agent_rebuilds_from_the_ledger(deployment: Deployme
         async with deployment.agent(market, "a1") as me:
             results = me.results()
             heard = await take(results, until=(await bid_and_hear(me, 2))[-1])
-            bookmark = results.bookmark
+            cursor = results.cursor
         async with deployment.agent(market, "a1") as meanwhile:
             missed = await bid_and_hear(meanwhile, 5)
         await drop_results(deployment.nats_url, keep=3)
         async with deployment.agent(market, "a1") as me:
-            results = me.results(after=bookmark)
+            results = me.results(after=cursor)
             with pytest.raises(ResultsLost, match="no longer kept"):
                 await anext(results)
             heard += [result async for result in results.rebuild()]
@@ -208,7 +208,7 @@ def test_a_rebuild_goes_on_in_the_middle_of_a_window(
     async def play() -> None:
         async with deployment.agent(market, "a1") as me:
             results = me.results()
-            placed = await me.place_many(
+            placed = await me.submit_many(
                 [
                     BidPlaced(
                         event_id=new_event_id(), resource="tokens", quantity=1, unit_price_micros=1
@@ -220,7 +220,7 @@ def test_a_rebuild_goes_on_in_the_middle_of_a_window(
             assert [1, 2] == [result.part for result in heard]
             await me.outcome(placed[-1], WITHIN_S)
             await drop_results(deployment.nats_url, keep=0)
-            results = me.results(after=results.bookmark)
+            results = me.results(after=results.cursor)
             with pytest.raises(ResultsLost):
                 await anext(results)
             heard += [result async for result in results.rebuild()]
@@ -313,9 +313,9 @@ def test_the_guide_shows_questions_that_are_answered(demo: Deployment) -> None:
     assert {name.split("_")[0] for name in QUERIES} - {"query"} == {
         row[1].split(".")[1] for row in rows
     }
-    with held(connected(demo.nats_url, name="test")) as nc:
+    with open_on_loop(connected(demo.nats_url, name="test")) as nc:
         for _, subject, question, reply in rows:
             about = subject.replace("<market>", "demo").replace("<agent>", "a1")
-            answer = wait_for(nc.request(about, question.encode(), timeout=WITHIN_S))
+            answer = run_sync(nc.request(about, question.encode(), timeout=WITHIN_S))
             told = QUERIES[reply].model_validate_json(answer.data)
             assert reply == told.model_dump()["type"]

@@ -1,4 +1,4 @@
-"""`walras demo` as a newcomer runs it: again and again, with a Ctrl-C, and on wrong books."""
+"""`walras demo` as a newcomer runs it: again and again, with a Ctrl-C, and on a tampered ledger."""
 
 import json
 import os
@@ -34,9 +34,9 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def shell() -> Iterator["Shell"]:
-    """A folder in which a demo has run and its servers go on, so that commands need not wait.
+    """A folder where a demo has run and its servers keep running, so that commands need not wait.
 
-    It is none of pytest's: those are shut to the user that Postgres runs as.
+    It is not one of pytest's: those are closed to the user that Postgres runs as.
     """
     with folder() as home, embedded(home / "w", shards=1) as running:
         yield Shell(home, running)
@@ -50,7 +50,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def shown(shell: "Shell") -> "Ended":
-    """What a demo has shown."""
+    """The output of a demo."""
     demo = shell.demo(seconds=3)
     assert 0 == demo.code, demo.err
     return demo
@@ -101,8 +101,8 @@ class Ended:
     out: str
     err: str
 
-    def number(self, told: re.Pattern[str]) -> int:
-        found = told.search(self.out + self.err)
+    def number(self, pattern: re.Pattern[str]) -> int:
+        found = pattern.search(self.out + self.err)
         assert found is not None, self.out + self.err
         return int(found[1].replace(",", ""))
 
@@ -119,12 +119,12 @@ class Ended:
 
     @property
     def steps(self) -> list[list[str]]:
-        """What it says to try next."""
+        """The commands it suggests next."""
         found = [STEP.match(line) for line in self.out.splitlines()]
         return [shlex.split(step[1]) for step in found if step]
 
 
-def test_a_market_goes_on_through_ctrl_c() -> None:
+def test_a_market_continues_after_ctrl_c() -> None:
     """A newcomer runs it again: nothing may be lost, counted twice, or left running."""
     with folder() as home:
         shell = Shell(home)
@@ -144,22 +144,22 @@ def test_a_market_goes_on_through_ctrl_c() -> None:
     (alone, same), (ours, whole) = first.figures("windows"), second.figures("windows")
     assert alone == same
     assert whole > ours + alone
-    told = [first.number(ACKNOWLEDGED), stopped.number(STOPPED), second.number(ACKNOWLEDGED)]
-    assert in_all["commands"] >= sum(told)
+    counted = [first.number(ACKNOWLEDGED), stopped.number(STOPPED), second.number(ACKNOWLEDGED)]
+    assert in_all["commands"] >= sum(counted)
 
 
-def test_its_tables_tell_of_the_market(shown: "Ended") -> None:
+def test_its_tables_show_the_market(shown: "Ended") -> None:
     """A demo without a rejection, or with one strategy, shows no market."""
-    for told in (
+    for text in (
         *("tokens", "cpu_ms", "memory_mb", "attention"),
         *("truthful", "bundler", "pacer", "deadline", "follower", "patient", "bargain"),
-        *("below_reserve", "publish to commit, p50 / p99", "bids a second"),
+        *("below_reserve", "publish to commit, p50 / p99", "bids per second"),
     ):
-        assert told in shown.out
+        assert text in shown.out
     assert [] == [line for line in shown.out.splitlines() if len(line) > 100]
 
 
-def test_what_it_says_to_try_next_works(shell: "Shell", shown: "Ended") -> None:
+def test_what_it_suggests_next_works(shell: "Shell", shown: "Ended") -> None:
     """The first command a newcomer copies must not fail."""
     assert {"demo", "up", "sql", "replay"} <= {words[0] for words in shown.steps}
     for words in shown.steps:
@@ -169,7 +169,7 @@ def test_what_it_says_to_try_next_works(shell: "Shell", shown: "Ended") -> None:
             assert words[0] != "replay" or shown.digest == json.loads(ended.out)["digest"]
 
 
-def test_wrong_books_end_with_exit_code_1(shell: "Shell", shown: "Ended") -> None:
+def test_a_failed_audit_ends_with_exit_code_1(shell: "Shell", shown: "Ended") -> None:
     """An audit that says all is well whatever it finds is decoration."""
     assert shell.servers is not None
     assert "✗" not in shown.out
@@ -180,5 +180,5 @@ def test_wrong_books_end_with_exit_code_1(shell: "Shell", shown: "Ended") -> Non
     tampered = shell.demo(seconds=1)
     assert 1 == tampered.code
     assert "✗  the balances of a market sum to zero" in tampered.out
-    assert "error: the books are wrong" in tampered.err
+    assert "error: the audit failed" in tampered.err
     assert not tampered.steps

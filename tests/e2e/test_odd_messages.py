@@ -14,7 +14,7 @@ from nats.errors import MaxPayloadError
 
 from connectors.embedded import nats_server
 from connectors.embedded.servers import Servers
-from connectors.nats.background_loop import held, wait_for
+from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.nats.export import export_log
 from connectors.nats.subjects import shard_of
@@ -58,7 +58,7 @@ def deployment(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def nc(deployment: Deployment) -> Iterator[Client]:
-    with held(connected(deployment.nats_url, name="test")) as opened:
+    with open_on_loop(connected(deployment.nats_url, name="test")) as opened:
         yield opened
 
 
@@ -110,7 +110,7 @@ async def put(nc: Client, subject: str, payload: bytes) -> tuple[int, int]:
 def wins(deployment: Deployment, nc: Client, market: str) -> None:
     """Return once a plain bid of a1's has won."""
     event_id = new_event_id()
-    wait_for(put(nc, f"market.{market}.bid.a1", text(BID, event_id=event_id)))
+    run_sync(put(nc, f"market.{market}.bid.a1", text(BID, event_id=event_id)))
     deployment.until(STATUS, [market, event_id], expected="won")
 
 
@@ -121,7 +121,7 @@ def test_what_is_no_command_is_a_dead_letter(
     """A message that stops the flow stops it again at every start."""
     market = deployment.market("a1")
     sent = list(odd(market))
-    places = [wait_for(put(nc, subject, payload)) for subject, payload in sent]
+    places = [run_sync(put(nc, subject, payload)) for subject, payload in sent]
     wins(deployment, nc, market)
     for place, (subject, payload) in zip(places, sent, strict=True):
         deployment.until(DEAD, [*place], expected=f"{subject} {len(payload)} 0")
@@ -130,7 +130,7 @@ def test_what_is_no_command_is_a_dead_letter(
 def test_the_largest_message_is_a_command(deployment: Deployment, nc: Client) -> None:
     """The limit is what a payload may be, and one byte more is what it may not."""
     market = deployment.market("a1")
-    wait_for(put(nc, f"market.{market}.bid.a1", largest := padded(1 << 20)))
+    run_sync(put(nc, f"market.{market}.bid.a1", largest := padded(1 << 20)))
     deployment.until(STATUS, [market, json.loads(largest)["event_id"]], expected="won")
 
 
@@ -140,7 +140,7 @@ def test_a_message_that_the_server_refuses_is_no_part_of_the_log(
     """A sender that was refused may send it again, smaller; one that was not would bid twice."""
     market = deployment.market("a1")
     with pytest.raises(MaxPayloadError):
-        wait_for(put(nc, f"market.{market}.bid.a1", padded(int(LARGE) + 1)))
+        run_sync(put(nc, f"market.{market}.bid.a1", padded(int(LARGE) + 1)))
     wins(deployment, nc, market)
 
 

@@ -20,14 +20,13 @@ import psycopg
 import pytest
 from uuid_utils import uuid7
 
-from connectors.nats.background_loop import held, wait_for
+from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.commands import CommandClient, open_commands
 from connectors.nats.connection import connected
 from connectors.nats.export import export_log
-from connectors.nats.jetstream import ask
 from connectors.nats.topology import results_config
 from connectors.postgres.connection import connect
-from flows.runtime import pricing_process
+from flows.runtime import child_process, pricing_process
 from flows.runtime import supervisor as deployment
 from flows.runtime.child_process import Process, end
 from flows.runtime.pricing_plan import read_past, save_plan
@@ -37,6 +36,7 @@ from flows.runtime.settings import Settings
 from operators.pricing_rules import Eip1559, Fixed, Vwap
 from operators.quote import Plan, QuotePrices
 from tests.support.eventually import eventually
+from walras_client.nats.jetstream import ask
 from walras_schemas import MarketWindow, ResourcePrice, subjects
 
 WALRAS: Final = Path(sys.executable).with_name("walras")
@@ -271,9 +271,9 @@ def test_kills_change_no_quote_and_repeat_none(market: Market) -> None:
 def test_results_that_were_thrown_away_change_no_quote(market: Market) -> None:
     """Retention forgets and operators delete: what only the ledger has must count in each price."""
     market.bid_until(market.is_stale)
-    with held(connected(market.servers.nats_url, name="operator")) as nc:
-        wait_for(ask(nc, "STREAM.DELETE.RESULTS"))
-        wait_for(ask(nc, "STREAM.CREATE.RESULTS", results_config()))
+    with open_on_loop(connected(market.servers.nats_url, name="operator")) as nc:
+        run_sync(ask(nc, "STREAM.DELETE.RESULTS"))
+        run_sync(ask(nc, "STREAM.CREATE.RESULTS", results_config()))
     before = set(market.quotes())
 
     def new_quotes() -> set[tuple[str, str, int]]:
@@ -318,7 +318,7 @@ def test_a_deployment_starts_its_pricing_again(
         started.append(start_pricing(servers))
         return started[-1]
 
-    monkeypatch.setattr(pricing_process, "FIRST_PAUSE_S", 0.1)
+    monkeypatch.setattr(child_process, "RESTART_MIN_S", 0.1)
     monkeypatch.setattr(pricing_process, "start_pricing", start)
     with pricing_beside(market.servers):
         eventually(lambda: started)

@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from nats.micro.service import ServiceInfo
 
 from connectors.embedded.servers import Servers
-from connectors.nats.background_loop import held, wait_for
+from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.postgres.reads import history
 from flows.queries import paging as past_results
@@ -21,8 +21,8 @@ from flows.queries.service import serving_queries
 from operators import results as result_messages
 from tests.client.broker import broker
 from tests.client.deployment import RESOURCES, STAKE_MICROS, Deployment, deployed
-from tests.client.fake_market import agent, stage
-from walras_client import QueryRefused, ServerAway, WalrasClient, new_event_id
+from tests.client.fake_market import agent, fake_market
+from walras_client import QueryRefused, Unavailable, WalrasClient, new_event_id
 from walras_schemas import (
     AgentResult,
     BalanceQuery,
@@ -60,12 +60,12 @@ def deployment(servers: Servers) -> Iterator[Deployment]:
 
 @pytest.fixture
 def nc(deployment: Deployment) -> Iterator[Client]:
-    with held(connected(deployment.nats_url, name="test")) as opened:
+    with open_on_loop(connected(deployment.nats_url, name="test")) as opened:
         yield opened
 
 
 def asked(nc: Client, subject: str, payload: bytes) -> Msg:
-    return wait_for(nc.request(subject, payload, timeout=WITHIN_S))
+    return run_sync(nc.request(subject, payload, timeout=WITHIN_S))
 
 
 def error_of(reply: Msg) -> tuple[str, QueryErrorReason]:
@@ -181,7 +181,7 @@ def test_a_page_fits_into_one_message(deployment: Deployment) -> None:
             results, placed = me.results(), list[str]()
             for _ in range(3):
                 for _ in range(3):
-                    placed += await me.place_many(some_bids(1000))
+                    placed += await me.submit_many(some_bids(1000))
                 await heard_until(results, placed[-3000:])
             windows = await read_forward(me, limit=1000)
             assert windows == await read_backward(me, limit=1000)
@@ -214,7 +214,7 @@ def test_a_large_window_is_told_in_the_parts_that_were_published(
             placed = [await me.bid("tokens", 1, 1)]
             await me.outcome(placed[0], WITHIN_S)
             late = BidWithdrawn(event_id=new_event_id(), bid_event_id=placed[0])
-            crowd = await me.place_many([*some_bids(25), late])
+            crowd = await me.submit_many([*some_bids(25), late])
             heard = await heard_until(results, placed + crowd)
             assert 1 == heard[0].parts
             assert list(range(1, len(heard))) == [result.part for result in heard[1:]]
@@ -238,7 +238,7 @@ def test_a_window_that_is_larger_than_any_other_is_refused(
 
     async def play() -> None:
         async with deployment.agent(market, "a1") as me:
-            crowd = await me.place_many(some_bids(4))
+            crowd = await me.submit_many(some_bids(4))
             await me.outcome(crowd[-1], WITHIN_S)
             with pytest.raises(QueryRefused, match="more than 3 outcomes") as refused:
                 await me.history()
@@ -296,7 +296,7 @@ def test_a_second_service_shares_the_work(deployment: Deployment, nc: Client) ->
         return answered
 
     with serving_queries(deployment.nats_url, deployment.postgres_dsn):
-        answered = wait_for(ask_all(40))
+        answered = run_sync(ask_all(40))
     assert 40 == len(answered)
     assert {STAKE_MICROS} == {
         BalanceReply.model_validate_json(reply).balance_micros for reply in answered
@@ -308,7 +308,7 @@ def test_a_ledger_that_is_away_is_told(tmp_path: Path) -> None:
     with (
         broker(tmp_path / "nats") as server,
         serving_queries(server.url, NO_SUCH_DSN),
-        held(connected(server.url, name="test")) as nc,
+        open_on_loop(connected(server.url, name="test")) as nc,
     ):
         reply = asked(nc, queries.balance_subject("m1", "a1"), written(BalanceQuery()))
     assert ("503", QueryErrorReason.UNAVAILABLE) == error_of(reply)
@@ -318,13 +318,13 @@ def test_a_client_is_patient_with_a_ledger_that_is_away(tmp_path: Path) -> None:
     """A moment without a ledger is no answer: taken for one, it would be a refusal for good."""
 
     async def play(url: str) -> None:
-        async with stage(url, shards=1), agent(url, patience_s=0.5) as me:
+        async with fake_market(url, shards=1), agent(url, retry_timeout_s=0.5) as me:
             await me.balance()
 
     with (
         broker(tmp_path / "nats") as server,
         serving_queries(server.url, NO_SUCH_DSN),
-        pytest.raises(ServerAway, match="Postgres does not answer"),
+        pytest.raises(Unavailable, match="Postgres does not answer"),
     ):
         asyncio.run(play(server.url))
 

@@ -17,7 +17,7 @@ from typing import Final
 import pytest
 from nats.aio.client import Client
 
-from connectors.nats.background_loop import held, wait_for
+from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from flows.cli.app import app
 from flows.runtime.settings import PREFIX
@@ -67,7 +67,7 @@ def market(deployment: Environment) -> Environment:
 
 @pytest.fixture
 def log(market: Environment) -> Iterator[Client]:
-    with held(connected(market["WALRAS_NATS_URL"], name="readme test")) as nc:
+    with open_on_loop(connected(market["WALRAS_NATS_URL"], name="readme test")) as nc:
         yield nc
 
 
@@ -157,7 +157,7 @@ def test_the_nats_cli_is_given_a_command_that_the_log_takes(
     request = shell[shell.index("nats -s") :].replace("$ID", event_id)
     _, _, _, verb, subject, payload, *_ = shlex.split(request)
     assert "req" == verb
-    won = wait_for(outcome(log, subject, payload.encode(), event_id=event_id))
+    won = run_sync(outcome(log, subject, payload.encode(), event_id=event_id))
     assert "won" == won
 
 

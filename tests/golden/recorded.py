@@ -5,11 +5,12 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from flows.testing import Message
-from state.window import ClosedWindow
+from state.window import ClosedWindow, Settlement
 from tests.operators.steps import final_digest, settlements
 from tests.twin.rows import LogRecord
 from walras_schemas import BidStatus
@@ -55,7 +56,26 @@ def outcome(windows: Sequence[ClosedWindow]) -> dict[str, Any]:
         "dead_letters": sum(len(window.dead_letters) for window in settled),
         "stale_prices": sum(price.stale for price in prices),
         "fresh_prices": sum(not price.stale for price in prices),
+        "scarce_together": _scarce_together(settled),
+        "reasons": dict(sorted(_reasons(settled).items())),
     }
+
+
+def _reasons(windows: Iterable[Settlement]) -> Counter[str]:
+    """How often each reason was given."""
+    rows = chain.from_iterable(chain(window.bids, window.commands) for window in windows)
+    return Counter(str(row.reason) for row in rows if row.reason)
+
+
+def _scarce_together(windows: Iterable[Settlement]) -> int:
+    """In how many windows of a market several resources sold above their reserves."""
+    above = Counter(
+        (window.window_id, price.market)
+        for window in windows
+        for price in window.prices
+        if (price.clearing_micros or 0) > price.reserve_micros
+    )
+    return sum(count > 1 for count in above.values())
 
 
 def _line(record: Message) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Mistakes from the end of a window on: who wins, what it pays, what is settled and told."""
+"""Mistakes from the end of a window on: who wins, what it pays, what is settled and published."""
 
 from tests.mutation.mutant import ALLOCATE, ANNOUNCE, BOOK, CLEAR, SETTLE, Mutant
 
@@ -137,7 +137,7 @@ CLEARING = [
         "(2 * value.numerator + value.denominator) // (2 * value.denominator)",
         "(2 * value.numerator + value.denominator - 1) // (2 * value.denominator)",
     ),
-    # What is settled, remembered and told.
+    # What is settled, kept and published.
     Mutant(
         "hold is not released by the window's end",
         SETTLE,
@@ -146,13 +146,13 @@ CLEARING = [
     ),
     Mutant("bids live on in the next window", SETTLE, "    accounts.open_bids.clear()\n", ""),
     Mutant(
-        "a partial win is told as a whole one",
+        "a partial win is published as a whole one",
         SETTLE,
         "if bid.won == bid.quantity else",
         "if bid.won else",
     ),
     Mutant(
-        "a price below the reserve is told",
+        "a price below the reserve is published",
         SETTLE,
         "name: max(round_half_up(clearing.level * rules.reference_micros), rules.reserve_micros)",
         "name: round_half_up(clearing.level * rules.reference_micros)",
@@ -183,7 +183,7 @@ CLEARING = [
         "payee.balance_micros += 0",
     ),
     Mutant(
-        "a recipient's new balance is not told",
+        "a recipient's new balance is not published",
         BOOK,
         "self.active.update((debit, credit))",
         "self.active.add(debit)",

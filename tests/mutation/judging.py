@@ -116,7 +116,7 @@ JUDGING = [
         "if terms is None:",
     ),
     Mutant(
-        "ids are told apart by their case",
+        "ids differ by their case",
         ADMIT,
         "key = bid_key(event.market, event.sender, command.bid_event_id.lower())",
         "key = bid_key(event.market, event.sender, command.bid_event_id)",

@@ -1,10 +1,12 @@
-"""All mutants, in the order of a bid's way.
+"""All mutants: the core in the order of a bid's life, then how it is run, then the edges.
 
 Promise: `before` stands exactly once in its file, so that a mutant whose source has moved is seen
 at once (test_mutants) and never silently tests nothing.
 """
 
 from tests.mutation.clearing import CLEARING
+from tests.mutation.connectors import CONNECTORS
 from tests.mutation.judging import JUDGING
+from tests.mutation.lifecycle import LIFECYCLE
 
-MUTANTS = [*JUDGING, *CLEARING]
+MUTANTS = [*JUDGING, *CLEARING, *LIFECYCLE, *CONNECTORS]

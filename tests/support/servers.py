@@ -26,8 +26,9 @@ from psycopg.sql import SQL, Identifier
 
 from connectors.embedded.nats_server import start_nats
 from connectors.embedded.servers import Servers, embedded
-from connectors.nats.background_loop import held
-from connectors.nats.connection import Line, connected
+from connectors.nats.background_loop import open_on_loop
+from connectors.nats.connection import connected
+from walras_client.nats.connection import Connection
 
 SHARDS: Final = 4
 
@@ -90,8 +91,8 @@ def nats_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def nc(nats_url: str) -> Iterator[Line]:
-    with held(connected(nats_url, name="test")) as opened:
+def nc(nats_url: str) -> Iterator[Connection]:
+    with open_on_loop(connected(nats_url, name="test")) as opened:
         yield opened
 
 

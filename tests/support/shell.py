@@ -1,4 +1,4 @@
-"""Run `walras` as a person or a program would, and hold on to what it said."""
+"""Run `walras` as a person or a program would, and keep its output."""
 
 import json
 import signal
@@ -18,8 +18,8 @@ DEADLINE_S = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a command left: its exit code and what it said where."""
+class Ended:
+    """A command that has ended: its exit code and its output."""
 
     code: int
     out: str
@@ -27,37 +27,37 @@ class Said:
 
     @property
     def json(self) -> Any:
-        """What it said to a program."""
+        """Its output as a program reads it."""
         assert self.code == 0, self.err
         return json.loads(self.out)
 
 
-Walras = Callable[..., Said]
+Walras = Callable[..., Ended]
 
 
 def shell(capsys: pytest.CaptureFixture[str]) -> Walras:
     """Commands that run in this process."""
 
-    def run(*words: str | Path) -> Said:
+    def run(*words: str | Path) -> Ended:
         code = cli.run([str(word) for word in words])
-        said = capsys.readouterr()
-        return Said(code, said.out, said.err)
+        output = capsys.readouterr()
+        return Ended(code, output.out, output.err)
 
     return run
 
 
 @dataclass(frozen=True, slots=True)
 class Up:
-    """A deployment in a process of its own, and what it said until it was ready."""
+    """A deployment in a process of its own, and its output until it was ready."""
 
     process: subprocess.Popen[str]
     out: str
 
-    def stop(self, how: signal.Signals) -> Said:
-        """End it by a signal; how it ended, and all it said."""
+    def stop(self, how: signal.Signals) -> Ended:
+        """End it by a signal; how it ended, and all its output."""
         self.process.send_signal(how)
         rest, err = self.process.communicate(timeout=DEADLINE_S)
-        return Said(self.process.returncode, self.out + rest, err)
+        return Ended(self.process.returncode, self.out + rest, err)
 
 
 def start_up() -> Up:

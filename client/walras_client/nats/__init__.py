@@ -1,1 +1,1 @@
-"""The client's connection to NATS: reconnects, reads a stream, publishes."""
+"""NATS as agents and deployment use it: connection, stream reader, acknowledgements."""

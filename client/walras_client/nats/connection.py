@@ -1,195 +1,247 @@
-"""The connection of an agent to NATS.
+"""A connection to NATS that outlives an outage.
 
-Promise: the first one is made within a deadline; when it is lost, it is made again on its own for
-as long as the client is open, and whoever watches it is told.
+Promise: the first connection is made within a deadline or not at all; a lost one is made again
+until the client is closed, and who waits for an answer can know of the loss at once. Whatever
+subject and headers a message has, it is read: nats-py alone would break off at some.
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import ConnectionClosedError, NoRespondersError
 from nats.errors import Error as NatsError
 from nats.js.api import Header
-from nats.js.errors import APIError
 
-from walras_client.backoff import told
-from walras_client.errors import ServerAway
+from walras_client.nats.errors import (
+    ClientClosed,
+    ConnectTimeout,
+    Disconnected,
+    NoReply,
+    describe,
+)
+from walras_client.nats.wire import Deliver, DeliveryParser
 
 CONNECT_DEADLINE_S: Final = 5.0
-ATTEMPT_S: Final = 2.0
-RECONNECT_WAIT_S: Final = 1
+RECONNECT_WAIT_S: Final = 1.0
 PING_INTERVAL_S: Final = 10
 NO_RESPONDERS: Final = "503"
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-class HungUp(NatsError):
-    """The client was closed before the answer came."""
+class Connection(Client):
+    """nats-py's client, which also knows when it is lost; made by `connect`."""
 
-    def __str__(self) -> str:
-        return "the client was closed before an answer came"
+    def __init__(self) -> None:
+        super().__init__()
+        self._ps = self._parser = DeliveryParser(self)
+        self._online = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._replies = ""
+        self._numbers = count()
+        self._unanswered: dict[str, tuple[Callable[[Msg], Any], asyncio.Future[Any]]] = {}
 
+    async def request_async(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        read: Callable[[Msg], T],
+        headers: dict[str, str] | None = None,
+    ) -> asyncio.Future[T]:
+        """Send a request; the future gives what `read` makes of the reply.
 
-class Wire(Client):
-    """nats-py's client, which alone would read nothing more after headers that it cannot read."""
+        With many in flight nats-py's own `request` is a fifth as fast; its `publish_async` turns a
+        cancellation into an error, and leaves an answer pending for ever after `close`.
+        """
+        inbox = f"{self._replies}.{next(self._numbers)}"
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(lambda _: self._unanswered.pop(inbox))
+        self._unanswered[inbox] = read, answer
+        try:
+            await self.publish(subject, payload, reply=inbox, headers=headers)
+        except NatsError as failure:
+            answer.set_exception(failure)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        return answer
+
+    async def request_reply(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        timeout_s: float,
+        headers: dict[str, str] | None = None,
+    ) -> Msg:
+        """Ask once, as soon as there is a connection to ask over."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._online.wait()
+                if self.is_closed:
+                    raise ConnectionClosedError
+                return await (
+                    await self.request_async(subject, payload, read=_as_it_is, headers=headers)
+                )
+        except TimeoutError:
+            raise NoReply(timeout_s) from None
+
+    async def until_disconnected(self, coro: Coroutine[Any, Any, T]) -> T:
+        """The result of the coroutine; `Disconnected` once the connection is lost, or at once."""
+        task, loss = asyncio.ensure_future(coro), asyncio.ensure_future(self._lost.wait())
+        try:
+            await asyncio.wait([task, loss], return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise Disconnected
+            return task.result()
+        finally:
+            task.cancel()
+            loss.cancel()
+            await asyncio.gather(task, loss, return_exceptions=True)
+
+    @contextmanager
+    def deliver_direct(self, subscription: Subscription, deliver: Deliver) -> Iterator[None]:
+        """For a block, hand on what a consumer delivers as it comes, past nats-py's own queue.
+
+        `deliver` must not raise. Messages without a reply subject still go through the queue.
+        """
+        number = b"%d" % subscription._id  # noqa: SLF001 - it has no other name on the wire
+        self._parser.direct[number] = deliver
+        try:
+            yield
+        finally:
+            del self._parser.direct[number]
+
+    async def write(self, frames: Iterable[bytes]) -> None:
+        """Send many frames of the protocol at once; `Disconnected` without a connection.
+
+        nats-py's `publish` checks a message, encodes its headers and looks whether to send: for
+        thousands that differ in little, that costs more than all else (docs/adr/0014).
+        """
+        if not self.is_connected:
+            raise Disconnected
+        await self._send_command(b"".join(frames))
+        await self._flush_pending()
+
+    async def open(self) -> None:
+        """Listen for replies; from now on there is a connection."""
+        self._replies = self.new_inbox()
+        await self.subscribe(
+            f"{self._replies}.*", cb=self._on_reply, pending_msgs_limit=0, pending_bytes_limit=0
+        )
+        self._online.set()
+
+    async def close(self) -> None:
+        """End the connection for good; who waits for an answer or a connection fails at once.
+
+        What was not acknowledged yet may be lost.
+        """
+        try:
+            await super().close()
+        except (OSError, RuntimeError) as failure:
+            # nats-py flushes into a socket that an outage has closed; it is closed all the same.
+            log.debug("closing: %s", describe(failure))
+        self._online.set()
+        self._lost.set()
+        for _, answer in list(self._unanswered.values()):
+            if not answer.done():
+                answer.set_exception(ClientClosed())
+
+    async def on_disconnected(self) -> None:
+        """What nats-py calls when the connection breaks or is closed."""
+        self._lost.set()
+        self._online.clear()
+
+    async def on_reconnected(self) -> None:
+        """What nats-py calls when there is a connection again."""
+        self._lost.clear()
+        self._online.set()
+
+    async def _on_reply(self, msg: Msg) -> None:
+        read, answer = self._unanswered.get(msg.subject, (None, None))
+        if read is None or answer is None or answer.done():
+            return  # who asked has given up by now, and may have asked again
+        if msg.headers and msg.headers.get(Header.STATUS) == NO_RESPONDERS:
+            answer.set_exception(NoRespondersError())
+            return
+        try:
+            answer.set_result(read(msg))
+        except Exception as failure:  # noqa: BLE001 - it belongs to who asked
+            answer.set_exception(failure)
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        """The message; bytes of its subject that are no UTF-8 are written out in hexadecimals."""
+        message: Msg = super()._build_message(sid, readable(subject).encode(), reply, data, headers)
+        return message
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        """The headers, or none where they cannot be read."""
         try:
             return await super()._process_headers(headers)
         except (IndexError, UnicodeDecodeError):
             return None
 
 
-class Link:
-    """One connection: who asks over it, and who has to know that it was lost and is there again."""
+async def connect(url: str, *, name: str, reconnect_wait_s: float = RECONNECT_WAIT_S) -> Connection:
+    """Connect as `name`; once connected, the client reconnects on its own until it is closed.
 
-    def __init__(self, nc: Client) -> None:
-        self.nc = nc
-        self._online = asyncio.Event()
-        self._watchers: set[Callable[[], None]] = set()
-        self._inbox = nc.new_inbox()
-        self._numbers = count()
-        self._unanswered: dict[str, asyncio.Future[Msg]] = {}
+    Raises `ConnectTimeout` where no server answers; a wrong URL is nats-py's own error.
+    """
+    nc = Connection()
+    errors: list[Exception] = []
 
-    async def request(
-        self,
-        subject: str,
-        payload: bytes,
-        *,
-        headers: dict[str, str] | None = None,
-        within_s: float = ATTEMPT_S,
-    ) -> Msg:
-        """Ask once, as soon as there is a connection to ask over.
-
-        nats-py's own `request` is a fifth as fast with many under way.
-        """
-        inbox = f"{self._inbox}.{next(self._numbers)}"
-        async with asyncio.timeout(within_s):
-            await self._online.wait()
-            if self.nc.is_closed:
-                raise ConnectionClosedError
-            answer: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-            self._unanswered[inbox] = answer
-            try:
-                await self.nc.publish(subject, payload, reply=inbox, headers=headers)
-                return await answer
-            finally:
-                del self._unanswered[inbox]
-
-    async def ask(self, question: str, content: object | None = None) -> dict[str, Any]:
-        """Ask JetStream `$JS.API.<question>` once; a refusal is nats-py's own `APIError`."""
-        payload = b"" if content is None else json.dumps(content).encode()
-        return answer_of(await self.request(f"$JS.API.{question}", payload))
-
-    def watch(self, watcher: Callable[[], None]) -> None:
-        """Call the watcher from now on whenever the connection was made again, or is no more."""
-        self._watchers.add(watcher)
-
-    def unwatch(self, watcher: Callable[[], None]) -> None:
-        """Call it no more."""
-        self._watchers.discard(watcher)
-
-    async def open(self) -> None:
-        """Listen for answers; from now on there is a connection."""
-        await self.nc.subscribe(
-            f"{self._inbox}.*", cb=self._settle, pending_msgs_limit=0, pending_bytes_limit=0
-        )
-        self._online.set()
-
-    async def close(self) -> None:
-        """Hang up for good: whoever waits for an answer, or for a connection, is told at once."""
-        try:
-            await self.nc.close()
-        except (OSError, RuntimeError) as failure:
-            # nats-py flushes into a socket that an outage has closed; it is closed all the same.
-            log.debug("closing: %s", told(failure))
-        self._online.set()
-        for answer in self._unanswered.values():
-            if not answer.done():
-                answer.set_exception(HungUp())
-        self._tell_watchers()
-
-    async def came(self) -> None:
-        """There is a connection again."""
-        self._online.set()
-        self._tell_watchers()
-
-    async def went(self) -> None:
-        """The connection was lost."""
-        self._online.clear()
-
-    def _tell_watchers(self) -> None:
-        for watcher in self._watchers:
-            watcher()
-
-    async def _settle(self, msg: Msg) -> None:
-        answer = self._unanswered.get(msg.subject)
-        if answer is None or answer.done():
-            return  # who asked has given up by now, and may have asked again
-        if msg.headers and msg.headers.get(Header.STATUS) == NO_RESPONDERS:
-            answer.set_exception(NoRespondersError())
-        else:
-            answer.set_result(msg)
-
-
-@asynccontextmanager
-async def open_link(url: str, *, name: str) -> AsyncIterator[Link]:
-    """Connect as `name` for a block."""
-    link = Link(Wire())
-    try:
-        await _connect(link, url, name)
-        yield link
-    finally:
-        await link.close()
-
-
-async def _connect(link: Link, url: str, name: str) -> None:
-    trouble: list[Exception] = []
-
-    async def remember(error: Exception) -> None:
-        trouble[:] = [error]
-        log.debug("NATS: %s", told(error))
+    async def on_error(error: Exception) -> None:
+        errors[:] = [error]
+        log.debug("NATS: %s", describe(error))
 
     try:
         async with asyncio.timeout(CONNECT_DEADLINE_S):
-            await link.nc.connect(
+            await nc.connect(
                 url,
                 name=name,
-                error_cb=remember,
-                disconnected_cb=link.went,
-                reconnected_cb=link.came,
+                error_cb=on_error,
+                disconnected_cb=nc.on_disconnected,
+                reconnected_cb=nc.on_reconnected,
                 max_reconnect_attempts=-1,
-                reconnect_time_wait=RECONNECT_WAIT_S,
+                reconnect_time_wait=reconnect_wait_s,  # type: ignore[arg-type] # it is slept for
                 ping_interval=PING_INTERVAL_S,
             )
+            await nc.open()
     except TimeoutError:
-        reason = told(trouble[0]) if trouble else "no answer"
-        raise away(f"{reason} (waited {CONNECT_DEADLINE_S:.0f} s)") from None
-    except (NatsError, ValueError) as wrong:
-        raise away(told(wrong)) from wrong
-    await link.open()
+        await nc.close()
+        reason = describe(errors[0]) if errors else "no answer"
+        raise ConnectTimeout(f"{reason} (waited {CONNECT_DEADLINE_S:.0f} s)") from None
+    except asyncio.CancelledError:
+        await nc.close()
+        raise
+    return nc
 
 
-def answer_of(reply: Msg) -> dict[str, Any]:
-    """What JetStream answered; a refusal is raised."""
-    answer: dict[str, Any] = json.loads(reply.data)
-    if "error" in answer:
-        raise APIError.from_error(answer["error"])
-    return answer
+@asynccontextmanager
+async def closing(nc: Connection) -> AsyncIterator[Connection]:
+    """The connection for a block."""
+    try:
+        yield nc
+    finally:
+        await nc.close()
 
 
-def away(detail: str) -> ServerAway:
-    """NATS is not there, or no market is behind it."""
-    return ServerAway(
-        "the market cannot be reached",
-        detail=detail,
-        hint="Check the URL, that nats-server runs, and that `walras up` does",
-    )
+def readable(subject: bytes) -> str:
+    """The subject as text; bytes that are no UTF-8 are written out in hexadecimals."""
+    return subject.decode(errors="backslashreplace")
+
+
+def _as_it_is(msg: Msg) -> Msg:
+    return msg

@@ -1,7 +1,7 @@
 """Commands on their way into the log of a market, each message sent until it is acknowledged.
 
-Promise: what `put` returned for is in the log, once: a message is sent again with the same event
-ids and the same `Nats-Msg-Id`, and the stream drops what it has already.
+Promise: what `publish` returned for is in the log, once: a message is sent again with the same
+event ids and the same `Nats-Msg-Id`, and the stream drops what it has already.
 """
 
 from collections.abc import Sequence
@@ -9,44 +9,63 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+from nats.aio.msg import Msg
+from nats.js.api import Header
 from nats.js.errors import APIError
 
-from walras_client.backoff import TROUBLE, Patience, is_passing, told
-from walras_client.errors import LogFull, NotPlaced, Unacknowledged
-from walras_client.nats.connection import Link, answer_of
+from walras_client.errors import LogFull, SubmitError, Unacknowledged
+from walras_client.nats.connection import Connection
+from walras_client.nats.errors import (
+    RETRYABLE,
+    describe,
+    is_transient,
+    retries,
+    wait_before_retry,
+)
+from walras_client.nats.jetstream import answer_of
 from walras_schemas import BATCH_MAX, PAYLOAD_MAX_BYTES, CommandBase
 
-MSG_ID: Final = "Nats-Msg-Id"
+MSG_ID: Final = Header.MSG_ID.value
+ATTEMPT_S: Final = 2.0
 STREAM_IS_FULL: Final = 10077
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """Where a message lies in the log: outcomes name the same sequence."""
+class PubAck:
+    """Where a message lies: its stream and its sequence there; outcomes name the same sequence."""
 
     stream: str
     seq: int
+    duplicate: bool = False
+    """True when an earlier message with the same id is the one that lies there."""
 
 
-async def put(
-    link: Link, subject: str, commands: Sequence[CommandBase], *, patience_s: float
-) -> Receipt:
+def read_ack(reply: Msg) -> PubAck:
+    """The acknowledgement of a stream; a refusal is raised."""
+    ack = answer_of(reply)
+    return PubAck(stream=ack["stream"], seq=ack["seq"], duplicate=ack.get("duplicate", False))
+
+
+async def publish(
+    nc: Connection, subject: str, commands: Sequence[CommandBase], *, retry_timeout_s: float
+) -> PubAck:
     """Put commands into the log as one message, and return when it is there."""
     payload, headers = payload_of(commands), {MSG_ID: message_id(commands)}
-    patience = Patience(patience_s)
+    backoff = retries(retry_timeout_s)
     in_doubt = False
     try:
         while True:
             try:
-                ack = answer_of(await link.request(subject, payload, headers=headers))
-                return Receipt(stream=ack["stream"], seq=ack["seq"])
-            except TROUBLE as trouble:
+                return read_ack(
+                    await nc.request_reply(subject, payload, headers=headers, timeout_s=ATTEMPT_S)
+                )
+            except RETRYABLE as error:
                 # An answer settles what silence left open: the stream knows what it has.
-                answered = isinstance(trouble, APIError)
-                in_doubt = not answered and (in_doubt or is_passing(trouble))
-                await patience.bear(trouble)
-    except TROUBLE as trouble:
-        raise _not_placed(subject, commands, trouble, in_doubt=in_doubt) from trouble
+                answered = isinstance(error, APIError)
+                in_doubt = not answered and (in_doubt or is_transient(error))
+                await wait_before_retry(backoff, error)
+    except RETRYABLE as error:
+        raise _submit_error(subject, commands, error, in_doubt=in_doubt) from error
 
 
 def payload_of(commands: Sequence[CommandBase]) -> bytes:
@@ -70,25 +89,25 @@ def message_id(commands: Sequence[CommandBase]) -> str:
     return ids[0] if len(ids) == 1 else sha256(",".join(ids).encode()).hexdigest()
 
 
-def _not_placed(
-    subject: str, commands: Sequence[CommandBase], trouble: Exception, *, in_doubt: bool
-) -> NotPlaced:
-    detail = f"{subject}: {told(trouble)}"
-    if isinstance(trouble, APIError) and trouble.err_code == STREAM_IS_FULL:
+def _submit_error(
+    subject: str, commands: Sequence[CommandBase], error: Exception, *, in_doubt: bool
+) -> SubmitError:
+    detail = f"{subject}: {describe(error)}"
+    if isinstance(error, APIError) and error.err_code == STREAM_IS_FULL:
         return LogFull(
             "the log is full",
             detail=detail,
             hint="Nothing of this was taken: its operator has to raise `max_bytes` of the stream",
             commands=commands,
         )
-    if in_doubt or is_passing(trouble):
+    if in_doubt or is_transient(error):
         return Unacknowledged(
             "the commands may not be in the log",
             detail=detail,
-            hint="Place `commands` of this error again within a minute: they count once",
+            hint="Submit `commands` of this error again within a minute: they count once",
             commands=commands,
         )
-    return NotPlaced(
+    return SubmitError(
         "the commands are not in the log",
         detail=detail,
         hint="The same will be refused again",

@@ -1,4 +1,4 @@
--- Bids with what became of them, in the order of the log.
+-- Bids with their outcomes, in the order of the log.
 SELECT
     market, window_id, seq, ord, agent_id, event_id, kind, bundle, limit_micros, status, reason,
     paid_micros

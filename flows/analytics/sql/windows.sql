@@ -1,4 +1,4 @@
--- Each window: what came in, what became of its bids, and the digest of the shard after it.
+-- Each window: its messages, the outcomes of its bids, and the digest of the shard after it.
 WITH outcomes AS (
     SELECT
         shard,

@@ -1,4 +1,4 @@
-"""The demo's audit: each command that the log took is in the books once, and the books add up.
+"""The demo's audit: each command in the log has one outcome, and the accounts add up.
 
 Promise: each check is a query over the committed ledger, recomputed from its single rows; a check
 that fails says what it expects and how often that does not hold.
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import duckdb
 
-from flows.analytics.demo_questions import DemoQuestion, ask_demo
-from flows.analytics.questions import Question, answer
+from flows.analytics.answers import answer, answer_demo
+from flows.analytics.questions import DemoQuestion, Question
 from flows.simulation.sender import Acknowledged
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that must hold of the books, and how often it does not."""
+    """One thing that must hold in the ledger, and how often it does not."""
 
     promise: str
     violations: int
@@ -27,11 +27,10 @@ class Check:
         return self.violations == 0
 
 
-def check_books(
+def audit(
     ledger: duckdb.DuckDBPyConnection, *, market: str, acknowledged: Sequence[Acknowledged]
 ) -> list[Check]:
     """That each acknowledged command has one outcome, and what must hold of any ledger."""
-    standing = [Check(promise, count) for promise, count in answer(ledger, Question.BOOKS).rows]
     return [
         Check(
             f"each of the {len(acknowledged):,} acknowledged commands has one outcome",
@@ -41,7 +40,7 @@ def check_books(
             "the two postings of each transaction sum to zero",
             _violations(ledger, DemoQuestion.POSTINGS),
         ),
-        *standing,
+        *(Check(promise, count) for promise, count in answer(ledger, Question.AUDIT).rows),
     ]
 
 
@@ -59,6 +58,8 @@ def _without_one_outcome(
     )
 
 
-def _violations(ledger: duckdb.DuckDBPyConnection, question: DemoQuestion, **known: object) -> int:
-    ((violations,),) = ask_demo(ledger, question, **known).rows
+def _violations(
+    ledger: duckdb.DuckDBPyConnection, question: DemoQuestion, **parameters: object
+) -> int:
+    ((violations,),) = answer_demo(ledger, question, **parameters).rows
     return int(violations)

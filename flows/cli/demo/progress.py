@@ -1,7 +1,7 @@
-"""What a person sees while a simulated market runs: how far it is, and the prices as they move.
+"""What a person sees while a simulated market runs: its progress, and the prices as they move.
 
-Promise: all of it goes to stderr, so that stdout holds the results alone. A terminal sees one
-picture that renews itself; anything else gets a plain line every few seconds.
+Promise: all of it goes to stderr, so that stdout holds only the results. A terminal shows one
+live display; anything else gets a plain line every few seconds.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from rich.text import Text
 from flows.simulation.session import Run
 from walras_schemas import MICROS_PER_CREDIT, BidStatus, MarketWindow
 
-PICTURE_S: Final = 0.2
-LINE_S: Final = 5.0
+REFRESH_INTERVAL_S: Final = 0.2
+LINE_INTERVAL_S: Final = 5.0
 TREND_WINDOWS: Final = 24
 BAR_COLUMNS: Final = 40
 STEPS: Final = "▁▂▃▄▅▆▇█"
@@ -29,7 +29,7 @@ STEPS: Final = "▁▂▃▄▅▆▇█"
 
 @contextmanager
 def stage(console: Console, doing: str) -> Iterator[None]:
-    """Say what is being done while the block does it."""
+    """Print what the block does while it does it."""
     if console.is_terminal:
         with console.status(doing):
             yield
@@ -41,8 +41,8 @@ def stage(console: Console, doing: str) -> Iterator[None]:
 @asynccontextmanager
 async def progress(console: Console, run: Run, *, seconds: int) -> AsyncIterator[None]:
     """Show `run` while the block runs."""
-    show = _show_picture if console.is_terminal else _show_lines
-    showing = asyncio.create_task(show(console, Watched(run, seconds=seconds)))
+    show = _show_live if console.is_terminal else _show_lines
+    showing = asyncio.create_task(show(console, RunView(run, seconds=seconds)))
     try:
         yield
     finally:
@@ -53,13 +53,13 @@ async def progress(console: Console, run: Run, *, seconds: int) -> AsyncIterator
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class RunView:
     """A run and how long it is meant to last."""
 
     run: Run
     seconds: int
 
-    def picture(self, elapsed_s: float) -> RenderableType:
+    def display(self, elapsed_s: float) -> RenderableType:
         """Everything at a glance."""
         done = min(elapsed_s, self.seconds)
         bar = ProgressBar(total=self.seconds, completed=done, width=BAR_COLUMNS)
@@ -72,24 +72,24 @@ class Watched:
         return f"{int(elapsed_s)} s: {self._windows()} windows cleared, {self._counts()}"
 
     def _windows(self) -> int:
-        return len(self.run.heard.windows)
+        return len(self.run.market.windows)
 
     def _counts(self) -> str:
-        tally, heard = self.run.tally, self.run.heard.outcomes
-        won = heard[BidStatus.WON] + heard[BidStatus.PARTIALLY_WON]
+        stats, seen = self.run.stats, self.run.market.outcomes
+        won = seen[BidStatus.WON] + seen[BidStatus.PARTIALLY_WON]
         return (
-            f"{len(tally.acknowledged):,} commands in the log, {heard.total():,} answered: "
-            f"{won:,} won, {heard[BidStatus.LOST]:,} lost, {heard[BidStatus.REJECTED]:,} rejected"
+            f"{len(stats.acknowledged):,} commands in the log, {seen.total():,} answered: "
+            f"{won:,} won, {seen[BidStatus.LOST]:,} lost, {seen[BidStatus.REJECTED]:,} rejected"
         )
 
     def _prices(self) -> Table:
-        windows = self.run.heard.windows[-TREND_WINDOWS:]
+        windows = self.run.market.windows[-TREND_WINDOWS:]
         table = Table(box=None, padding=(0, 3, 0, 0), header_style="dim")
         table.add_column("resource")
         table.add_column("last price", justify="right")
         table.add_column("sold", justify="right")
         table.add_column("price, window by window", style="cyan")
-        for name, price in sorted(self.run.heard.prices.items()):
+        for name, price in sorted(self.run.market.prices.items()):
             history = prices_of(windows, name)
             sold = f"{price.sold * 100 // price.supply} %" if price.supply else "-"
             last = "-" if price.clearing_micros is None else in_credits(price.clearing_micros)
@@ -97,21 +97,21 @@ class Watched:
         return table
 
 
-async def _show_picture(console: Console, watched: Watched) -> None:
+async def _show_live(console: Console, view: RunView) -> None:
     clock = asyncio.get_running_loop()
     start_s = clock.time()
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
-            live.update(watched.picture(clock.time() - start_s), refresh=True)
-            await asyncio.sleep(PICTURE_S)
+            live.update(view.display(clock.time() - start_s), refresh=True)
+            await asyncio.sleep(REFRESH_INTERVAL_S)
 
 
-async def _show_lines(console: Console, watched: Watched) -> None:
+async def _show_lines(console: Console, view: RunView) -> None:
     clock = asyncio.get_running_loop()
     start_s = clock.time()
     while True:
-        await asyncio.sleep(LINE_S)
-        console.print(watched.line(clock.time() - start_s), highlight=False, soft_wrap=True)
+        await asyncio.sleep(LINE_INTERVAL_S)
+        console.print(view.line(clock.time() - start_s), highlight=False, soft_wrap=True)
 
 
 def prices_of(windows: Sequence[MarketWindow], resource: str) -> list[int]:

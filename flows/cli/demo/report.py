@@ -1,4 +1,4 @@
-"""The end of the demo: what DuckDB reads in the ledger, as tables that a newcomer can follow.
+"""The demo's report: what DuckDB reads in the ledger, as tables that a newcomer can follow.
 
 Promise: every figure comes from committed rows; "this run" counts from the window in which the run
 opened its market, "in all" counts everything that the ledger holds.
@@ -16,12 +16,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from flows.analytics.demo_questions import DemoQuestion, ask_demo
-from flows.analytics.questions import Question, answer
+from flows.analytics.answers import answer, answer_demo
+from flows.analytics.questions import DemoQuestion, Question
 from flows.cli.demo.audit import Check
 from flows.cli.demo.progress import in_credits, sparkline
 from flows.simulation.population import KINDS
-from flows.simulation.sender import Tally
+from flows.simulation.sender import SendStats
 
 LAST_WINDOWS: Final = 8
 TREND_WINDOWS: Final = 20
@@ -30,11 +30,11 @@ US_PER_MS: Final = 1000
 NS_PER_MS: Final = 1_000_000
 
 NEXT_STEPS: Final = {
-    "demo": "the same market goes on",
-    'sql "FROM bids LIMIT 5"': "ask the ledger anything in SQL",
-    "prices demo": "what the last windows cleared at",
-    "bids demo patient-005": "what became of one agent's bids",
-    "log export --shard {shard} demo.jsonl": "its log, one line of JSON a message",
+    "demo": "run it again: the same market continues",
+    'sql "FROM bids LIMIT 5"': "query the ledger in SQL",
+    "prices demo": "the clearing prices of the last windows",
+    "bids demo patient-005": "the outcomes of one agent's bids",
+    "log export --shard {shard} demo.jsonl": "its log, one line of JSON per message",
     "replay demo.jsonl": "the same log gives the same digest",
     "up": "a deployment that runs until you stop it",
 }
@@ -45,33 +45,33 @@ COUNTED: Final = (
 )
 
 MEANING: Final[Mapping[str, str]] = {
-    "below_reserve": "it offered less than the least the market sells for",
+    "below_reserve": "it offered less than the reserve price",
     "insufficient_balance": "its credits are held by the agent's other open bids",
-    "not_open": "the window of the bid it takes back had closed",
-    "exceeds_supply": "it asked for more than there is",
-    "unknown_agent": "nobody has given the agent credits yet",
+    "not_open": "the window of the bid to withdraw had closed",
+    "exceeds_supply": "it asked for more than the supply",
+    "unknown_agent": "the agent was never granted credits",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What there is to tell: the ledger, where this run begins in it, what the agents measured."""
+    """What to report: the ledger, where this run begins in it, what the agents measured."""
 
     ledger: duckdb.DuckDBPyConnection
     market: str
     since: int
-    tally: Tally
+    stats: SendStats
     checks: Sequence[Check]
 
     def show(self, console: Console) -> None:
-        """All tables, from the windows to the verdict on the books."""
+        """All tables, from the windows to the audit."""
         for part in (
             self._windows(),
             self._prices(),
             self._strategies(),
             self._rejections(),
             self._totals(),
-            self._books(),
+            self._audit(),
         ):
             console.print(Padding(part, (1, 1, 0, 1), expand=False))
         for shard, _window, digest in answer(self.ledger, Question.DIGESTS).rows:
@@ -97,7 +97,7 @@ class Report:
         return table
 
     def _prices(self) -> Table:
-        table = _table("Prices, in credits a unit")
+        table = _table("Prices, in credits per unit")
         table.add_column("resource")
         for column in ("supply", "demand", "sold", "reference", "lowest", "highest", "last"):
             table.add_column(column, justify="right")
@@ -154,30 +154,30 @@ class Report:
         ours, whole = (dict(self._figures(since)) for since in (self.since, 0))
         for name, figure in ours.items():
             table.add_row(name, figure, whole[name])
-        table.add_row("publish to acknowledgement, p50 / p99", _acks(self.tally.ack_ns), "")
+        table.add_row("publish to acknowledgement, p50 / p99", _acks(self.stats.ack_ns), "")
         return table
 
     def _figures(self, since: int) -> Iterator[tuple[str, str]]:
-        known = {"market": self.market, "since": since}
-        (totals,) = ask_demo(self.ledger, DemoQuestion.FIGURES, **known).records()
+        run = {"market": self.market, "since": since}
+        (totals,) = answer_demo(self.ledger, DemoQuestion.FIGURES, **run).records()
         (passed,) = answer(self.ledger, Question.THROUGHPUT, since=since).records()
         (waited,) = answer(self.ledger, Question.LATENCY, since=since).records()
         yield "windows", f"{passed['windows']:,}"
         for name in COUNTED:
             yield name.replace("_", " "), f"{totals[name]:,}"
         yield "credits paid", in_credits(totals["paid_micros"], decimals=2)
-        yield "bids a second", f"{passed['bids_per_second']:,}"
+        yield "bids per second", f"{passed['bids_per_second']:,}"
         yield "publish to commit, p50 / p99", _ms(waited)
         yield "close of the window to commit, p50 / p99", _ms(totals)
 
-    def _books(self) -> Table:
-        table = _table("The books")
+    def _audit(self) -> Table:
+        table = _table("Audit")
         table.add_column("")
         table.add_column("")
         for check in self.checks:
             mark = Text("✓", "green") if check.holds else Text("✗", "bold red")
-            broken = "" if check.holds else f" (broken {check.violations:,} times)"
-            table.add_row(mark, check.promise + broken)
+            violations = "" if check.holds else f" (violated {check.violations:,} times)"
+            table.add_row(mark, check.promise + violations)
         table.show_header = False
         return table
 
@@ -185,8 +185,8 @@ class Report:
         return answer(self.ledger, question, market=self.market, since=self.since).records()
 
     def _ask(self, question: DemoQuestion) -> list[dict[str, Any]]:
-        known = {"market": self.market, "since": self.since}
-        return ask_demo(self.ledger, question, **known).records()
+        run = {"market": self.market, "since": self.since}
+        return answer_demo(self.ledger, question, **run).records()
 
 
 def show_next_steps(console: Console, *, shard: int) -> None:

@@ -1,7 +1,7 @@
-"""One command for a newcomer: a market of simulated agents, live, and then its books, audited.
+"""One command for a newcomer: a market of simulated agents, live, and then an audit of its ledger.
 
-Promise: exit code 0 means that the demo checked its own books and found them right; a run that was
-stopped loses nothing, and the next one in the same folder goes on with the same market.
+Promise: exit code 0 means that the demo audited its own ledger and every check held; a run that was
+stopped loses nothing, and the next one in the same folder continues with the same market.
 """
 
 import asyncio
@@ -19,15 +19,16 @@ from rich.console import Console
 from connectors.duckdb.ledger import open_ledger
 from connectors.nats.commands import open_commands
 from connectors.nats.subjects import shard_of
-from flows.analytics.demo_questions import DemoQuestion, ask_demo
-from flows.cli.demo.audit import check_books
+from flows.analytics.answers import answer_demo
+from flows.analytics.questions import DemoQuestion
+from flows.cli.demo.audit import audit
 from flows.cli.demo.progress import progress, stage
 from flows.cli.demo.report import Report, show_next_steps
 from flows.runtime import supervisor as deployment
 from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import Settings
 from flows.runtime.supervisor import prepare
-from flows.simulation.sender import Acknowledged, Tally
+from flows.simulation.sender import Acknowledged, SendStats
 from flows.simulation.session import MS_PER_S, Run, run_population
 from state.errors import WalrasError
 from walras_client import new_event_id
@@ -46,28 +47,28 @@ INTERRUPTED: Final = 130
 COMMIT_WINDOWS: Final = 5
 COMMIT_DEADLINE_S: Final = 30
 STOP_DEADLINE_S: Final = 60
-LOOK_AGAIN_S: Final = 0.1
+POLL_INTERVAL_S: Final = 0.1
 PLAIN_WIDTH: Final = 100
 
 
 def demo(settings: Settings, *, agents: int = 200, seconds: int = 20, seed: int = 7) -> int:
-    """Run the demo and give its exit code; a failure, wrong books too, is a `WalrasError`."""
-    looking_on = Console(stderr=True, highlight=False)
-    looking_on.print(_what_happens(agents, settings.window_ms), soft_wrap=True)
+    """Run the demo and give its exit code; a failure, a failed audit too, is a `WalrasError`."""
+    status = Console(stderr=True, highlight=False)
+    status.print(_what_happens(agents, settings.window_ms), soft_wrap=True)
     run = Run()
     try:
-        with _servers(settings, looking_on) as servers:
+        with _servers(settings, status) as servers:
             with flow_running(settings, servers) as flow:
-                course = Course(settings, servers, flow, run, looking_on)
-                opening = course.open_market()
-                asyncio.run(course.trade(agents=agents, seconds=seconds, seed=seed))
-                course.settle()
-            _tell(servers, run.tally, opening)
+                session = DemoSession(settings, servers, flow, run, status)
+                opening = session.open_market()
+                asyncio.run(session.trade(agents=agents, seconds=seconds, seed=seed))
+                session.settle()
+            _report(servers, run.stats, opening)
     except KeyboardInterrupt:
-        kept = len(run.tally.acknowledged)
-        looking_on.print(
+        kept = len(run.stats.acknowledged)
+        status.print(
             f"\nStopped. The {kept:,} commands that the log acknowledged are safe: the next run in "
-            "this folder settles what is open and goes on.",
+            "this folder settles what is open and continues.",
             soft_wrap=True,
         )
         return INTERRUPTED
@@ -82,10 +83,10 @@ def _what_happens(agents: int, window_ms: int) -> str:
 
 
 @contextmanager
-def _servers(settings: Settings, looking_on: Console) -> Iterator[Servers]:
-    """Servers with an up-to-date ledger and streams."""
+def _servers(settings: Settings, status: Console) -> Iterator[Servers]:
+    """Servers whose ledger and streams are up to date."""
     with ExitStack() as stack:
-        with stage(looking_on, "Starting the servers: NATS for the log, Postgres for the ledger"):
+        with stage(status, "Starting the servers: NATS for the log, Postgres for the ledger"):
             servers = stack.enter_context(open_servers(settings))
             prepare(settings, servers)
         yield servers
@@ -101,7 +102,7 @@ def flow_running(settings: Settings, servers: Servers) -> Iterator[Future[None]]
     def run() -> None:
         try:
             deployment.run(settings, servers, stop)
-        except BaseException as failure:  # noqa: BLE001 - it is raised where the future is asked
+        except BaseException as failure:  # noqa: BLE001 - raised where the future is read
             ended.set_exception(failure)
         else:
             ended.set_result(None)
@@ -118,27 +119,27 @@ def _await_end(ended: Future[None]) -> None:
     """Raise what ended the flow, if anything but its stop did."""
     if not wait([ended], timeout=STOP_DEADLINE_S).done:
         raise WalrasError(
-            "the flow does not stop",
-            detail=f"it was told to {STOP_DEADLINE_S} seconds ago",
+            "the flow did not stop in time",
+            detail=f"the stop was requested {STOP_DEADLINE_S} seconds ago",
             hint="The ledger is safe: run the demo again",
         )
     ended.result()
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class DemoSession:
     """The demo between the start of the flow and its stop."""
 
     settings: Settings
     servers: Servers
     flow: Future[None]
     run: Run
-    looking_on: Console
+    status: Console
 
     def open_market(self) -> Acknowledged:
         """Open the market, or open it again as it was; return once that is in the ledger."""
         command = MarketOpened(event_id=new_event_id(), resources=RESOURCES)
-        with stage(self.looking_on, f"Opening the market {MARKET}"):
+        with stage(self.status, f"Opening the market {MARKET}"):
             with open_commands(self.servers.nats_url) as client:
                 receipt = client.publish_command(
                     subjects.market(MARKET),
@@ -151,14 +152,14 @@ class Course:
                 shard=shard_of(receipt.stream),
                 seq=receipt.seq,
             )
-            self.run.tally.acknowledged.append(opening)
+            self.run.stats.acknowledged.append(opening)
             self._wait_for_commit()
         return opening
 
     async def trade(self, *, agents: int, seconds: int, seed: int) -> None:
         """Let the population trade for so long, while the flow lives."""
         flow_end: asyncio.Future[Any] = asyncio.wrap_future(self.flow)
-        async with progress(self.looking_on, self.run, seconds=seconds):
+        async with progress(self.status, self.run, seconds=seconds):
             trading: asyncio.Future[Any] = asyncio.create_task(
                 run_population(
                     self.settings,
@@ -177,33 +178,33 @@ class Course:
 
     def settle(self) -> None:
         """Return once everything that the log acknowledged is in the ledger."""
-        with stage(self.looking_on, "Waiting until the last window is committed"):
+        with stage(self.status, "Waiting until the last window is committed"):
             self._wait_for_commit()
 
     def _wait_for_commit(self) -> None:
-        acknowledged = self.run.tally.acknowledged
+        acknowledged = self.run.stats.acknowledged
         shard, last_seq = acknowledged[0].shard, max(command.seq for command in acknowledged)
-        patience_s = COMMIT_DEADLINE_S + COMMIT_WINDOWS * self.settings.window_ms / MS_PER_S
-        deadline_s = time.monotonic() + patience_s
+        limit_s = COMMIT_DEADLINE_S + COMMIT_WINDOWS * self.settings.window_ms / MS_PER_S
+        deadline_s = time.monotonic() + limit_s
         with open_ledger(self.servers.postgres_dsn) as ledger:
             while (committed := _last_committed(ledger, shard)) < last_seq:
                 self._check_flow()
                 if time.monotonic() > deadline_s:
-                    raise _uncommitted(committed, last_seq, patience_s)
-                time.sleep(LOOK_AGAIN_S)
+                    raise _uncommitted(committed, last_seq, limit_s)
+                time.sleep(POLL_INTERVAL_S)
 
     def _check_flow(self) -> None:
         if self.flow.done():
             self.flow.result()
             raise WalrasError(
                 "the flow ended before the demo did",
-                detail="nobody has stopped it, and it names no failure",
-                hint="Run the demo again: it goes on where the ledger stands",
+                detail="it was not stopped, and reported no failure",
+                hint="Run the demo again: it resumes where the ledger ends",
             )
 
 
 def _last_committed(ledger: duckdb.DuckDBPyConnection, shard: int) -> int:
-    ((last_seq,),) = ask_demo(ledger, DemoQuestion.COMMITTED, shard=shard).rows
+    ((last_seq,),) = answer_demo(ledger, DemoQuestion.COMMITTED, shard=shard).rows
     return int(last_seq)
 
 
@@ -211,26 +212,26 @@ def _uncommitted(committed: int, last_seq: int, waited_s: float) -> WalrasError:
     return WalrasError(
         "not everything that the log acknowledged is in the ledger",
         detail=f"committed up to {committed} of {last_seq} after {waited_s:.0f} s",
-        hint="Run the demo again: it goes on where the ledger stands",
+        hint="Run the demo again: it resumes where the ledger ends",
     )
 
 
-def _tell(servers: Servers, tally: Tally, opening: Acknowledged) -> None:
-    """Print the tables and what the audit found; wrong books end the demo as a failure."""
+def _report(servers: Servers, stats: SendStats, opening: Acknowledged) -> None:
+    """Print the tables and what the audit found; a failed check ends the demo as a failure."""
     out = Console(highlight=False)
     if not out.is_terminal:
         out = Console(highlight=False, width=PLAIN_WIDTH)
     with open_ledger(servers.postgres_dsn) as ledger:
-        ((since,),) = ask_demo(
+        ((since,),) = answer_demo(
             ledger, DemoQuestion.OPENING, market=MARKET, event_id=opening.event_id
         ).rows
-        checks = check_books(ledger, market=MARKET, acknowledged=tally.acknowledged)
-        Report(ledger, MARKET, since, tally, checks).show(out)
-    broken = [check.promise for check in checks if not check.holds]
-    if broken:
+        checks = audit(ledger, market=MARKET, acknowledged=stats.acknowledged)
+        Report(ledger, MARKET, since, stats, checks).show(out)
+    failed = [check.promise for check in checks if not check.holds]
+    if failed:
         raise WalrasError(
-            "the books are wrong",
-            detail="it does not hold that " + ", nor that ".join(broken),
-            hint="Keep the folder: `walras log export` and `walras replay` tell what the log gives",
+            "the audit failed",
+            detail="it does not hold that " + ", nor that ".join(failed),
+            hint="Keep the folder: `walras log export` and `walras replay` show what the log gives",
         )
     show_next_steps(out, shard=opening.shard)

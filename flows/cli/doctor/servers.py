@@ -1,4 +1,4 @@
-"""What the doctor looks at in the servers: NATS with its streams, Postgres with its schema.
+"""What the doctor checks in the servers: NATS with its streams, Postgres with its schema.
 
 Promise: nothing is written, not even to make a stream that is missing.
 """
@@ -11,25 +11,24 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from nats.aio.client import Client
-from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from nats.js.errors import NotFoundError
 
 from connectors.duckdb.ledger import open_ledger
 from connectors.embedded import nats_server, postgres_server
 from connectors.embedded.supervisor import Record, ServerFolder
-from connectors.nats.background_loop import wait_for
-from connectors.nats.connection import connected
-from connectors.nats.jetstream import ask
+from connectors.nats.background_loop import run_sync
+from connectors.nats.connection import connected, translate_errors, without_password
 from connectors.nats.topology import check_mapping, results_config, shard_configs, ticks_config
 from connectors.postgres.connection import connect
 from connectors.postgres.migrate import MIGRATIONS, schema_version
 from connectors.postgres.reads.doubles import WINDOWS, count_doubles
 from flows.runtime.settings import Settings
-from state.errors import LedgerDiverged, ServerUnreachable, SettingsError
+from state.errors import LedgerDiverged, SettingsError
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask
 
-Look = tuple[str, Callable[[], str]]
+Check = tuple[str, Callable[[], str]]
 
 VERSION: Final = re.compile(r"([0-9]+)\.([0-9]+)\.[0-9]+(?:-[0-9A-Za-z.]+)?")
 OLDEST_NATS: Final = (2, 14)
@@ -39,17 +38,17 @@ UP: Final = "Run `walras up` once with this version"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """Where the servers are that can be looked at."""
+class Addresses:
+    """Where the servers are that can be checked."""
 
     nats_url: str | None
     postgres_dsn: str | None
 
 
-def standing_servers(settings: Settings) -> Standing:
+def running_servers(settings: Settings) -> Addresses:
     """The servers that the settings name; the embedded ones only where they run already."""
     own = _embedded(ServerFolder(settings.home.resolve()))
-    return Standing(
+    return Addresses(
         nats_url=settings.nats_url or (own.nats_url if own else None),
         postgres_dsn=settings.postgres_dsn or (own.postgres_dsn if own else None),
     )
@@ -57,30 +56,30 @@ def standing_servers(settings: Settings) -> Standing:
 
 def nats_program_version() -> str:
     """The version of the nats-server that would be started."""
-    said = subprocess.run(
+    output = subprocess.run(
         [nats_server.executable(), "--version"],
         capture_output=True,
         text=True,
         timeout=PROGRAM_DEADLINE_S,
         check=False,
     ).stdout
-    return _new_enough(said.strip())
+    return _new_enough(output.strip())
 
 
-def examine_log(settings: Settings, nats_url: str) -> Iterator[Look]:
-    """What to look at in NATS, one after the other."""
+def examine_log(settings: Settings, nats_url: str) -> Iterator[Check]:
+    """The checks of NATS, one after the other."""
 
-    def asking(question: Callable[[Client], Any]) -> Callable[[], str]:
-        return lambda: wait_for(_asked(nats_url, question))
+    def request(question: Callable[[Connection], Any]) -> Callable[[], str]:
+        return lambda: run_sync(_asked(nats_url, question))
 
-    yield "NATS", asking(_server)
-    yield "JetStream", asking(_jetstream)
-    yield "streams", asking(lambda nc: _streams(nc, settings))
-    yield "mapping", asking(lambda nc: _mapping(nc, settings))
+    yield "NATS", request(_server)
+    yield "JetStream", request(_jetstream)
+    yield "streams", request(lambda nc: _streams(nc, settings))
+    yield "mapping", request(lambda nc: _mapping(nc, settings))
 
 
-def examine_ledger(postgres_dsn: str) -> Iterator[Look]:
-    """What to look at in Postgres, one after the other."""
+def examine_ledger(postgres_dsn: str) -> Iterator[Check]:
+    """The checks of Postgres, one after the other."""
     yield "Postgres", lambda: _postgres(postgres_dsn)
     yield "schema", lambda: _schema(postgres_dsn)
     yield "each bid once", lambda: _doubles(postgres_dsn)
@@ -96,48 +95,42 @@ def _embedded(folder: ServerFolder) -> Record | None:
     return record if lives and postgres_server.is_reachable(record.postgres_dsn) else None
 
 
-async def _asked(url: str, question: Callable[[Client], Any]) -> str:
-    try:
+async def _asked(url: str, question: Callable[[Connection], Any]) -> str:
+    with translate_errors("NATS did not answer the doctor", of=without_password(url)):
         async with connected(url, name="walras doctor") as nc:
             answer: str = await question(nc)
             return answer
-    except NatsError as failure:
-        raise ServerUnreachable(
-            "NATS did not answer the doctor",
-            detail=str(failure) or type(failure).__name__,
-            hint="Check that the server runs and is not overloaded",
-        ) from failure
 
 
-async def _server(nc: Client) -> str:
+async def _server(nc: Connection) -> str:
     return _new_enough(str(nc.connected_server_version))
 
 
-def _new_enough(said: str) -> str:
-    """The version in what a nats-server says of itself."""
-    found = VERSION.search(said)
+def _new_enough(text: str) -> str:
+    """The version that a nats-server names in this text."""
+    found = VERSION.search(text)
     if found is None or (int(found[1]), int(found[2])) < OLDEST_NATS:
         raise SettingsError(
             "this nats-server is too old",
-            detail=f"{said}; the ticks need the message schedules of 2.14",
+            detail=f"{text}; the ticks need the message schedules of 2.14",
             hint="Use a newer nats-server, or unset WALRAS_NATS_URL for the one of this package",
         )
     return found[0]
 
 
-async def _jetstream(nc: Client) -> str:
+async def _jetstream(nc: Connection) -> str:
     try:
         info = await ask(nc, "INFO")
-    except NoRespondersError as silent:
+    except NoRespondersError as error:
         raise SettingsError(
             "JetStream is off",
-            detail="nobody answers questions about streams",
+            detail="there is no answer to requests about streams",
             hint="Start nats-server with connectors/nats/nats.conf",
-        ) from silent
+        ) from error
     return f"{info['streams']} streams, {info['storage']} bytes stored"
 
 
-async def _streams(nc: Client, settings: Settings) -> str:
+async def _streams(nc: Connection, settings: Settings) -> str:
     """Whether each stream is there; `walras up` itself refuses one that was made differently."""
     shards = shard_configs(settings.shards, settings.stream_max_bytes)
     names = [config["name"] for config in (ticks_config(), *shards, results_config())]
@@ -147,7 +140,7 @@ async def _streams(nc: Client, settings: Settings) -> str:
     return ", ".join(names)
 
 
-async def _exists(nc: Client, stream: str) -> bool:
+async def _exists(nc: Connection, stream: str) -> bool:
     try:
         await ask(nc, f"STREAM.INFO.{stream}")
     except NotFoundError:
@@ -155,7 +148,7 @@ async def _exists(nc: Client, stream: str) -> bool:
     return True
 
 
-async def _mapping(nc: Client, settings: Settings) -> str:
+async def _mapping(nc: Connection, settings: Settings) -> str:
     await check_mapping(nc, settings.shards)
     return f"markets are spread over {settings.shards} shard(s)"
 
@@ -167,7 +160,7 @@ def _postgres(dsn: str) -> str:
     if major < OLDEST_POSTGRES:
         raise SettingsError(
             "this Postgres is too old",
-            detail=f"{found}, and {OLDEST_POSTGRES} is the oldest that will do",
+            detail=f"{found}, and {OLDEST_POSTGRES} is the oldest supported version",
             hint="Use a newer one, or unset WALRAS_POSTGRES_DSN for the one of this package",
         )
     return found

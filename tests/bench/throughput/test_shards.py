@@ -16,9 +16,9 @@ def test_each_market_lives_in_a_shard_of_its_own(nats_url: str) -> None:
     """Two markets in one shard, and a run over four shards measures three."""
 
     async def shards() -> list[int]:
-        async with commands(nats_url) as outbox:
+        async with commands(nats_url) as publisher:
             parts = workloads_of(WHOLE, shards=SHARDS)
-            return [await open_market(outbox, part) for part in parts]
+            return [await open_market(publisher, part) for part in parts]
 
     make_streams(nats_url, shards=SHARDS, max_bytes=1 << 20, tick_ms=None)
     assert list(range(SHARDS)) == asyncio.run(shards())

@@ -12,7 +12,7 @@ import pytest
 
 from connectors.embedded import nats_server, postgres_server
 from connectors.embedded.servers import Servers, embedded
-from connectors.nats.background_loop import held, wait_for
+from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.nats.topology import identity
 from state.errors import ServerUnreachable, SettingsError
@@ -45,16 +45,16 @@ def test_they_start_and_stop_and_keep_what_they_hold(bare: Path) -> None:
     with embedded(bare, shards=2) as servers:
         assert_reachable(servers, bare)
         assert BOTH == servers_running(bare)
-        with held(connected(servers.nats_url, name="test")) as nc:
+        with open_on_loop(connected(servers.nats_url, name="test")) as nc:
             make_streams(nc, shards=2)
-            log = wait_for(identity(nc, 1))
+            log = run_sync(identity(nc, 1))
         with psycopg.connect(servers.postgres_dsn) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 'books' AS text")
     eventually(lambda: gone(bare))
     with embedded(bare, shards=2) as again:
         assert servers == again
-        with held(connected(again.nats_url, name="test")) as nc:
-            assert log == wait_for(identity(nc, 1))
+        with open_on_loop(connected(again.nats_url, name="test")) as nc:
+            assert log == run_sync(identity(nc, 1))
         assert ["books"] == text_in_ledger(again.postgres_dsn)
 
 

@@ -1,32 +1,33 @@
-"""A command on its way into the log, and what its sender is told when it does not get there."""
+"""A command on its way into the log, and what its sender learns when it does not get there."""
 
 import asyncio
+from typing import Final
 
 import pytest
 
-from connectors.nats import connection
-from connectors.nats.background_loop import wait_for
+from connectors.nats.background_loop import run_sync
 from connectors.nats.commands import commands, open_commands
-from connectors.nats.connection import Line, connect
+from connectors.nats.connection import connect
 from connectors.nats.export import export_log
 from connectors.nats.subjects import shard_of
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 from tests.support.nats_logs import last_seq, make_streams
+from walras_client.nats.connection import Connection
 
-BID = "market.m0.bid.a1"
+BID: Final = "market.m0.bid.a1"
 
 
-def test_a_command_is_where_its_receipt_says(nc: Line, nats_url: str) -> None:
+def test_a_command_is_where_its_ack_says(nc: Connection, nats_url: str) -> None:
     """Who reads its outcome later looks it up by shard and sequence."""
     make_streams(nc)
     with open_commands(nats_url) as client:
-        receipt = client.publish_command(BID, b'{"n": 1}', msg_id="id-1")
-    (line,) = export_log(nats_url, shard=shard_of(receipt.stream))
-    assert (receipt.seq, BID, b'{"n": 1}') == (line.seq, line.subject, line.payload)
+        ack = client.publish_command(BID, b'{"n": 1}', msg_id="id-1")
+    (line,) = export_log(nats_url, shard=shard_of(ack.stream))
+    assert (ack.seq, BID, b'{"n": 1}') == (line.seq, line.subject, line.payload)
     assert "id-1" == line.headers["Nats-Msg-Id"]
 
 
-def test_a_command_sent_again_is_in_the_log_once(nc: Line, nats_url: str) -> None:
+def test_a_command_sent_again_is_in_the_log_once(nc: Connection, nats_url: str) -> None:
     """Whoever got no answer must be able to ask again without bidding twice."""
     make_streams(nc)
     with open_commands(nats_url) as client:
@@ -40,14 +41,16 @@ def test_a_command_sent_again_is_in_the_log_once(nc: Line, nats_url: str) -> Non
     )
 
 
-def test_many_commands_in_flight_all_arrive_in_order(nc: Line, nats_url: str) -> None:
+def test_many_commands_in_flight_all_arrive_in_order(nc: Connection, nats_url: str) -> None:
     """Two bids of one agent that changed places could each be judged the other way."""
     make_streams(nc)
 
     async def send() -> list[int]:
-        async with commands(nats_url) as outbox:
-            receipts = [await outbox.post(BID, b"%d" % n, msg_id=f"{n}") for n in range(5000)]
-            return [(await receipt).seq for receipt in receipts]
+        async with commands(nats_url) as publisher:
+            acks = [
+                await publisher.publish_async(BID, b"%d" % n, msg_id=f"{n}") for n in range(5000)
+            ]
+            return [(await ack).seq for ack in acks]
 
     assert list(range(1, 5001)) == asyncio.run(send())
     assert [b"%d" % n for n in range(5000)] == [
@@ -55,7 +58,7 @@ def test_many_commands_in_flight_all_arrive_in_order(nc: Line, nats_url: str) ->
     ]
 
 
-def test_a_full_log_tells_the_sender(nc: Line, nats_url: str) -> None:
+def test_a_full_log_is_reported_to_the_sender(nc: Connection, nats_url: str) -> None:
     """A log that dropped its oldest messages instead would still say yes."""
     make_streams(nc, max_bytes=1 << 16)
     with open_commands(nats_url) as client:
@@ -64,30 +67,30 @@ def test_a_full_log_tells_the_sender(nc: Line, nats_url: str) -> None:
             for number in range(1000):
                 client.publish_command(BID, bytes(1000), msg_id=f"{number}")
 
-        with pytest.raises(WalrasError, match="maximum bytes exceeded") as told:
+        with pytest.raises(WalrasError, match="maximum bytes exceeded") as error:
             publish_too_many()
-    assert "the log refused the command" == told.value.what
+    assert "the log refused the command" == error.value.what
     held_messages = last_seq(nc, "SHARD_0")
     assert [*range(1, held_messages + 1)] == [line.seq for line in export_log(nats_url, shard=0)]
     assert 0 < held_messages < 66
 
 
-def test_a_payload_a_little_too_large_enters_the_log(nc: Line, nats_url: str) -> None:
+def test_a_payload_a_little_too_large_enters_the_log(nc: Connection, nats_url: str) -> None:
     """It must become a dead letter that can be shown, not vanish on the way."""
     make_streams(nc)
     with open_commands(nats_url) as client:
-        receipt = client.publish_command(BID, bytes((1 << 20) + 1), msg_id="id-1")
-    assert 1 == receipt.seq
+        ack = client.publish_command(BID, bytes((1 << 20) + 1), msg_id="id-1")
+    assert 1 == ack.seq
 
 
-def test_a_payload_far_too_large_is_refused(nc: Line, nats_url: str) -> None:
+def test_a_payload_far_too_large_is_refused(nc: Connection, nats_url: str) -> None:
     """A log is no place for files."""
     make_streams(nc)
     with open_commands(nats_url) as client, pytest.raises(WalrasError, match="maximum payload"):
         client.publish_command(BID, bytes(2 << 20), msg_id="id-1")
 
 
-def test_a_command_without_a_log_is_told(nats_url: str) -> None:
+def test_a_command_without_a_log_is_an_error(nats_url: str) -> None:
     """The first bid on a bare machine must not hang until a timeout."""
     with (
         open_commands(nats_url) as client,
@@ -96,27 +99,27 @@ def test_a_command_without_a_log_is_told(nats_url: str) -> None:
         client.publish_command(BID, b"{}", msg_id="id-1")
 
 
-def test_an_unreachable_server_is_told_within_the_deadline(
+def test_an_unreachable_server_is_reported_within_the_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A wrong port is the most common mistake of all."""
-    monkeypatch.setattr(connection, "CONNECT_DEADLINE_S", 0.3)
+    monkeypatch.setattr("walras_client.nats.connection.CONNECT_DEADLINE_S", 0.3)
     with pytest.raises(ServerUnreachable, match=r"Connect call failed|refused"):
-        wait_for(connect("nats://127.0.0.1:1", name="test"))
+        run_sync(connect("nats://127.0.0.1:1", name="test"))
 
 
-def test_no_error_tells_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_error_shows_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a command line prints ends in tickets and logs."""
-    monkeypatch.setattr(connection, "CONNECT_DEADLINE_S", 0.3)
+    monkeypatch.setattr("walras_client.nats.connection.CONNECT_DEADLINE_S", 0.3)
     with pytest.raises(ServerUnreachable) as unreachable:
-        wait_for(connect("nats://me:secret@127.0.0.1:1", name="test"))
+        run_sync(connect("nats://me:secret@127.0.0.1:1", name="test"))
     with pytest.raises(SettingsError) as wrong:
-        wait_for(connect("nats://me:secret@127.0.0.1:port", name="test"))
+        run_sync(connect("nats://me:secret@127.0.0.1:port", name="test"))
     assert "secret" not in f"{unreachable.value} {wrong.value}"
 
 
 @pytest.mark.parametrize("url", ["", "nats://", "nats://host:port", "127.0.0.1:x"])
 def test_a_url_that_is_none_is_a_wrong_setting(url: str) -> None:
-    """It would be tried again until the deadline, and told as an outage."""
+    """It would be tried again until the deadline, and reported as an outage."""
     with pytest.raises(SettingsError, match="the NATS URL is wrong"):
-        wait_for(connect(url, name="test"))
+        run_sync(connect(url, name="test"))

@@ -1,19 +1,27 @@
 """From the log to a file and back: nothing added, nothing lost, nothing changed."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from connectors.files.logfile import read_batches, write_log
 from connectors.nats import export
-from connectors.nats.connection import Line
 from connectors.nats.export import export_log
 from state.errors import SettingsError
 from state.log import RawBatch
 from tests.support.eventually import eventually
 from tests.support.nats_logs import drained, fill, fill_shard, last_seq, make_streams, source_of
+from walras_client.nats.connection import Connection
 
-NASTY = [b"", b"\xff\xfe\x00", "\u2028 ü \U0001f4a3".encode(), b'{"a": "\\"}\n', b"\r\n", b"\xc3("]
+NASTY: Final = [
+    b"",
+    b"\xff\xfe\x00",
+    "\u2028 ü \U0001f4a3".encode(),
+    b'{"a": "\\"}\n',
+    b"\r\n",
+    b"\xc3(",
+]
 
 
 def joined(batches: list[RawBatch]) -> RawBatch:
@@ -26,7 +34,9 @@ def joined(batches: list[RawBatch]) -> RawBatch:
     )
 
 
-def test_a_file_holds_what_the_flow_would_read(nc: Line, nats_url: str, tmp_path: Path) -> None:
+def test_a_file_holds_what_the_flow_would_read(
+    nc: Connection, nats_url: str, tmp_path: Path
+) -> None:
     """A replay of a file that differs in one byte gives another ledger than the market had."""
     make_streams(nc, tick_ms=1000)
     fill(nc, NASTY, subject="market.m0.bid.a1")
@@ -40,7 +50,7 @@ def test_a_file_holds_what_the_flow_would_read(nc: Line, nats_url: str, tmp_path
 
 
 def test_a_log_longer_than_a_chunk_is_exported_whole(
-    nc: Line, nats_url: str, monkeypatch: pytest.MonkeyPatch
+    nc: Connection, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An export that ends with its first chunk looks complete."""
     monkeypatch.setattr(export, "CHUNK_MESSAGES", 10)
@@ -52,7 +62,7 @@ def test_a_log_longer_than_a_chunk_is_exported_whole(
     assert [*range(1, 96)] == [line.seq for line in lines]
 
 
-def test_headers_are_exported(nc: Line, nats_url: str) -> None:
+def test_headers_are_exported(nc: Connection, nats_url: str) -> None:
     """A trace that ends at the log cannot be followed from its file."""
     make_streams(nc)
     fill(nc, [b"{}"], subject="market.m0.bid.a1")
@@ -60,13 +70,13 @@ def test_headers_are_exported(nc: Line, nats_url: str) -> None:
     assert line.headers["Nats-Msg-Id"].startswith("market.m0.bid.a1-")
 
 
-def test_an_empty_log_gives_no_line(nc: Line, nats_url: str) -> None:
+def test_an_empty_log_gives_no_line(nc: Connection, nats_url: str) -> None:
     """An export that waits for a first message never ends on a new market."""
     make_streams(nc)
     assert [] == list(export_log(nats_url, shard=0))
 
 
-def test_an_export_may_be_left_early(nc: Line, nats_url: str) -> None:
+def test_an_export_may_be_left_early(nc: Connection, nats_url: str) -> None:
     """`walras log export | head` must not leave a connection behind."""
     make_streams(nc)
     fill_shard(nc, [b"1", b"2", b"3"])
@@ -76,7 +86,7 @@ def test_an_export_may_be_left_early(nc: Line, nats_url: str) -> None:
     assert [] == list(lines)
 
 
-def test_a_shard_that_is_not_there_is_told(nc: Line, nats_url: str) -> None:
+def test_a_shard_that_is_not_there_is_reported(nc: Connection, nats_url: str) -> None:
     """A typing error in the shard must not give an empty file."""
     make_streams(nc)
     with pytest.raises(SettingsError, match="shard 9 has no log"):

@@ -4,25 +4,26 @@ import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from connectors.embedded.nats_server import start_nats
-from connectors.nats import publisher as outbox
-from connectors.nats import results_publisher as publisher
-from connectors.nats.background_loop import held, wait_for
-from connectors.nats.connection import Line, connected
+from connectors.nats import publisher, results_publisher
+from connectors.nats.background_loop import open_on_loop, run_sync
+from connectors.nats.connection import connected
 from connectors.nats.export import export_log
 from connectors.nats.fence import Mark
-from connectors.nats.results_publisher import Publisher, open_publisher, publish
+from connectors.nats.results_publisher import ResultsPublisher, open_publisher, publish
 from connectors.nats.ticker import ticking
 from state.errors import ServerUnreachable, WalrasError
 from state.shard import StreamIdentity
 from state.window import ClosedWindow, EmptyWindow, OutboundMessage, Settlement
 from tests.support.eventually import eventually
 from tests.support.nats_logs import last_seq, make_streams
+from walras_client.nats.connection import Connection
 
-IDLE = EmptyWindow(shard=0, window_id=8, first_seq=4, next_seq=5, stream_time_ns=9)
+IDLE: Final = EmptyWindow(shard=0, window_id=8, first_seq=4, next_seq=5, stream_time_ns=9)
 
 
 def settlement(window_id: int) -> Settlement:
@@ -54,15 +55,15 @@ def three_results(closed: Settlement) -> Sequence[OutboundMessage]:
     return results(closed.window_id, 3)
 
 
-def tell(opened: Publisher, window_id: int, count: int) -> None:
+def tell(opened: ResultsPublisher, window_id: int, count: int) -> None:
     opened.tell(0, results(window_id, count), of=Mark("1/1000", window_id, 0))
 
 
-def in_results(nc: Line) -> int:
+def in_results(nc: Connection) -> int:
     return last_seq(nc, "RESULTS")
 
 
-def test_a_window_counts_as_published_when_the_server_has_it(nc: Line, nats_url: str) -> None:
+def test_a_window_counts_as_published_when_the_server_has_it(nc: Connection, nats_url: str) -> None:
     """Marked before, a crash in between would leave results that nobody ever sends."""
     make_streams(nc)
     marked: list[tuple[int, int, int]] = []
@@ -79,7 +80,7 @@ def test_a_window_counts_as_published_when_the_server_has_it(nc: Line, nats_url:
     assert [(0, 7, 4), (0, 9, 8)] == marked
 
 
-def test_a_window_published_again_is_seen_once(nc: Line, nats_url: str) -> None:
+def test_a_window_published_again_is_seen_once(nc: Connection, nats_url: str) -> None:
     """A restart sends again what it cannot know to be out; an agent must not be told twice."""
     make_streams(nc)
     for _run in range(2):
@@ -88,22 +89,25 @@ def test_a_window_published_again_is_seen_once(nc: Line, nats_url: str) -> None:
     assert 100 == in_results(nc)
 
 
-def test_more_results_than_may_be_in_flight_all_leave(nc: Line, nats_url: str) -> None:
+def test_more_results_than_may_be_in_flight_all_leave(nc: Connection, nats_url: str) -> None:
     """A bound that is never given back stops the publisher at its own limit."""
     make_streams(nc)
     with open_publisher(nats_url) as opened:
-        opened.publish(results(7, 3 * outbox.IN_FLIGHT))
-    assert 3 * outbox.IN_FLIGHT == in_results(nc)
+        opened.publish(results(7, 3 * publisher.IN_FLIGHT))
+    assert 3 * publisher.IN_FLIGHT == in_results(nc)
 
 
 def test_results_wait_for_a_server_that_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A restart of NATS must cost the flow time, not a crash, and no result its place."""
-    monkeypatch.setattr(outbox, "ACK_DEADLINE_S", 0.5)
+    monkeypatch.setattr(publisher, "ACK_DEADLINE_S", 0.5)
     server = start_nats(tmp_path / "nats", shards=1)
     try:
-        with held(connected(server.url, name="test")) as nc, open_publisher(server.url) as opened:
+        with (
+            open_on_loop(connected(server.url, name="test")) as nc,
+            open_publisher(server.url) as opened,
+        ):
             make_streams(nc, shards=1)
             tell(opened, 7, 10)
             server.stop()
@@ -122,8 +126,8 @@ def test_results_wait_for_a_server_that_comes_back(
 
 def test_results_do_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flow that hangs in its last step is up for its supervisor and down for everyone else."""
-    monkeypatch.setattr(outbox, "ACK_DEADLINE_S", 0.2)
-    monkeypatch.setattr(publisher, "OUTAGE_LIMIT_S", 0.5)
+    monkeypatch.setattr(publisher, "ACK_DEADLINE_S", 0.2)
+    monkeypatch.setattr(results_publisher, "OUTAGE_LIMIT_S", 0.5)
     server = start_nats(tmp_path / "nats", shards=1)
     with open_publisher(server.url) as opened:
         server.stop()
@@ -131,7 +135,7 @@ def test_results_do_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.Monkey
             tell(opened, 7, 10)
 
 
-def test_a_result_that_no_server_takes_is_told_at_once(nc: Line, nats_url: str) -> None:
+def test_a_result_that_no_server_takes_is_told_at_once(nc: Connection, nats_url: str) -> None:
     """To send it again for five minutes would hide the mistake for as long."""
     make_streams(nc)
     too_large = OutboundMessage("result.m1.a1", "7-1", bytes(2 << 20))
@@ -139,13 +143,13 @@ def test_a_result_that_no_server_takes_is_told_at_once(nc: Line, nats_url: str) 
         opened.tell(0, [too_large], of=Mark("1/1000", 7, 0))
 
 
-def test_short_windows_get_one_tick_each(nc: Line, nats_url: str) -> None:
+def test_short_windows_get_one_tick_each(nc: Connection, nats_url: str) -> None:
     """Two deployments that tick the same shard must not double its log."""
     make_streams(nc)
     window_ns = 100_000_000
     with (
-        ticking(nats_url, shards=2, window_ms=100),
-        ticking(nats_url, shards=2, window_ms=100),
+        ticking(nats_url, shards=[0, 1], window_ms=100),
+        ticking(nats_url, shards=[0, 1], window_ms=100),
     ):
         eventually(lambda: last_seq(nc, "SHARD_1") >= 6)
     lines = list(export_log(nats_url, shard=0))
@@ -156,14 +160,14 @@ def test_short_windows_get_one_tick_each(nc: Line, nats_url: str) -> None:
         assert line.timestamp_ns >= window_id * window_ns, "ticked before the window began"
 
 
-def test_ticking_goes_on_after_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ticking_resumes_after_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ticker that died in silence leaves every idle window open for good."""
-    monkeypatch.setattr(outbox, "ACK_DEADLINE_S", 0.3)
+    monkeypatch.setattr(publisher, "ACK_DEADLINE_S", 0.3)
     server = start_nats(tmp_path / "nats", shards=1)
     try:
-        with held(connected(server.url, name="test")) as nc:
+        with open_on_loop(connected(server.url, name="test")) as nc:
             make_streams(nc, shards=1)
-            with ticking(server.url, shards=1, window_ms=50):
+            with ticking(server.url, shards=[0], window_ms=50):
                 eventually(lambda: last_seq(nc, "SHARD_0") >= 2)
                 server.stop()
                 server = start_nats(tmp_path / "nats", shards=1)
@@ -173,6 +177,6 @@ def test_ticking_goes_on_after_an_outage(tmp_path: Path, monkeypatch: pytest.Mon
         server.stop()
 
 
-def test_the_loop_gives_back_what_it_was_asked(nc: Line) -> None:
+def test_the_loop_gives_back_what_it_was_asked(nc: Connection) -> None:
     """An answer that got lost between the threads hangs a command line."""
-    assert wait_for(nc.rtt()) < 5
+    assert run_sync(nc.rtt()) < 5

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from connectors.embedded.nats_server import start_nats
-from connectors.nats import connection
 from connectors.nats import results_source as results
-from connectors.nats.background_loop import held, wait_for
-from connectors.nats.connection import Line, connected
-from connectors.nats.jetstream import ask
+from connectors.nats.background_loop import open_on_loop, run_sync
+from connectors.nats.connection import connected
 from connectors.nats.results_source import ResultsIntake, ResultsPartition, ResultsSource
 from state.errors import LogReplaced, ServerUnreachable
 from tests.support.eventually import eventually
 from tests.support.nats_logs import fill, make_streams
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask
 from walras_schemas import MarketWindow
 
 
@@ -28,7 +28,7 @@ def payload(window_id: int, *, market: str = "m1") -> bytes:
     return window.model_dump_json().encode()
 
 
-def tell(nc: Line, *window_ids: int, market: str = "m1") -> None:
+def tell(nc: Connection, *window_ids: int, market: str = "m1") -> None:
     fill(nc, [payload(number, market=market) for number in window_ids], subject=f"window.{market}")
 
 
@@ -53,7 +53,7 @@ def taken(partition: ResultsPartition, count: int) -> list[tuple[str, int]]:
     return windows
 
 
-def test_the_windows_of_all_markets_come_in_order(nc: Line, nats_url: str) -> None:
+def test_the_windows_of_all_markets_come_in_order(nc: Connection, nats_url: str) -> None:
     """A window that comes late is passed over, and its sales are missing from every average."""
     make_streams(nc)
     for number in range(150):
@@ -65,7 +65,7 @@ def test_the_windows_of_all_markets_come_in_order(nc: Line, nats_url: str) -> No
     assert [(market, number) for number in range(150) for market in ("m1", "m2")] == windows
 
 
-def test_the_end_of_the_results_is_waited_at(nc: Line, nats_url: str) -> None:
+def test_the_end_of_the_results_is_waited_at(nc: Connection, nats_url: str) -> None:
     """A market without news is no reason to end, nor to miss the next one."""
     make_streams(nc)
     with opened(nats_url) as partition:
@@ -77,7 +77,7 @@ def test_the_end_of_the_results_is_waited_at(nc: Line, nats_url: str) -> None:
 
 
 def test_a_start_goes_back_by_the_server_s_own_clock(
-    nc: Line, nats_url: str, monkeypatch: pytest.MonkeyPatch
+    nc: Connection, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Read from the very beginning, a week of results would have to pass before the first quote."""
     monkeypatch.setattr(results, "BACK_S", 0)
@@ -91,7 +91,7 @@ def test_a_start_goes_back_by_the_server_s_own_clock(
 
 
 def test_what_is_no_result_is_passed_over(
-    nc: Line, nats_url: str, caplog: pytest.LogCaptureFixture
+    nc: Connection, nats_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One strange message in the stream must not end all pricing, nor price another market."""
     make_streams(nc)
@@ -105,7 +105,7 @@ def test_what_is_no_result_is_passed_over(
 
 
 def test_what_is_read_ahead_has_a_limit(
-    nc: Line, nats_url: str, monkeypatch: pytest.MonkeyPatch
+    nc: Connection, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flow that waits for the log must not fill the memory with results meanwhile."""
     monkeypatch.setattr(results, "AHEAD_WINDOWS", 5)
@@ -122,7 +122,10 @@ def test_a_restart_of_the_server_loses_and_repeats_nothing(tmp_path: Path) -> No
     """The consumer is gone with the server; the reader alone knows where it was."""
     server = start_nats(tmp_path / "nats", shards=1)
     try:
-        with held(connected(server.url, name="test")) as nc, opened(server.url) as partition:
+        with (
+            open_on_loop(connected(server.url, name="test")) as nc,
+            opened(server.url) as partition,
+        ):
             make_streams(nc, shards=1)
             tell(nc, *range(10))
             windows = taken(partition, 10)
@@ -136,7 +139,7 @@ def test_a_restart_of_the_server_loses_and_repeats_nothing(tmp_path: Path) -> No
 
 
 def test_a_stream_that_was_made_again_ends_the_reading(
-    nc: Line, nats_url: str, monkeypatch: pytest.MonkeyPatch
+    nc: Connection, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What lay in the old one was perhaps not read: only the ledger still knows it."""
     monkeypatch.setattr(results, "SILENCE_S", 1.5)
@@ -144,13 +147,13 @@ def test_a_stream_that_was_made_again_ends_the_reading(
     tell(nc, 1)
     with opened(nats_url) as partition:
         taken(partition, 1)
-        wait_for(ask(nc, "STREAM.DELETE.RESULTS"))
+        run_sync(ask(nc, "STREAM.DELETE.RESULTS"))
         make_streams(nc)
         with pytest.raises(LogReplaced, match="RESULTS"):
             eventually(lambda: list(partition.next_batch()))
 
 
-def test_stop_ends_the_partition(nc: Line, nats_url: str) -> None:
+def test_stop_ends_the_partition(nc: Connection, nats_url: str) -> None:
     """A pricing process that cannot end its source can only be killed."""
     make_streams(nc)
     stop = threading.Event()
@@ -163,7 +166,7 @@ def test_stop_ends_the_partition(nc: Line, nats_url: str) -> None:
 
 def test_a_server_that_was_never_there_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process must end with a word, for its deployment starts it again."""
-    monkeypatch.setattr(connection, "CONNECT_DEADLINE_S", 0.3)
+    monkeypatch.setattr("walras_client.nats.connection.CONNECT_DEADLINE_S", 0.3)
     with (
         opened("nats://127.0.0.1:1") as partition,
         pytest.raises(ServerUnreachable, match="NATS cannot be reached"),

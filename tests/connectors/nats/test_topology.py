@@ -1,25 +1,27 @@
 """The streams: made once, checked ever after, and fed with time by the server itself."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from connectors.embedded import nats_server
 from connectors.embedded.nats_server import start_nats
-from connectors.nats.background_loop import held, wait_for
-from connectors.nats.connection import Line, connected
+from connectors.nats.background_loop import open_on_loop, run_sync
+from connectors.nats.connection import connected
 from connectors.nats.export import LogLine, export_log
-from connectors.nats.jetstream import ask, nanos
 from connectors.nats.topology import check_mapping, identity
 from state.errors import ServerUnreachable, SettingsError
 from tests.support.eventually import eventually
 from tests.support.nats_logs import LOG_BYTES, fill, last_seq, make_streams
 from tests.support.servers import SHARDS
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask, nanos
 
-MARKETS = [f"m{number}" for number in range(40)]
+MARKETS: Final = [f"m{number}" for number in range(40)]
 
 
-def shards_of_markets(nc: Line) -> dict[str, str]:
+def shards_of_markets(nc: Connection) -> dict[str, str]:
     return {
         market: fill(nc, [b"{}"], subject=f"market.{market}.market")[0].stream for market in MARKETS
     }
@@ -29,35 +31,35 @@ def ticks(url: str) -> list[LogLine]:
     return list(export_log(url, shard=0))
 
 
-def test_making_streams_twice_changes_nothing(nc: Line) -> None:
+def test_making_streams_twice_changes_nothing(nc: Connection) -> None:
     """A restart that made a log again would lose the market's whole history."""
     make_streams(nc)
-    before = [wait_for(identity(nc, shard)) for shard in range(SHARDS)]
+    before = [run_sync(identity(nc, shard)) for shard in range(SHARDS)]
     fill(nc, [b"{}"], subject="market.m1.bid.a1")
     make_streams(nc)
-    assert before == [wait_for(identity(nc, shard)) for shard in range(SHARDS)]
+    assert before == [run_sync(identity(nc, shard)) for shard in range(SHARDS)]
     assert 1 == sum(last_seq(nc, log.name) for log in before)
 
 
-def test_another_size_is_told_and_left_alone(nc: Line) -> None:
+def test_another_size_is_reported_and_left_alone(nc: Connection) -> None:
     """A log that a start made smaller would refuse commands, or forget what it has."""
     make_streams(nc, max_bytes=LOG_BYTES)
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as error:
         make_streams(nc, max_bytes=LOG_BYTES * 2)
-    assert f"max_bytes is {LOG_BYTES}, asked for {LOG_BYTES * 2}" == told.value.detail
+    assert f"max_bytes is {LOG_BYTES}, asked for {LOG_BYTES * 2}" == error.value.detail
     make_streams(nc, max_bytes=LOG_BYTES)
 
 
-def test_another_number_of_shards_is_told(nc: Line) -> None:
+def test_another_number_of_shards_is_reported(nc: Connection) -> None:
     """With another number a market would go on in a log that does not know its past."""
     make_streams(nc)
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as error:
         make_streams(nc, shards=SHARDS - 1)
     expected = f"walras_shards is {SHARDS}, asked for {SHARDS - 1}"
-    assert expected == told.value.detail
+    assert expected == error.value.detail
 
 
-def test_the_server_writes_ticks_into_the_log(nc: Line, nats_url: str) -> None:
+def test_the_server_writes_ticks_into_the_log(nc: Connection, nats_url: str) -> None:
     """Without ticks a market that falls silent never closes its last window."""
     make_streams(nc, tick_ms=1000)
     first, second = eventually(lambda: ticks(nats_url)[1:] and ticks(nats_url)[:2])
@@ -65,16 +67,16 @@ def test_the_server_writes_ticks_into_the_log(nc: Line, nats_url: str) -> None:
     assert 500_000_000 < second.timestamp_ns - first.timestamp_ns < 1_500_000_000
 
 
-def test_ticks_end_when_someone_else_publishes_them(nc: Line, nats_url: str) -> None:
+def test_ticks_end_when_someone_else_publishes_them(nc: Connection, nats_url: str) -> None:
     """A schedule that stays behind would go on ticking for a deployment that has its own."""
     make_streams(nc, tick_ms=1000)
     eventually(lambda: ticks(nats_url))
     make_streams(nc, tick_ms=None)
-    info = wait_for(ask(nc, "STREAM.INFO.TICKS", {"subjects_filter": "schedule.*"}))
+    info = run_sync(ask(nc, "STREAM.INFO.TICKS", {"subjects_filter": "schedule.*"}))
     assert None is info["state"].get("subjects")
 
 
-def test_markets_spread_and_stay(nc: Line) -> None:
+def test_markets_spread_and_stay(nc: Connection) -> None:
     """A market that moved to another shard would lose its balances there."""
     make_streams(nc)
     once, again = shards_of_markets(nc), shards_of_markets(nc)
@@ -85,27 +87,30 @@ def test_markets_spread_and_stay(nc: Line) -> None:
     }
 
 
-def test_all_commands_of_a_market_meet_in_one_log(nc: Line) -> None:
+def test_all_commands_of_a_market_meet_in_one_log(nc: Connection) -> None:
     """A grant in another shard than its bid would never be there to spend."""
     make_streams(nc)
     subjects = ["bid.a1", "bid.a2", "transfer.a1", "grant", "market", "price.gpu"]
-    receipts = [fill(nc, [b"{}"], subject=f"market.m7.{end}")[0] for end in subjects]
-    assert 1 == len({receipt.stream for receipt in receipts})
+    acks = [fill(nc, [b"{}"], subject=f"market.m7.{end}")[0] for end in subjects]
+    assert 1 == len({ack.stream for ack in acks})
 
 
 @pytest.mark.parametrize("asked", [1, 3, 5])
-def test_a_server_mapped_to_other_shards_is_told(tmp_path: Path, asked: int) -> None:
+def test_a_server_mapped_to_other_shards_is_reported(tmp_path: Path, asked: int) -> None:
     """Its markets would go into streams that nobody reads, or into none."""
     server = start_nats(tmp_path / "nats", shards=3 if asked != 3 else 4)
     try:
-        with held(connected(server.url, name="test")) as nc, pytest.raises(SettingsError) as told:
+        with (
+            open_on_loop(connected(server.url, name="test")) as nc,
+            pytest.raises(SettingsError) as error,
+        ):
             make_streams(nc, shards=asked)
     finally:
         server.stop()
-    assert f"does not spread the markets over {asked} shards" in told.value.what
+    assert f"does not spread the markets over {asked} shards" in error.value.what
 
 
-def test_a_server_without_the_mapping_is_told(
+def test_a_server_without_the_mapping_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody's plain nats-server takes every stream and then no command."""
@@ -114,34 +119,37 @@ def test_a_server_without_the_mapping_is_told(
     monkeypatch.setattr(nats_server, "CONFIG", plain)
     server = start_nats(tmp_path / "nats", shards=2)
     try:
-        with held(connected(server.url, name="test")) as nc, pytest.raises(SettingsError) as told:
+        with (
+            open_on_loop(connected(server.url, name="test")) as nc,
+            pytest.raises(SettingsError) as error,
+        ):
             make_streams(nc, shards=2)
     finally:
         server.stop()
-    assert "markets reach no stream" == told.value.detail
+    assert "markets reach no stream" == error.value.detail
 
 
-def test_looking_at_the_mapping_writes_nothing(nc: Line) -> None:
+def test_looking_at_the_mapping_writes_nothing(nc: Connection) -> None:
     """A probe that stayed in the log would be a dead letter of ours in every market's ledger."""
     make_streams(nc)
-    wait_for(check_mapping(nc, SHARDS))
+    run_sync(check_mapping(nc, SHARDS))
     assert 0 == sum(last_seq(nc, f"SHARD_{shard}") for shard in range(SHARDS))
 
 
-def test_a_log_that_does_not_fit_on_the_disk_is_told(nc: Line) -> None:
+def test_a_log_that_does_not_fit_on_the_disk_is_reported(nc: Connection) -> None:
     """The server reserves the bytes: a wrong setting must not end in a traceback."""
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as error:
         make_streams(nc, max_bytes=1 << 60)
-    assert "insufficient storage resources available" in told.value.detail
+    assert "insufficient storage resources available" in error.value.detail
 
 
-def test_a_shard_without_a_log_is_told(nc: Line) -> None:
+def test_a_shard_without_a_log_is_reported(nc: Connection) -> None:
     """An inspection before the first start must say what to do."""
     with pytest.raises(SettingsError, match="shard 0 has no log"):
-        wait_for(identity(nc, 0))
+        run_sync(identity(nc, 0))
 
 
-def test_a_server_that_keeps_no_streams_is_told(
+def test_a_server_that_keeps_no_streams_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A nats-server without JetStream answers everything but this."""
@@ -151,7 +159,7 @@ def test_a_server_that_keeps_no_streams_is_told(
     server = start_nats(tmp_path / "nats", shards=1)
     try:
         with (
-            held(connected(server.url, name="test")) as nc,
+            open_on_loop(connected(server.url, name="test")) as nc,
             pytest.raises(ServerUnreachable, match="NATS does not keep streams"),
         ):
             make_streams(nc, shards=1)
@@ -163,21 +171,21 @@ def test_a_server_that_keeps_no_streams_is_told(
 def test_more_than_a_thousand_agents_can_listen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str
 ) -> None:
-    """The server's own limit would tell every agent above it that there is no market."""
+    """The server's own limit would refuse every agent above it as if there were no market."""
     monkeypatch.setattr(nats_server, "CONFIG", nats_server.CONFIG.with_name(config))
     server = start_nats(tmp_path / "nats", shards=1)
     try:
-        with held(connected(server.url, name="test")) as nc:
+        with open_on_loop(connected(server.url, name="test")) as nc:
             make_streams(nc, shards=1)
             for number in range(1001):
-                wait_for(listen(nc, f"result.m1.a{number}"))
-            info = wait_for(ask(nc, "STREAM.INFO.RESULTS"))
+                run_sync(listen(nc, f"result.m1.a{number}"))
+            info = run_sync(ask(nc, "STREAM.INFO.RESULTS"))
     finally:
         server.stop()
     assert 1001 == info["state"]["consumer_count"]
 
 
-async def listen(nc: Line, subject: str) -> None:
+async def listen(nc: Connection, subject: str) -> None:
     """Make a consumer as an agent's client does."""
     config = {"filter_subject": subject, "ack_policy": "none", "mem_storage": True}
     await ask(nc, "CONSUMER.CREATE.RESULTS", {"stream_name": "RESULTS", "config": config})

@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from connectors.duckdb.ledger import open_ledger
-from flows.analytics.questions import SQL, Question, answer, first_of_last, outcome_at
+from flows.analytics.answers import answer, first_of_last, outcome_at
+from flows.analytics.questions import SQL, DemoQuestion, Question
 from tests.flows.story_ledger import write_ledger
 from tests.stories.writer import START_MS, WINDOW_MS
 
@@ -101,7 +102,7 @@ def change(dsn: str, sql: str) -> None:
         owner.execute(sql)
 
 
-def told(
+def rows_of(
     ledger: duckdb.DuckDBPyConnection, question: Question, columns: str, **scope: Any
 ) -> list[tuple[Any, ...]]:
     """The answer, as the columns that are named."""
@@ -110,25 +111,26 @@ def told(
 
 
 def test_every_query_has_its_question() -> None:
-    """A query that nobody asks is one that nobody keeps right."""
-    assert {file.stem for file in SQL.glob("*.sql")} == set(Question)
+    """A query without a question is run by nobody and rots."""
+    files = {str(file.relative_to(SQL).with_suffix("")) for file in SQL.rglob("*.sql")}
+    assert {*Question, *DemoQuestion} == files
 
 
 def test_windows(ledger: duckdb.DuckDBPyConnection) -> None:
     """Bids of one window counted in another would hide where they were lost."""
     columns = "window_id messages bids won rejected paid_micros"
     rows = [(FIRST, 7, 3, 2, 1, 24), (SECOND, 4, 2, 1, 1, 0)]
-    assert told(ledger, Question.WINDOWS, columns) == rows
-    assert told(ledger, Question.WINDOWS, columns, since=SECOND) == rows[1:]
+    assert rows == rows_of(ledger, Question.WINDOWS, columns)
+    assert rows[1:] == rows_of(ledger, Question.WINDOWS, columns, since=SECOND)
 
 
 def test_prices(ledger: duckdb.DuckDBPyConnection) -> None:
     """A price without its window and supply says nothing."""
     columns = "market window_id resource clearing_micros supply demanded sold"
     rows = [("m1", FIRST, "gpu", 8, 3, 4, 3), ("m1", SECOND, "gpu", 0, 3, 1, 1)]
-    assert told(ledger, Question.PRICES, columns) == rows
-    assert told(ledger, Question.PRICES, columns, market="m1", since=SECOND) == rows[1:]
-    assert told(ledger, Question.PRICES, columns, market="m2") == []
+    assert rows == rows_of(ledger, Question.PRICES, columns)
+    assert rows[1:] == rows_of(ledger, Question.PRICES, columns, market="m1", since=SECOND)
+    assert [] == rows_of(ledger, Question.PRICES, columns, market="m2")
 
 
 def test_bids(ledger: duckdb.DuckDBPyConnection) -> None:
@@ -139,38 +141,39 @@ def test_bids(ledger: duckdb.DuckDBPyConnection) -> None:
         (9, "a2", "unit", '{"gpu": 4}', 4, "rejected", "exceeds_supply", 0),
         (10, "a2", "bundle", '{"gpu": 1}', 5, "won", None, 0),
     ]
-    assert told(ledger, Question.BIDS, columns, market="m1", agent="a2") == of_a2
-    assert [seq for (seq,) in told(ledger, Question.BIDS, "seq", market="m1")] == [4, 5, 6, 9, 10]
+    assert of_a2 == rows_of(ledger, Question.BIDS, columns, market="m1", agent="a2")
+    seqs = [seq for (seq,) in rows_of(ledger, Question.BIDS, "seq", market="m1")]
+    assert [4, 5, 6, 9, 10] == seqs
 
 
 def test_outcome_of_one_bid(ledger: duckdb.DuckDBPyConnection) -> None:
-    """Whoever waits for an outcome must get that of its own message, once there is one."""
+    """A client that waits for an outcome must get that of its own message, once there is one."""
     partly = outcome_at(ledger, market="m1", agent="a2", seq=5).rows
     refused = outcome_at(ledger, market="m1", agent="a3", seq=6).rows
     unknown = outcome_at(ledger, market="m1", agent="a1", seq=99).rows
-    assert partly == (("partially_won", None, "1 gpu", 8),)
-    assert refused == (("rejected", "unknown_agent", None, 0),)
-    assert unknown == ()
+    assert (("partially_won", None, "1 gpu", 8),) == partly
+    assert (("rejected", "unknown_agent", None, 0),) == refused
+    assert () == unknown
 
 
 def test_balances(ledger: duckdb.DuckDBPyConnection) -> None:
-    """Whoever lists what agents own must see what the treasury owes for it."""
+    """A list of what agents own must show what the treasury owes for it."""
     rows = [("a1", 84), ("a2", 92), ("house", 24), ("treasury", -200)]
     columns = "agent_id balance_micros"
-    assert told(ledger, Question.BALANCES, columns, market="m1") == rows
-    assert told(ledger, Question.BALANCES, columns, market="m1", agent="a2") == rows[1:2]
+    assert rows == rows_of(ledger, Question.BALANCES, columns, market="m1")
+    assert rows[1:2] == rows_of(ledger, Question.BALANCES, columns, market="m1", agent="a2")
 
 
 def test_allocations(ledger: duckdb.DuckDBPyConnection) -> None:
     """Supply counted once for each winner would make a full market look half empty."""
     columns = "resource agents allocations supply demanded sold sold_percent"
     both, second = ("gpu", 2, 3, 6, 5, 4, 66), ("gpu", 1, 1, 3, 1, 1, 33)
-    assert told(ledger, Question.ALLOCATIONS, columns) == [both]
-    assert told(ledger, Question.ALLOCATIONS, columns, market="m1", since=SECOND) == [second]
+    assert [both] == rows_of(ledger, Question.ALLOCATIONS, columns)
+    assert [second] == rows_of(ledger, Question.ALLOCATIONS, columns, market="m1", since=SECOND)
 
 
 def test_rejections(ledger: duckdb.DuckDBPyConnection) -> None:
-    """What is refused in silence is never mended: every kind of message counts."""
+    """What is refused silently is never fixed: every kind of message counts."""
     rows = {
         ("bid", "exceeds_supply", 1),
         ("bid", "unknown_agent", 1),
@@ -178,34 +181,32 @@ def test_rejections(ledger: duckdb.DuckDBPyConnection) -> None:
         ("message", "malformed", 1),
     }
     columns = "kind reason rejected"
-    assert set(told(ledger, Question.REJECTIONS, columns, market="m1")) == rows
-    assert {row[1] for row in told(ledger, Question.REJECTIONS, columns, since=SECOND)} == {
-        "exceeds_supply",
-        "duplicate",
-    }
+    assert rows == set(rows_of(ledger, Question.REJECTIONS, columns, market="m1"))
+    reasons = {row[1] for row in rows_of(ledger, Question.REJECTIONS, columns, since=SECOND)}
+    assert {"exceeds_supply", "duplicate"} == reasons
 
 
 def test_throughput(ledger: duckdb.DuckDBPyConnection) -> None:
-    """A rate over anything but the log's own time flatters whoever replays fast."""
+    """A rate over anything but the log's own time flatters a fast replay."""
     columns = "windows messages bids accepted rejected bids_per_second"
-    assert told(ledger, Question.THROUGHPUT, columns) == [(2, 11, 5, 3, 2, 2)]
+    assert [(2, 11, 5, 3, 2, 2)] == rows_of(ledger, Question.THROUGHPUT, columns)
 
 
 def test_latency(ledger: duckdb.DuckDBPyConnection) -> None:
     """Bids came 3, 4, 5, 1001 and 1002 ms after the start; commits 1005 and 2005 ms after it."""
     columns = "bids p50_us p99_us max_us"
-    assert told(ledger, Question.LATENCY, columns) == [(5, 1_002_000, 1_004_000, 1_004_000)]
+    assert [(5, 1_002_000, 1_004_000, 1_004_000)] == rows_of(ledger, Question.LATENCY, columns)
 
 
 def test_last_digest(ledger: duckdb.DuckDBPyConnection) -> None:
     """The digest of any but the last window proves less than it seems to."""
-    *_, last = told(ledger, Question.WINDOWS, "shard window_id digest")
-    assert told(ledger, Question.DIGESTS, "shard window_id digest") == [last]
+    *_, last = rows_of(ledger, Question.WINDOWS, "shard window_id digest")
+    assert [last] == rows_of(ledger, Question.DIGESTS, "shard window_id digest")
 
 
 def test_last_windows_are_counted_by_rows(ledger: duckdb.DuckDBPyConnection) -> None:
     """Idle windows leave no row: counted by number, the last ten could show nothing at all."""
-    assert [first_of_last(ledger, last) for last in (1, 2, 9)] == [SECOND, FIRST, FIRST]
+    assert [SECOND, FIRST, FIRST] == [first_of_last(ledger, last) for last in (1, 2, 9)]
 
 
 @pytest.mark.parametrize(
@@ -224,26 +225,26 @@ def test_last_windows_are_counted_by_rows(ledger: duckdb.DuckDBPyConnection) -> 
 def test_last_windows_are_those_that_answer(
     ledger: duckdb.DuckDBPyConnection, of: Question, market: str, agent: str, since: int
 ) -> None:
-    """An agent that paused for a minute would be told that it never bid."""
+    """An agent that paused for a minute would read that it never bid."""
     assert since == first_of_last(ledger, 1, of=of, market=market, agent=agent)
 
 
-def broken(ledger: duckdb.DuckDBPyConnection) -> list[str]:
+def violated(ledger: duckdb.DuckDBPyConnection) -> list[str]:
     return [
-        promise for promise, count in told(ledger, Question.BOOKS, "promise violations") if count
+        promise for promise, count in rows_of(ledger, Question.AUDIT, "promise violations") if count
     ]
 
 
-def test_right_books_break_no_promise(ledger: duckdb.DuckDBPyConnection) -> None:
-    """A check that cries without a cause is soon ignored."""
-    assert broken(ledger) == []
-    assert len(answer(ledger, Question.BOOKS).rows) == 8
+def test_a_correct_ledger_violates_nothing(ledger: duckdb.DuckDBPyConnection) -> None:
+    """A check that fails without a cause is soon ignored."""
+    assert [] == violated(ledger)
+    assert 8 == len(answer(ledger, Question.AUDIT).rows)
 
 
 @pytest.mark.parametrize(("tampering", "promises"), TAMPERINGS)
 def test_tampered_books_are_found(
     postgres_dsn: str, ledger: duckdb.DuckDBPyConnection, tampering: str, promises: list[str]
 ) -> None:
-    """Books that pass whatever is in them prove nothing."""
+    """An audit that passes whatever is in the ledger proves nothing."""
     change(postgres_dsn, tampering)
-    assert broken(ledger) == promises
+    assert promises == violated(ledger)

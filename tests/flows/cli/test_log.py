@@ -16,11 +16,11 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
 
 
 def test_a_file_is_replaced_only_when_it_is_whole(tmp_path: Path) -> None:
-    """A break in the middle must leave the export of before."""
+    """A failure in the middle must leave the previous export."""
     file = tmp_path / "log.jsonl"
     file.write_text("before")
     with _whole_or_not(file) as part:
         part.write_text("after")
-        assert file.read_text() == "before"
-    assert file.read_text() == "after"
+        assert "before" == file.read_text()
+    assert "after" == file.read_text()
     assert [file] == list(tmp_path.iterdir())

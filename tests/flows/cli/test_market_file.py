@@ -15,14 +15,14 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "market.toml"
 def refusal(path: Path) -> str:
     with pytest.raises(SettingsError) as raised:
         read_market_file(path, event_id=EVENT_ID)
-    assert raised.value.exit_code == 2
+    assert 2 == raised.value.exit_code
     return raised.value.detail
 
 
 def test_the_example_opens_a_market() -> None:
-    """The first file that a stranger copies must be one that works."""
+    """The first file that a newcomer copies must be one that works."""
     opened = read_market_file(EXAMPLE, event_id=EVENT_ID)
-    assert opened == MarketOpened(
+    expected = MarketOpened(
         event_id=EVENT_ID,
         rule="uniform",
         stale_after_windows=60,
@@ -37,10 +37,11 @@ def test_the_example_opens_a_market() -> None:
             ),
         },
     )
+    assert expected == opened
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("", ["resources"]),
         ("[resources]", ["resources"]),
@@ -52,20 +53,20 @@ def test_the_example_opens_a_market() -> None:
         ("rule = 'dutch'\n[resources.gpu]\nsupply = 1\ninitial_price_micros = 1", ["rule"]),
         ("rules = 'x'\n[resources.gpu]\nsupply = 1\ninitial_price_micros = 1", ["rules"]),
         ("type = 'market_opened'", ["type"]),
-        ("rule =", ["it is no TOML"]),
-        ("rule = 'uniform'\nrule = 'vickrey'", ["it is no TOML"]),
+        ("rule =", ["invalid TOML"]),
+        ("rule = 'uniform'\nrule = 'vickrey'", ["invalid TOML"]),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str, told: list[str]) -> None:
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, expected: list[str]) -> None:
     """A market that opens with another rule or supply than its file says sells at wrong prices."""
     file = tmp_path / "market.toml"
     file.write_text(text)
-    assert [line.split(":")[0] for line in refusal(file).splitlines()] == told
+    assert expected == [line.split(":")[0] for line in refusal(file).splitlines()]
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """A typing error in a path is the first mistake of all."""
     (tmp_path / "latin1.toml").write_bytes(b"rule = '\xe9'")
-    assert refusal(tmp_path / "none.toml") == f"{tmp_path}/none.toml: No such file or directory"
-    assert refusal(tmp_path) == f"{tmp_path}: Is a directory"
-    assert refusal(tmp_path / "latin1.toml").startswith("it is no TOML")
+    assert f"{tmp_path}/none.toml: No such file or directory" == refusal(tmp_path / "none.toml")
+    assert f"{tmp_path}: Is a directory" == refusal(tmp_path)
+    assert refusal(tmp_path / "latin1.toml").startswith("invalid TOML")

@@ -1,4 +1,4 @@
-"""Health: what supervisors and the doctor are told, in every state of the two servers."""
+"""Health: what supervisors and the doctor see, in every state of the two servers."""
 
 import json
 import socket
@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from connectors.nats.connection import Line
-from connectors.web.app import HOST
+from connectors.web.server import HOST
 from flows.cli.doctor import checks as doctor
 from flows.runtime import health
 from flows.runtime import supervisor as deployment
-from flows.runtime.health import Health, Watch, measure, serving_health
+from flows.runtime.health import Health, HealthMonitor, measure, serving_health
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
 from flows.runtime.supervisor import prepare
 from tests.support.eventually import eventually
 from tests.support.nats_logs import fill_shard
 from tests.support.servers import SHARDS
+from walras_client.nats.connection import Connection
 
 NOBODY = Servers("nats://127.0.0.1:1", "host=127.0.0.1 port=1")
 WINDOW_MS = 50
@@ -85,8 +85,8 @@ def running(settings: Settings, servers: Servers) -> Iterator[None]:
         thread.join()
 
 
-def test_both_pages_tell_age_and_lag(settings: Settings, servers: Servers, nc: Line) -> None:
-    """A supervisor knows only what it is told here."""
+def test_both_pages_show_age_and_lag(settings: Settings, servers: Servers, nc: Connection) -> None:
+    """A supervisor knows only what it reads here."""
     port = settings.health_port
     with running(settings, servers), serving_health(settings, servers):
         fill_shard(nc, [b"not a bid"])
@@ -110,27 +110,27 @@ def test_silent_servers_are_not_ready_and_alive(settings: Settings) -> None:
         eventually(lambda: listens(settings.health_port))
         assert 503 == asked(settings.health_port, "/readyz")[0]
         eventually(lambda: len(asked(settings.health_port, "/readyz")[1]["troubles"]) == 2)
-        code, told = asked(settings.health_port, "/readyz")
-        assert (503, False) == (code, told["ready"])
-        assert "Postgres does not answer" in told["troubles"][0]
-        assert "NATS cannot be reached" in told["troubles"][1]
+        code, page = asked(settings.health_port, "/readyz")
+        assert (503, False) == (code, page["ready"])
+        assert "Postgres does not answer" in page["troubles"][0]
+        assert "NATS cannot be reached" in page["troubles"][1]
         assert 200 == asked(settings.health_port, "/healthz")[0]
 
 
 def test_a_flow_that_falls_behind_is_not_ready(
-    settings: Settings, servers: Servers, nc: Line, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, servers: Servers, nc: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both servers answer, and yet nobody's bid is settled."""
-    monkeypatch.setattr(health, "BEHIND_LIMIT_S", 0.0)
+    monkeypatch.setattr(health, "LAG_LIMIT_S", 0.0)
     fill_shard(nc, [b"first"])
-    assert () == measure(settings, servers).troubles, "the open window is no delay"
-    eventually(lambda: fill_shard(nc, [b"more"]) and measure(settings, servers).troubles)
-    (trouble,) = measure(settings, servers).troubles
-    assert trouble.startswith("shard 0 is ")
-    assert trouble.endswith(" s behind, no window yet: more than 0.05 s")
+    assert () == measure(settings, servers).problems, "the open window is no delay"
+    eventually(lambda: fill_shard(nc, [b"more"]) and measure(settings, servers).problems)
+    (problem,) = measure(settings, servers).problems
+    assert problem.startswith("shard 0 is ")
+    assert problem.endswith(" s behind, no window yet: more than 0.05 s")
 
 
-def test_a_long_window_is_no_delay(settings: Settings, servers: Servers, nc: Line) -> None:
+def test_a_long_window_is_no_delay(settings: Settings, servers: Servers, nc: Connection) -> None:
     """With windows of a day nothing is committed for a day."""
     fill_shard(nc, [b"first"])
     fill_shard(nc, [b"second"])
@@ -138,36 +138,36 @@ def test_a_long_window_is_no_delay(settings: Settings, servers: Servers, nc: Lin
     assert (2, None) == (first.lag_messages, first.committed_ago_s)
 
 
-def test_the_doctor_says_the_same(settings: Settings, servers: Servers, nc: Line) -> None:
+def test_the_doctor_says_the_same(settings: Settings, servers: Servers, nc: Connection) -> None:
     """Two answers to one question, and the operator believes the wrong one."""
     fill_shard(nc, [b"first"])
     findings = {finding.thing: finding for finding in doctor.examine(settings)}
-    assert measure(settings, servers).told == findings["flow"].found
-    assert doctor.Health.OK is findings["flow"].health
+    assert measure(settings, servers).summary == findings["flow"].found
+    assert doctor.Verdict.OK is findings["flow"].health
 
 
 def test_the_doctor_warns_of_a_flow_that_is_behind(
-    settings: Settings, nc: Line, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, nc: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything is there, and nothing works: a warning, as `walras up` would start."""
-    monkeypatch.setattr(health, "BEHIND_LIMIT_S", -1.0)
+    monkeypatch.setattr(health, "LAG_LIMIT_S", -1.0)
     fill_shard(nc, [b"first"])
     findings = {finding.thing: finding for finding in doctor.examine(settings)}
-    assert doctor.Health.WARN is findings["flow"].health
+    assert doctor.Verdict.WARN is findings["flow"].health
     assert "walras up" in findings["flow"].hint
 
 
-def test_what_was_not_seen_for_long_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A look that hangs must not leave the last good answer on the door."""
-    watch = Watch()
-    watch.seen(Health())
-    assert 200 == watch.ready().status
-    monkeypatch.setattr(health, "UNHEARD_LIMIT_S", -1.0)
-    assert ["no answer for 0 s"] == watch.ready().content["troubles"]
-    assert 503 == watch.ready().status
+def test_a_stale_measurement_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measurement that hangs must not leave the last good answer up."""
+    monitor = HealthMonitor()
+    monitor.record(Health())
+    assert 200 == monitor.ready().status
+    monkeypatch.setattr(health, "STALE_AFTER_S", -1.0)
+    assert ["no answer for 0 s"] == monitor.ready().content["troubles"]
+    assert 503 == monitor.ready().status
 
 
-def test_a_taken_port_is_told_once_and_tried_again(
+def test_a_port_in_use_is_reported_once_and_retried(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The deployment that is replaced still holds it: the successor starts all the same."""
@@ -179,7 +179,19 @@ def test_a_taken_port_is_told_once_and_tried_again(
             predecessor.close()
             eventually(lambda: listens(settings.health_port))
             assert 200 == asked(settings.health_port, "/healthz")[0]
-    assert 1 == len([told for told in caplog.messages if "no page is served" in told])
+    busy = f"health endpoint: port {settings.health_port} in use, retrying"
+    assert [busy] == caplog.messages
+
+
+def test_a_slow_client_delays_nobody(settings: Settings) -> None:
+    """One half of a request must keep neither a supervisor waiting nor the deployment alive."""
+    with serving_health(settings, NOBODY):
+        eventually(lambda: listens(settings.health_port))
+        slow = socket.create_connection((HOST, settings.health_port), timeout=10)
+        slow.sendall(b"GET /healthz HTTP/1.1\r\n")
+        assert 200 == asked(settings.health_port, "/healthz")[0]
+    with slow:
+        assert b"" == slow.recv(1)
 
 
 def test_port_0_serves_nothing(settings: Settings) -> None:
@@ -188,12 +200,12 @@ def test_port_0_serves_nothing(settings: Settings) -> None:
         assert not listens(settings.health_port)
 
 
-def test_the_age_grows_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An age that stands still is that of a look, not of a window."""
-    watch = Watch()
+def test_the_age_grows_between_two_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An age that stands still is that of a measurement, not of a window."""
+    monitor = HealthMonitor()
     seen = health.ShardHealth(shard=0, lag_messages=1, behind_s=0.1, committed_ago_s=1.0)
-    watch.seen(Health(shards=(seen, replace(seen, shard=1, committed_ago_s=None))))
+    monitor.record(Health(shards=(seen, replace(seen, shard=1, committed_ago_s=None))))
     now_s = time.monotonic()
     monkeypatch.setattr("flows.runtime.health.time.monotonic", lambda: now_s + 2)
-    first, second = watch.alive().content["shards"]
+    first, second = monitor.alive().content["shards"]
     assert (True, None) == (3 <= first["committed_ago_s"] < 3.5, second["committed_ago_s"])

@@ -7,19 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from connectors.nats.background_loop import wait_for
+from connectors.nats.background_loop import run_sync
 from connectors.nats.commands import open_commands
-from connectors.nats.connection import Line
 from connectors.nats.export import LogLine, export_log
-from connectors.nats.jetstream import ask
 from connectors.nats.topology import shard_config
 from flows.cli.demo.run import RESOURCES, flow_running
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
 from flows.runtime.supervisor import prepare
-from flows.simulation import sender as deliveries_module
+from flows.simulation import sender as sender_module
 from flows.simulation.population import Prices, seat_agents, stake_micros
-from flows.simulation.sender import Acknowledged, Tally, deliveries
+from flows.simulation.sender import Acknowledged, SendStats, bounded_sender
 from flows.simulation.session import (
     QUIET_PERCENT,
     RUSH_PERCENT,
@@ -35,6 +33,8 @@ from tests.support.eventually import eventually
 from tests.support.nats_logs import make_streams
 from tests.support.servers import SHARDS
 from walras_client import LogFull, WalrasClient, new_event_id
+from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask
 from walras_schemas import (
     TREASURY,
     BidPlaced,
@@ -92,7 +92,7 @@ def log_lines(url: str) -> list[tuple[int, LogLine]]:
 
 
 def found(url: str) -> list[Acknowledged]:
-    """The commands of the log as the population would tell of them."""
+    """The commands of the log as the population would count them."""
     return [
         Acknowledged(
             event_id=json.loads(line.payload)["event_id"],
@@ -112,26 +112,28 @@ def bid() -> BidPlaced:
     return BidPlaced(event_id=new_event_id(), resource="tokens", quantity=1, unit_price_micros=1)
 
 
-async def send(url: str, tally: Tally, sent: list[CommandBase], *, patience_s: float = 30) -> None:
-    client = WalrasClient.connect(url, market=MARKET, agent="a1", patience_s=patience_s)
-    async with client as me, deliveries(tally) as post:
+async def send(
+    url: str, stats: SendStats, sent: list[CommandBase], *, retry_timeout_s: float = 30
+) -> None:
+    client = WalrasClient.connect(url, market=MARKET, agent="a1", retry_timeout_s=retry_timeout_s)
+    async with client as me, bounded_sender(stats) as sender:
         for command in sent:
-            await post.send(me.place, command, sender="a1")
+            await sender.send(me.submit, command, sender="a1")
 
 
-def test_what_it_tells_is_what_the_log_holds(settings: Settings, market: Servers) -> None:
+def test_what_it_counts_is_what_the_log_holds(settings: Settings, market: Servers) -> None:
     """A command that is lost, or in the log twice, would make every figure of the demo a lie."""
     run = trade(settings, market)
-    assert by_place(run.tally.acknowledged) == found(market.nats_url)
-    assert len(run.tally.acknowledged) == run.tally.sent == len(run.tally.ack_ns)
-    assert run.tally.sent > 100
+    assert by_place(run.stats.acknowledged) == found(market.nats_url)
+    assert len(run.stats.acknowledged) == run.stats.sent == len(run.stats.ack_ns)
+    assert run.stats.sent > 100
 
 
-def test_agents_hear_what_came_of_their_bids(settings: Settings, market: Servers) -> None:
-    """Agents that hear nothing take all their credits for spent, and fall silent."""
+def test_agents_receive_the_outcomes_of_their_bids(settings: Settings, market: Servers) -> None:
+    """Agents that receive nothing take all their credits for spent, and stop bidding."""
     run = trade(settings, market)
-    assert {"won", "lost", "rejected", "applied"} <= {*run.heard.outcomes}
-    windows = [window.window_id for window in run.heard.windows]
+    assert {"won", "lost", "rejected", "applied"} <= {*run.market.outcomes}
+    windows = [window.window_id for window in run.market.windows]
     assert sorted(set(windows)) == windows
     assert len(windows) > 1
 
@@ -140,7 +142,7 @@ def test_a_rate_is_kept(settings: Settings, market: Servers) -> None:
     """Who asks for a load wants that load, and not one that the number of agents makes."""
     run = trade(settings, market, agents=7, rate=60)
     grants = 7
-    assert 60 <= run.tally.sent - grants <= 240
+    assert 60 <= run.stats.sent - grants <= 240
 
 
 def test_an_agent_is_granted_what_it_lacks(market: Servers) -> None:
@@ -149,12 +151,15 @@ def test_an_agent_is_granted_what_it_lacks(market: Servers) -> None:
     rich, poor, new = population = seat_agents(prices, agents=3, seed=7)
     stakes = {a.name: stake_micros(prices, a.kind, agents=3) for a in population}
 
-    async def endow(prices: Prices) -> None:
-        async with granting(market.nats_url, MARKET) as grant, deliveries(Tally()) as post:
+    async def fund(prices: Prices) -> None:
+        async with (
+            granting(market.nats_url, MARKET) as grant,
+            bounded_sender(SendStats()) as sender,
+        ):
             owned = {rich.name: stakes[rich.name] + 1, poor.name: stakes[poor.name] - 5}
-            await Session(population, {}, grant, prices, post).endow(owned)
+            await Session(population, {}, grant, prices, sender).fund_agents(owned)
 
-    asyncio.run(endow(prices))
+    asyncio.run(fund(prices))
     lines = [line for _, line in log_lines(market.nats_url)]
     granted = [CreditsGranted.model_validate_json(line.payload) for line in lines]
     assert {poor.name: 5, new.name: stakes[new.name]} == {
@@ -165,14 +170,14 @@ def test_an_agent_is_granted_what_it_lacks(market: Servers) -> None:
     ]
 
 
-def test_no_market_is_told_plainly(settings: Settings, market: Servers) -> None:
-    """Agents that bid in a market that is not there would wait for ever."""
-    with pytest.raises(SettingsError, match="nobody can trade in the market m9"):
+def test_an_unknown_market_is_refused(settings: Settings, market: Servers) -> None:
+    """Agents that bid in a market that does not exist would wait for ever."""
+    with pytest.raises(SettingsError, match="the market m9 cannot be traded in"):
         trade(settings, market, market="m9")
 
 
 @pytest.fixture
-def full_log(nc: Line) -> Line:
+def full_log(nc: Connection) -> Connection:
     """Logs with room for a few messages."""
     make_streams(nc, max_bytes=FULL_BYTES)
     return nc
@@ -181,11 +186,11 @@ def full_log(nc: Line) -> Line:
 @pytest.mark.usefixtures("full_log")
 def test_a_log_that_stays_full_ends_the_population(nats_url: str) -> None:
     """Without an end to its attempts it would hammer a full log for ever."""
-    tally = Tally()
+    stats = SendStats()
     with pytest.raises(LogFull, match="the log is full"):
-        asyncio.run(send(nats_url, tally, [bid() for _ in range(50)], patience_s=0.2))
-    assert 0 < len(tally.acknowledged) < 50
-    assert by_place(tally.acknowledged) == found(nats_url)
+        asyncio.run(send(nats_url, stats, [bid() for _ in range(50)], retry_timeout_s=0.2))
+    assert 0 < len(stats.acknowledged) < 50
+    assert by_place(stats.acknowledged) == found(nats_url)
 
 
 @pytest.mark.usefixtures("full_log")
@@ -193,45 +198,45 @@ def test_a_full_log_holds_the_population_back(
     nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Commands that pile up while the log takes none would eat the memory."""
-    monkeypatch.setattr(deliveries_module, "IN_FLIGHT", 8)
-    tally = Tally()
+    monkeypatch.setattr(sender_module, "IN_FLIGHT", 8)
+    stats = SendStats()
 
     async def send_for_a_while() -> None:
         async with asyncio.timeout(1):
-            await send(nats_url, tally, [bid() for _ in range(200)])
+            await send(nats_url, stats, [bid() for _ in range(200)])
 
     with pytest.raises(TimeoutError):
         asyncio.run(send_for_a_while())
-    assert 8 == tally.under_way
+    assert 8 == stats.in_flight
 
 
-def test_a_log_with_room_again_takes_each_command_once(full_log: Line, nats_url: str) -> None:
+def test_a_log_with_room_again_takes_each_command_once(full_log: Connection, nats_url: str) -> None:
     """What waited for room must neither be lost nor bid twice."""
-    tally = Tally()
+    stats = SendStats()
     sent: list[CommandBase] = [bid() for _ in range(100)]
 
     async def send_while_it_grows() -> None:
-        sending = asyncio.create_task(send(nats_url, tally, sent))
+        sending = asyncio.create_task(send(nats_url, stats, sent))
         await asyncio.to_thread(eventually, lambda: is_full(full_log))
         await asyncio.to_thread(grow, full_log)
         await sending
 
     asyncio.run(send_while_it_grows())
     assert {command.event_id: 1 for command in sent} == Counter(c.event_id for c in found(nats_url))
-    assert by_place(tally.acknowledged) == found(nats_url)
+    assert by_place(stats.acknowledged) == found(nats_url)
 
 
-def is_full(nc: Line) -> bool:
+def is_full(nc: Connection) -> bool:
     """Whether the log that the commands go to takes hardly one more."""
-    infos = [wait_for(ask(nc, f"STREAM.INFO.SHARD_{shard}")) for shard in range(SHARDS)]
+    infos = [run_sync(ask(nc, f"STREAM.INFO.SHARD_{shard}")) for shard in range(SHARDS)]
     fullest: int = max(info["state"]["bytes"] for info in infos)
     return fullest > FULL_BYTES - 400
 
 
-def grow(nc: Line) -> None:
+def grow(nc: Connection) -> None:
     for shard in range(SHARDS):
         config = shard_config(shard, shards=SHARDS, max_bytes=1 << 20)
-        wait_for(ask(nc, f"STREAM.UPDATE.{config['name']}", config))
+        run_sync(ask(nc, f"STREAM.UPDATE.{config['name']}", config))
 
 
 @pytest.mark.parametrize("turns", [1, 2, 7, 4000])

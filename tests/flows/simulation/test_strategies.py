@@ -1,4 +1,4 @@
-"""Simulated agents are honest: within their balance, at most at their worth, alike every time."""
+"""Simulated agents are honest: within their balance, at most at their value, alike every time."""
 
 from collections.abc import Callable
 from itertools import count
@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.simulation.population import SEATING, Agent, Moment, kind_of, seat_agents, stake_micros
+from flows.simulation.population import (
+    SEATING,
+    Agent,
+    TurnContext,
+    kind_of,
+    seat_agents,
+    service_fee,
+    stake_micros,
+)
 from flows.simulation.strategies import (
     Bargain,
     Bundler,
@@ -21,7 +29,6 @@ from flows.simulation.strategies import (
     Truthful,
     View,
     limit_of,
-    service_fee,
 )
 from walras_schemas import (
     AMOUNT_MAX,
@@ -35,9 +42,9 @@ from walras_schemas import (
     ResourcePrice,
 )
 
-TOKENS = Need(resource="tokens", quantity=1_000, worth_micros=1_500)
-MEMORY = Need(resource="memory_mb", quantity=200, worth_micros=300)
-ATTENTION = Need(resource="attention", quantity=2, worth_micros=2_500_000)
+TOKENS = Need(resource="tokens", quantity=1_000, value_micros=1_500)
+MEMORY = Need(resource="memory_mb", quantity=200, value_micros=300)
+ATTENTION = Need(resource="attention", quantity=2, value_micros=2_500_000)
 
 STRATEGIES: dict[str, Callable[[], Strategy]] = {
     "truthful": lambda: Truthful(TOKENS),
@@ -48,7 +55,7 @@ STRATEGIES: dict[str, Callable[[], Strategy]] = {
     "patient": lambda: Patient(ATTENTION, patience=3),
     "bargain": lambda: Bargain((TOKENS, MEMORY)),
 }
-WORTH = {need.resource: need.worth_micros for need in (TOKENS, MEMORY, ATTENTION)}
+VALUE = {need.resource: need.value_micros for need in (TOKENS, MEMORY, ATTENTION)}
 
 each_strategy = pytest.mark.parametrize("kind", STRATEGIES)
 
@@ -81,7 +88,7 @@ def view(*, seed: int = 7, **known: object) -> View:
         "prices": PRICES,
         "outcomes": (),
         "rush_percent": 100,
-        "dice": Random(seed),
+        "rng": Random(seed),
         "new_id": ids(),
     }
     return View(**(ordinary | known))  # type: ignore[arg-type]
@@ -115,20 +122,20 @@ def demand_of(bid: BidPlaced) -> dict[str, int]:
 
 
 def act(agent: Agent, new_id: Callable[[], str]) -> list[Command]:
-    now = Moment(prices=PRICES, turns_left=5, rush_percent=100, payees=(), new_id=new_id)
-    return agent.act(now)
+    context = TurnContext(prices=PRICES, turns_left=5, rush_percent=100, payees=(), new_id=new_id)
+    return agent.act(context)
 
 
 @each_strategy
 @given(seed=st.integers(0, 2**64), turns=st.integers(1, 6), rush=st.integers(50, 200))
 def test_same_view_same_commands(kind: str, seed: int, turns: int, rush: int) -> None:
-    """A demo that differs from run to run for the same seed cannot be looked into twice."""
+    """A demo that differs from run to run for the same seed cannot be examined twice."""
     runs = [
         [
-            strategy(view(turn=turn, rush_percent=rush, dice=dice, new_id=new_id))
+            strategy(view(turn=turn, rush_percent=rush, rng=rng, new_id=new_id))
             for turn in range(turns)
         ]
-        for strategy, dice, new_id in ((STRATEGIES[kind](), Random(seed), ids()) for _ in "ab")
+        for strategy, rng, new_id in ((STRATEGIES[kind](), Random(seed), ids()) for _ in "ab")
     ]
     assert runs[0] == runs[1]
 
@@ -159,7 +166,7 @@ def test_bids_stay_within_what_is_free(
 @each_strategy
 @given(seed=st.integers(0, 2**64), rush=st.integers(50, 200), supply=st.integers(0, 10**12))
 def test_quantities_and_prices_are_in_range(kind: str, seed: int, rush: int, supply: int) -> None:
-    """A quantity of nothing, or above the supply, is no honest bid but a slip of ours."""
+    """A quantity of nothing, or above the supply, is a defect of ours, not an honest bid."""
     prices = {name: row.model_copy(update={"supply": supply}) for name, row in PRICES.items()}
     seen = view(seed=seed, balance_micros=10**12, rush_percent=rush, prices=prices)
     for bid in bids(STRATEGIES[kind]()(seen)):
@@ -170,10 +177,10 @@ def test_quantities_and_prices_are_in_range(kind: str, seed: int, rush: int, sup
 @each_strategy
 @given(seed=st.integers(0, 2**64))
 def test_no_bid_is_above_its_worth(kind: str, seed: int) -> None:
-    """Prices in a market of liars say nothing; a tenth is what a worth moves by."""
+    """Prices in a market of liars say nothing; a tenth is what a value moves by."""
     for bid in bids(STRATEGIES[kind]()(view(seed=seed))):
-        worth = sum(WORTH[name] * units for name, units in demand_of(bid).items())
-        assert limit_of(bid) * 10 <= worth * 11
+        value = sum(VALUE[name] * units for name, units in demand_of(bid).items())
+        assert limit_of(bid) * 10 <= value * 11
 
 
 def test_bundle_is_one_call_of_all_its_parts() -> None:
@@ -195,7 +202,7 @@ def test_deadline_raises_its_bid_until_it_wins() -> None:
     placed = [bids(strategy(view(turn=turn)))[0] for turn in range(4)]
     prices = [bid.unit_price_micros for bid in placed]
     assert sorted(prices, key=int) == prices  # type: ignore[arg-type]
-    assert TOKENS.worth_micros == prices[-1]
+    assert TOKENS.value_micros == prices[-1]
     assert {(TOKENS.quantity, TOKENS.quantity)} == {(b.quantity, b.min_quantity) for b in placed}
 
 
@@ -214,10 +221,10 @@ def test_deadline_waits_for_the_outcome() -> None:
 
 
 def test_follower_bids_near_the_last_price() -> None:
-    """Who follows the price must be seen to follow it, and never above its worth."""
-    worth_little = Need(resource="tokens", quantity=10, worth_micros=1_210)
+    """A follower of the price must be seen to follow it, and never above its value."""
+    low_value = Need(resource="tokens", quantity=10, value_micros=1_210)
     for seed in range(50):
-        first, *_ = bids(Follower((worth_little,))(view(seed=seed)))
+        first, *_ = bids(Follower((low_value,))(view(seed=seed)))
         assert first.unit_price_micros is not None
         assert 1_200 <= first.unit_price_micros <= 1_210
 
@@ -257,7 +264,7 @@ def test_fee_is_a_small_part_of_what_is_free(seed: int, balance: int) -> None:
 
 @pytest.mark.parametrize("agents", [1, 7, 20, 200])
 def test_seats_are_the_same_for_a_seed(agents: int) -> None:
-    """A second run goes on with the agents of the first; other needs make another market."""
+    """A second run continues with the agents of the first; other needs make another market."""
     first, second = (seat_agents(PRICES, agents=agents, seed=7) for _ in range(2))
     assert [(a.name, a.strategy) for a in first] == [(a.name, a.strategy) for a in second]
     assert agents == len({agent.name for agent in first})
@@ -284,20 +291,20 @@ def test_everyone_together_wants_more_than_there_is(agents: int) -> None:
 
 def test_agent_counts_a_promise_as_spent_until_it_is_told() -> None:
     """Credits promised twice are the mistake that the market would have to catch."""
-    agent = Agent(name="truthful-000", strategy=Truthful(TOKENS), dice=Random(1))
+    agent = Agent(name="truthful-000", strategy=Truthful(TOKENS), rng=Random(1))
     agent.balance_micros = 1_600_000
     new_id = ids()
     placed = bids([command for _ in range(5) for command in act(agent, new_id)])
     assert 1_500_000 < sum(map(limit_of, placed)) <= 1_600_000
     assert [] == act(agent, new_id)
-    told = [outcome(bid.event_id, BidStatus.LOST) for bid in placed]
-    agent.learn(result(*told, window_id=1, balance_micros=1_600_000))
+    lost = [outcome(bid.event_id, BidStatus.LOST) for bid in placed]
+    agent.learn(result(*lost, window_id=1, balance_micros=1_600_000))
     assert bids(act(agent, new_id))
 
 
 def test_a_result_told_twice_is_heard_once() -> None:
     """Results are published again after a crash: an old balance must not come back."""
-    agent = Agent(name="truthful-000", strategy=Truthful(TOKENS), dice=Random(1))
+    agent = Agent(name="truthful-000", strategy=Truthful(TOKENS), rng=Random(1))
     agent.learn(result(window_id=2, balance_micros=5))
     agent.learn(result(window_id=1, balance_micros=9))
     agent.learn(result(window_id=2, balance_micros=9))

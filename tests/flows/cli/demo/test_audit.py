@@ -1,14 +1,14 @@
-"""The demo's audit finds what is wrong: each check fails on the ledger that breaks its promise."""
+"""The demo's audit finds what is wrong: each check fails on a ledger that violates it."""
 
 from collections.abc import Iterator
 
 import duckdb
 import pytest
 
-from flows.cli.demo.audit import check_books
+from flows.cli.demo.audit import audit
 from flows.simulation.sender import Acknowledged
 
-# A grant of 100 to a1, its bid that wins 2 tokens for 16, and a message that nobody could read.
+# A grant of 100 to a1, its bid that wins 2 tokens for 16, and a dead letter.
 LEDGER = """
 CREATE TABLE bids AS
     SELECT 'm1' AS market, 'a1' AS agent_id, 'id-2' AS event_id, 2 AS seq, 0 AS ord, 0 AS shard,
@@ -49,14 +49,14 @@ def ledger() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def broken(ledger: duckdb.DuckDBPyConnection, acknowledged: list[Acknowledged]) -> set[str]:
-    checks = check_books(ledger, market="m1", acknowledged=acknowledged)
+def violated(ledger: duckdb.DuckDBPyConnection, acknowledged: list[Acknowledged]) -> set[str]:
+    checks = audit(ledger, market="m1", acknowledged=acknowledged)
     return {check.promise for check in checks if not check.holds}
 
 
-def test_right_books_pass(ledger: duckdb.DuckDBPyConnection) -> None:
-    """An audit that refuses right books would be switched off."""
-    assert set() == broken(ledger, ACKNOWLEDGED)
+def test_a_correct_ledger_passes(ledger: duckdb.DuckDBPyConnection) -> None:
+    """An audit that fails a correct ledger would be switched off."""
+    assert set() == violated(ledger, ACKNOWLEDGED)
 
 
 @pytest.mark.parametrize(
@@ -81,17 +81,17 @@ def test_right_books_pass(ledger: duckdb.DuckDBPyConnection) -> None:
         ("UPDATE windows SET prev_digest = 'x'", "each digest follows from the one before"),
     ],
 )
-def test_wrong_books_are_found(
+def test_a_tampered_ledger_fails(
     ledger: duckdb.DuckDBPyConnection, tampering: str, promise: str
 ) -> None:
-    """An exit code 0 over wrong books is worse than no audit."""
+    """Exit code 0 for a wrong ledger is worse than no audit."""
     ledger.execute(tampering)
-    assert promise in broken(ledger, ACKNOWLEDGED)
+    assert promise in violated(ledger, ACKNOWLEDGED)
 
 
 def test_a_command_that_was_acknowledged_elsewhere_is_missed(
     ledger: duckdb.DuckDBPyConnection,
 ) -> None:
-    """A receipt that names another place than the ledger does tells of two different logs."""
+    """A receipt with another sequence than the ledger's comes from another log."""
     elsewhere = Acknowledged(event_id="id-2", sender="a1", shard=0, seq=5)
-    assert {ONE_OUTCOME} == broken(ledger, [ACKNOWLEDGED[0], elsewhere, ACKNOWLEDGED[2]])
+    assert {ONE_OUTCOME} == violated(ledger, [ACKNOWLEDGED[0], elsewhere, ACKNOWLEDGED[2]])

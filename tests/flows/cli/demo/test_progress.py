@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from flows.cli.demo import progress as demo_progress
-from flows.cli.demo.progress import Watched, in_credits, progress, sparkline
+from flows.cli.demo.progress import RunView, in_credits, progress, sparkline
 from flows.simulation.session import Run
 from walras_schemas import MarketWindow, ResourcePrice
 
@@ -25,7 +25,7 @@ def running() -> Run:
             sold=150 if clearing_micros else 0,
             stale=True,
         )
-        run.heard.hear(
+        run.market.update(
             MarketWindow(
                 market="m1",
                 shard=0,
@@ -35,52 +35,52 @@ def running() -> Run:
                 prices=[price],
             )
         )
-    run.heard.outcomes.update(won=5, partially_won=1, lost=3, rejected=2, applied=4)
+    run.market.outcomes.update(won=5, partially_won=1, lost=3, rejected=2, applied=4)
     return run
 
 
-def text_of(picture: object, *, width: int) -> str:
+def text_of(display: object, *, width: int) -> str:
     console = Console(file=StringIO(), width=width, force_terminal=False)
-    console.print(picture)
+    console.print(display)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
 
 
-def test_picture_fits_its_terminal() -> None:
-    """A picture that wraps cannot be renewed in place: it would scroll away."""
-    lines = text_of(Watched(running(), seconds=20).picture(7.3), width=100).splitlines()
+def test_display_fits_its_terminal() -> None:
+    """A display that wraps cannot be refreshed in place: it would scroll away."""
+    lines = text_of(RunView(running(), seconds=20).display(7.3), width=100).splitlines()
     assert max(len(line.rstrip()) for line in lines) <= 80
     assert ["7", "of", "20", "s", "3", "windows", "cleared"] == lines[0].split()[1:]
 
 
-def test_picture_shows_the_last_price_and_its_way() -> None:
+def test_display_shows_the_last_price_and_its_trend() -> None:
     """A window that sold nothing has no price: none may be made up for it."""
     (row,) = [
         line.split()
-        for line in text_of(Watched(running(), seconds=20).picture(3), width=100).splitlines()
+        for line in text_of(RunView(running(), seconds=20).display(3), width=100).splitlines()
         if "tokens" in line
     ]
     assert ["tokens", "0.001400", "75", "%", "▁█"] == row
 
 
 def test_counts_are_those_of_the_outcomes() -> None:
-    """Partly won is won; what was applied is answered, but no bid."""
+    """Partly won is won; what was applied is answered, and is not a bid."""
     assert (
         "4 s: 3 windows cleared, 0 commands in the log, 15 answered: 6 won, 3 lost, 2 rejected"
-        == Watched(running(), seconds=20).line(4.9)
+        == RunView(running(), seconds=20).line(4.9)
     )
 
 
 def test_a_file_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     """A log full of cursor movements is read by nobody."""
-    monkeypatch.setattr(demo_progress, "LINE_S", 0.01)
+    monkeypatch.setattr(demo_progress, "LINE_INTERVAL_S", 0.01)
     console = Console(file=StringIO(), force_terminal=False, width=40)
     assert isinstance(console.file, StringIO)
     written = console.file
 
     async def watch() -> None:
         async with asyncio.timeout(10), progress(console, running(), seconds=20):
-            while written.getvalue().count("\n") < 2:  # noqa: ASYNC110 - a file calls nobody
+            while written.getvalue().count("\n") < 2:  # noqa: ASYNC110 - a file has no event
                 await asyncio.sleep(0.005)
 
     asyncio.run(watch())
@@ -89,13 +89,13 @@ def test_a_file_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
-def test_a_failure_of_the_picture_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture that stops without a word looks like a market that stopped."""
-    monkeypatch.setattr(demo_progress, "LINE_S", 0.0)
+def test_a_failure_of_the_display_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A display that stops silently looks like a market that stopped."""
+    monkeypatch.setattr(demo_progress, "LINE_INTERVAL_S", 0.0)
 
     async def watch() -> None:
         console = Console(file=StringIO(), force_terminal=False)
-        async with progress(console, Run(heard=None), seconds=20):  # type: ignore[arg-type]
+        async with progress(console, Run(market=None), seconds=20):  # type: ignore[arg-type]
             await asyncio.sleep(0.05)
 
     with pytest.raises(AttributeError):

@@ -1,10 +1,10 @@
-"""The doctor: it sees each trouble, names what to do, and touches nothing."""
+"""The doctor: it finds each problem, names what to do, and touches nothing."""
 
 from pathlib import Path
 
 import pytest
 
-from flows.cli.doctor.checks import Finding, Health, dependencies, examine
+from flows.cli.doctor.checks import Finding, Verdict, dependencies, examine
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
 from flows.runtime.supervisor import prepare
@@ -18,8 +18,8 @@ def found(settings: Settings) -> dict[str, Finding]:
     return {finding.thing: finding for finding in examine(settings)}
 
 
-def troubles(settings: Settings) -> list[str]:
-    return [each.thing for each in examine(settings) if each.health is Health.FAIL]
+def failed(settings: Settings) -> list[str]:
+    return [each.thing for each in examine(settings) if each.health is Verdict.FAIL]
 
 
 @pytest.fixture
@@ -43,19 +43,19 @@ def ready(settings: Settings) -> Settings:
 
 
 def test_nothing_is_started(tmp_path: Path) -> None:
-    """Whoever asks how things are must find them as they were."""
+    """A check must leave everything as it was."""
     servers = found(Settings(home=tmp_path / "home"))["servers"]
-    assert servers.health is Health.WARN
+    assert Verdict.WARN is servers.health
     assert "the doctor starts nothing" in servers.hint
-    assert list(tmp_path.iterdir()) == []
+    assert [] == list(tmp_path.iterdir())
 
 
-def test_every_dependency_is_looked_at(tmp_path: Path) -> None:
-    """A package that is missing shows as a riddle elsewhere unless it shows here."""
+def test_every_dependency_is_checked(tmp_path: Path) -> None:
+    """A missing package shows as an obscure error elsewhere unless it shows here."""
     findings = found(Settings(home=tmp_path))
     assert {"bytewax", "duckdb", "nats-py", "psycopg", "walras-schemas"} <= set(dependencies())
-    looked_at = [findings[f"package {name}"].health for name in dependencies()]
-    assert set(looked_at) == {Health.OK}
+    checked = [findings[f"package {name}"].health for name in dependencies()]
+    assert {Verdict.OK} == set(checked)
 
 
 def test_silent_servers_are_found_with_a_hint(tmp_path: Path) -> None:
@@ -63,55 +63,55 @@ def test_silent_servers_are_found_with_a_hint(tmp_path: Path) -> None:
     silent = Settings(
         home=tmp_path, nats_url=f"nats://{NOBODY}", postgres_dsn=f"postgresql://u:p@{NOBODY}/x"
     )
-    findings = [each for each in examine(silent) if each.health is Health.FAIL]
-    assert [each.thing for each in findings] == ["log: NATS", "ledger: Postgres"]
+    findings = [each for each in examine(silent) if each.health is Verdict.FAIL]
+    assert ["log: NATS", "ledger: Postgres"] == [each.thing for each in findings]
     assert all(each.hint for each in findings)
 
 
 @pytest.mark.parametrize(
-    ("silent", "trouble"),
+    ("silent", "failing"),
     [
         ({"nats_url": f"nats://{NOBODY}"}, "log: NATS"),
         ({"postgres_dsn": f"postgresql://u:p@{NOBODY}/x"}, "ledger: Postgres"),
     ],
 )
-def test_a_server_of_ones_own_is_looked_at_alone(
-    tmp_path: Path, silent: dict[str, str], trouble: str
+def test_an_external_server_is_checked_alone(
+    tmp_path: Path, silent: dict[str, str], failing: str
 ) -> None:
     """That the embedded one beside it does not run yet says nothing about the one that was set."""
     settings = Settings.model_validate({"home": tmp_path} | silent)
-    assert troubles(settings) == [trouble]
-    assert found(settings)["servers"].health is Health.WARN
+    assert [failing] == failed(settings)
+    assert Verdict.WARN is found(settings)["servers"].health
 
 
 def test_what_up_would_make_is_missed(settings: Settings) -> None:
     """Streams and schema that are not there stop every bid: the doctor says so, and makes none."""
-    assert troubles(settings) == ["log: streams", "ledger: schema"]
-    assert troubles(settings) == ["log: streams", "ledger: schema"]
+    assert ["log: streams", "ledger: schema"] == failed(settings)
+    assert ["log: streams", "ledger: schema"] == failed(settings)
     assert "walras up" in found(settings)["ledger: schema"].hint
 
 
-def test_a_ready_deployment_is_well(settings: Settings) -> None:
+def test_a_ready_deployment_is_healthy(settings: Settings) -> None:
     """A false alarm sends people looking for hours."""
     findings = found(ready(settings))
-    assert [each.thing for each in findings.values() if each.health is Health.FAIL] == []
-    assert findings["log: mapping"].found == f"markets are spread over {SHARDS} shard(s)"
-    assert findings["ledger: windows, through DuckDB"].found == "0 committed"
+    assert [] == [each.thing for each in findings.values() if each.health is Verdict.FAIL]
+    assert f"markets are spread over {SHARDS} shard(s)" == findings["log: mapping"].found
+    assert "0 committed" == findings["ledger: windows, through DuckDB"].found
 
 
 def test_another_number_of_shards_is_found(settings: Settings) -> None:
     """With the wrong number markets would live in shards that nobody reads."""
     ready(settings)
-    assert troubles(settings.model_copy(update={"shards": 1})) == ["log: mapping"]
+    assert ["log: mapping"] == failed(settings.model_copy(update={"shards": 1}))
 
 
-def test_too_little_room_is_a_warning(tmp_path: Path) -> None:
+def test_too_little_space_is_a_warning(tmp_path: Path) -> None:
     """A disk that fills up stops the log in the night."""
     greedy = Settings(home=tmp_path, stream_max_bytes=1 << 60)
-    assert found(greedy)["disk space"].health is Health.WARN
+    assert Verdict.WARN is found(greedy)["disk space"].health
 
 
-def test_the_exit_code_says_it(
+def test_the_exit_code_is_the_worst_finding(
     capsys: pytest.CaptureFixture[str], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A script that asks the doctor reads one number."""
@@ -120,9 +120,9 @@ def test_the_exit_code_says_it(
     monkeypatch.setenv("WALRAS_SHARDS", str(SHARDS))
     monkeypatch.setenv("WALRAS_STREAM_MAX_BYTES", str(settings.stream_max_bytes))
     walras = shell(capsys)
-    sick = walras("doctor")
+    unready = walras("doctor")
     ready(settings)
-    assert (sick.code, walras("doctor").code) == (2, 0)
-    assert "fail  ledger: schema" in sick.out
+    assert (2, 0) == (unready.code, walras("doctor").code)
+    assert "fail  ledger: schema" in unready.out
     monkeypatch.setenv("WALRAS_NATS_URL", f"nats://{NOBODY}")
-    assert walras("doctor").code == 3
+    assert 3 == walras("doctor").code

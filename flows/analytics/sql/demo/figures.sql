@@ -1,4 +1,4 @@
--- How many commands came to what, and how soon after its end a window with bids was committed.
+-- How many commands had which outcome, and how soon after its end a window with bids was committed.
 WITH placed AS (
     SELECT
         count(*) AS bids,

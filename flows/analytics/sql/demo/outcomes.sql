@@ -1,4 +1,4 @@
--- Of the commands that the log acknowledged, how many have not one outcome, where the log says.
+-- How many acknowledged commands do not have exactly one outcome, at their place in the log.
 -- The shard of a command is not in its view: a market lives in one, so its sequence is enough.
 WITH acknowledged AS (
     SELECT

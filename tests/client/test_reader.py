@@ -1,0 +1,76 @@
+"""A reader of a stream wakes for each message, and knows what a server that falls silent owes."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.client.broker import broker
+from tests.client.fake_market import POLL_INTERVAL_S, WITHIN_S, fake_market
+from walras_client.nats.errors import Interrupted
+from walras_client.nats.reader import Delivery, PullTiming, ReadPosition, StreamReader
+
+TIMING: Final = PullTiming(expires_s=30, heartbeat_s=5, silence_s=12.0, forget_after_s=60)
+RESULTS: Final = ReadPosition("RESULTS", next_seq=1)
+
+
+def test_what_comes_before_the_waiting_begins_ends_it(nats_url: str) -> None:
+    """An agent would read a result half a minute late, and bid by old prices meanwhile."""
+
+    async def play() -> None:
+        got: list[Delivery] = []
+        async with (
+            fake_market(nats_url) as market,
+            StreamReader(market.nc, RESULTS, on_message=got.append, timing=TIMING) as reader,
+            asyncio.timeout(TIMING.silence_s / 2),
+        ):
+            await reader.request(messages=10)
+            waiting = reader.wait()
+            await market.publish_windows(1)
+            while not got:  # noqa: ASYNC110 - it wakes nobody
+                await asyncio.sleep(POLL_INTERVAL_S)
+            await waiting
+            assert [1] == [delivery.seq for delivery in got]
+
+    asyncio.run(play())
+
+
+def test_a_request_for_few_ends_with_the_last_of_them(nats_url: str) -> None:
+    """A reader that counts on more would wait for what it has not asked for."""
+
+    async def play() -> None:
+        got: list[Delivery] = []
+        async with (
+            fake_market(nats_url) as market,
+            StreamReader(market.nc, RESULTS, on_message=got.append, timing=TIMING) as reader,
+        ):
+            await market.publish_windows(1, 2, 3, 4, 5)
+            for expected in ([1, 2], [1, 2, 3, 4]):
+                await reader.pull(messages=2, max_bytes=1 << 20)
+                assert expected == [delivery.seq for delivery in got]
+            assert 5 == reader.next_seq
+
+    asyncio.run(play())
+
+
+def test_a_silent_server_ends_the_reading(tmp_path: Path) -> None:
+    """A server that hangs keeps its connections: nothing but the silence shows it."""
+    timing = PullTiming(expires_s=10, heartbeat_s=1, silence_s=1.5, forget_after_s=30)
+
+    async def play() -> None:
+        async with (
+            asyncio.timeout(WITHIN_S),
+            fake_market(server.url, shards=1) as market,
+            StreamReader(market.nc, RESULTS, on_message=lambda _: None, timing=timing) as reader,
+        ):
+            await reader.request(messages=10)
+            server.freeze()
+            try:
+                with pytest.raises(Interrupted, match="no message and no heartbeat"):
+                    await reader.wait()
+            finally:
+                server.thaw()
+
+    with broker(tmp_path / "nats") as server:
+        asyncio.run(play())
