@@ -22,7 +22,7 @@ from flows.runtime.engine import run_flow
 from flows.runtime.servers import Servers
 from flows.runtime.supervisor import claim_all
 from operators.keyed import BatchSink, BuildStep, Step
-from operators.results import result_messages
+from operators.results import agent_results, market_windows
 from state.shard import ShardState, StreamIdentity
 from state.window import ClosedWindow, Settlement
 from walras_schemas import BidStatus
@@ -140,10 +140,8 @@ def run(
             commit=course.timed(ledger.commit_step),
             publish=publish_step(
                 publisher,
-                identities=claimed.identities,
-                window_ms=window_ms,
-                announce=partial(result_messages, window_ms=window_ms),
-                mark_published=ledger.mark_published,
+                live_of=agent_results,
+                durable_of=partial(market_windows, window_ms=window_ms),
             ),
             output=BatchSink(course.add),
         )

@@ -1,6 +1,6 @@
 """One process of the flow: its own connections, all steps, the shards that fall to its workers.
 
-Promise: results leave after their window's commit, and what a crash kept back leaves first. It
+Promise: results leave after their window's commit, and windows that a crash kept back first. It
 ends within seconds of a stop, also when a server is silent.
 """
 
@@ -9,23 +9,22 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
-from connectors.nats.results_publisher import open_publisher
+from connectors.nats.results_publisher import ResultsPublisher, open_publisher
 from connectors.nats.results_publisher import publish as publish_step
 from connectors.nats.source import NatsSource
 from connectors.postgres.connection import connect
-from connectors.postgres.ledger.transaction import read_settlement, unpublished
+from connectors.postgres.reads.windows import recent_windows
 from connectors.postgres.writer import LedgerWriters
 from flows.runtime.engine import run_flow
 from flows.runtime.failpoints import parts
 from flows.runtime.servers import Servers
 from flows.runtime.shutdown import ending
 from flows.runtime.spread import keys_of
-from operators.keyed import BatchSink, BuildStep
-from operators.results import result_messages
+from operators.keyed import BatchSink
+from operators.results import agent_results, market_windows
 from state.shard import ShardState, StreamIdentity
-from state.window import ClosedWindow
+from state.window import ClosedWindow, OutboundMessage, Settlement, WindowSummary
 
 log = logging.getLogger(__name__)
 
@@ -66,15 +65,11 @@ class Worker:
             open_publisher(self.servers.nats_url) as publisher,
             ending(stop, [ledger, publisher]) as end,
         ):
-            publish = publish_step(
-                publisher,
-                identities=self.identities,
-                window_ms=self.window_ms,
-                announce=partial(result_messages, window_ms=self.window_ms),
-                mark_published=ledger.mark_published,
-            )
             if place.process == 0:
-                self._publish_left_over(publish)
+                self._publish_missing(publisher)
+            publish = publish_step(
+                publisher, live_of=agent_results, durable_of=self._market_windows
+            )
             flow = use.build(
                 source=NatsSource(
                     url=self.servers.nats_url,
@@ -91,14 +86,15 @@ class Worker:
             )
             run_flow(flow, workers=self.threads, addresses=place.addresses, process=place.process)
 
-    def _publish_left_over(self, publish: BuildStep[ClosedWindow, ClosedWindow]) -> None:
-        """What a crash left between its commit and its results."""
+    def _market_windows(self, window: Settlement | WindowSummary) -> Iterable[OutboundMessage]:
+        return market_windows(window, window_ms=self.window_ms)
+
+    def _publish_missing(self, publisher: ResultsPublisher) -> None:
+        """What a crash left between its commit and its windows."""
         with connect(self.servers.postgres_dsn) as connection:
             for shard in self.positions:
-                step = publish(shard)
-                for window_id in unpublished(connection, shard):
-                    for window in step(read_settlement(connection, shard, window_id)):
-                        _through([window])
+                windows = recent_windows(connection, shard)
+                publisher.publish_missing(windows, self._market_windows)
 
 
 def _through(windows: Iterable[ClosedWindow]) -> None:
