@@ -1,20 +1,14 @@
--- The event ids of agents that a command could still repeat. An id is remembered once its command
--- has passed the checks that come before `duplicate` in the order of precedence.
-SELECT market, agent_id, event_id
+-- The event ids of agents that a command could still repeat, with their accounts. An id is
+-- remembered once its command has passed the checks that come before `duplicate` in the order of
+-- precedence.
+SELECT account, event_id
 FROM ledger.bid
-WHERE shard = %(shard)s AND "timestamp" >= %(since)s
-AND seq >= (
-    SELECT min(first_seq) FROM ledger."window"
-    WHERE shard = %(shard)s AND window_id >= %(since_window)s
-)
-AND (reason IS NULL OR reason >= 'duplicate')
+WHERE shard = {shard} AND window_id >= {since_window} AND "timestamp" >= {since}
+AND (reason = 0 OR reason >= {remembered})
 UNION ALL
-SELECT market, agent_id, event_id
+SELECT account, event_id
 FROM ledger.command
-WHERE shard = %(shard)s AND "timestamp" >= %(since)s
-AND seq >= (
-    SELECT min(first_seq) FROM ledger."window"
-    WHERE shard = %(shard)s AND window_id >= %(since_window)s
-)
-AND (reason IS NULL OR reason >= 'duplicate')
-AND agent_id <> %(treasury)s
+JOIN ledger.account USING (shard, market, agent_id)
+WHERE shard = {shard} AND seq >= {since_seq} AND "timestamp" >= {since}
+AND (reason = 0 OR reason >= {remembered})
+AND agent_id <> {treasury}
