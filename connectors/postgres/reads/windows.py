@@ -6,7 +6,7 @@ messages are made of them. Only public views are read.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from psycopg import Connection
 
@@ -50,9 +50,8 @@ def _summaries(
     with translate_errors():
         for window_id, *row in conn.execute(_MARKETS, place):
             *counts, paid, offered, served = row
-            sums = {"paid_micros": paid, "offered_micros": offered, "served_micros": served}
-            exact = {name: int(micros) for name, micros in sums.items()}
-            markets[window_id].append(MarketRow(*counts, **exact))
+            sums: list[Any] = [int(micros) for micros in (paid, offered, served)]
+            markets[window_id].append(MarketRow(*counts, *sums))
         for window_id, *row in conn.execute(_PRICES, place):
             prices[window_id].append(PriceRow(*row))
     for window_id, next_seq, digest in windows:
