@@ -148,7 +148,7 @@ class Subscription(Generic[T]):
         self._last_seq_at_pull = state.last_seq
         if self._reader is None:
             at = ReadPosition(STREAM, self.cursor.last_seq + 1, self._subject)
-            reader = StreamReader(self._nc, at, on_message=self._arrived.append, timing=TIMING)
+            reader = StreamReader(self._nc, at, on_messages=self._arrived.extend, timing=TIMING)
             await reader.open()
             self._reader = reader  # not before: who is cancelled here begins anew
         await self._reader.request(messages=BATCH)

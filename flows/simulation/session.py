@@ -43,6 +43,7 @@ from walras_schemas import (
     CreditsGranted,
     MarketWindow,
     ResourcePrice,
+    message_id,
     subjects,
 )
 
@@ -174,6 +175,7 @@ async def granting(url: str, market: str) -> AsyncIterator[Submit]:
         async def submit(granted: Sequence[CommandBase]) -> Receipt:
             (grant,) = granted
             payload = grant.model_dump_json().encode()
+            msg_id = message_id(market, TREASURY, [grant.event_id])
             retry = Retry(
                 "credits cannot be granted",
                 hint="Check that nats-server runs, and that the log is not full",
@@ -181,7 +183,7 @@ async def granting(url: str, market: str) -> AsyncIterator[Submit]:
             )
             while True:
                 try:
-                    return await publisher.publish(subject, payload, msg_id=grant.event_id)
+                    return await publisher.publish(subject, payload, msg_id=msg_id)
                 except NatsError as error:
                     await retry.wait(error)
 

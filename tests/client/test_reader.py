@@ -22,7 +22,7 @@ def test_what_comes_before_the_waiting_begins_ends_it(nats_url: str) -> None:
         got: list[Delivery] = []
         async with (
             fake_market(nats_url) as market,
-            StreamReader(market.nc, RESULTS, on_message=got.append, timing=TIMING) as reader,
+            StreamReader(market.nc, RESULTS, on_messages=got.extend, timing=TIMING) as reader,
             asyncio.timeout(TIMING.silence_s / 2),
         ):
             await reader.request(messages=10)
@@ -43,7 +43,7 @@ def test_a_request_for_few_ends_with_the_last_of_them(nats_url: str) -> None:
         got: list[Delivery] = []
         async with (
             fake_market(nats_url) as market,
-            StreamReader(market.nc, RESULTS, on_message=got.append, timing=TIMING) as reader,
+            StreamReader(market.nc, RESULTS, on_messages=got.extend, timing=TIMING) as reader,
         ):
             await market.publish_windows(1, 2, 3, 4, 5)
             for expected in ([1, 2], [1, 2, 3, 4]):
@@ -62,7 +62,7 @@ def test_a_silent_server_ends_the_reading(tmp_path: Path) -> None:
         async with (
             asyncio.timeout(WITHIN_S),
             fake_market(server.url, shards=1) as market,
-            StreamReader(market.nc, RESULTS, on_message=lambda _: None, timing=timing) as reader,
+            StreamReader(market.nc, RESULTS, on_messages=lambda _: None, timing=timing) as reader,
         ):
             await reader.request(messages=10)
             server.freeze()
