@@ -8,37 +8,23 @@ CREATE SCHEMA ledger;
 
 CREATE SCHEMA walras;
 
-CREATE TYPE ledger.bid_status AS ENUM (
-    'rejected',
-    'withdrawn',
-    'lost',
-    'partially_won',
-    'won'
-);
+CREATE FUNCTION ledger.reason_text(code smallint) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (ARRAY['malformed'::text, 'unknown_market'::text, 'market_closed'::text, 'over_quota'::text, 'stale_event_id'::text, 'future_event_id'::text, 'duplicate'::text, 'not_open'::text, 'unknown_agent'::text, 'self_transfer'::text, 'unknown_resource'::text, 'unsupported_by_rule'::text, 'exceeds_supply'::text, 'below_reserve'::text, 'amount_overflow'::text, 'insufficient_balance'::text])[code];
 
-CREATE TYPE ledger.rejection_reason AS ENUM (
-    'malformed',
-    'unknown_market',
-    'stale_event_id',
-    'future_event_id',
-    'duplicate',
-    'not_open',
-    'unknown_agent',
-    'self_transfer',
-    'unknown_resource',
-    'unsupported_by_rule',
-    'exceeds_supply',
-    'below_reserve',
-    'amount_overflow',
-    'insufficient_balance'
-);
+CREATE FUNCTION ledger.status_text(code smallint) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (ARRAY['rejected'::text, 'withdrawn'::text, 'lost'::text, 'partially_won'::text, 'won'::text])[(code + 1)];
 
 CREATE TABLE ledger.account (
+    shard smallint NOT NULL,
+    account integer NOT NULL,
+    balance_micros bigint,
+    wide_micros numeric(38,0),
     market text NOT NULL COLLATE "C",
     agent_id text NOT NULL COLLATE "C",
-    balance_micros numeric(38,0) NOT NULL,
-    CONSTRAINT account_check CHECK (((balance_micros >= (0)::numeric) OR (agent_id = 'treasury'::text))),
-    PRIMARY KEY (market, agent_id)
+    CONSTRAINT account_check CHECK (((((balance_micros < 0) OR (wide_micros < (0)::numeric)) IS NOT TRUE) OR (agent_id = 'treasury'::text))),
+    PRIMARY KEY (shard, account)
 )
 WITH (fillfactor='50');
 
@@ -51,17 +37,22 @@ CREATE TABLE ledger.bid (
     min_quantity bigint NOT NULL,
     won bigint NOT NULL,
     paid_micros bigint NOT NULL,
-    shard integer NOT NULL,
-    status ledger.bid_status NOT NULL,
-    reason ledger.rejection_reason,
+    lost_value_micros bigint NOT NULL,
+    account integer NOT NULL,
+    resource integer NOT NULL,
+    event_id uuid NOT NULL,
+    shard smallint NOT NULL,
     ord smallint NOT NULL,
     rest_ns smallint NOT NULL,
-    market text NOT NULL COLLATE "C",
-    agent_id text NOT NULL COLLATE "C",
-    event_id text NOT NULL COLLATE "C",
-    resource text COLLATE "C",
-    bundle jsonb,
-    CONSTRAINT bid_check CHECK ((num_nonnulls(resource, bundle) = 1)),
+    status smallint NOT NULL,
+    reason smallint NOT NULL
+);
+
+CREATE TABLE ledger.bid_bundle (
+    shard smallint NOT NULL,
+    seq bigint NOT NULL,
+    ord smallint NOT NULL,
+    bundle jsonb NOT NULL,
     PRIMARY KEY (shard, seq, ord)
 );
 
@@ -70,15 +61,16 @@ CREATE TABLE ledger.command (
     window_id bigint NOT NULL,
     "timestamp" timestamp with time zone NOT NULL,
     amount_micros bigint,
-    shard integer NOT NULL,
-    reason ledger.rejection_reason,
+    shard smallint NOT NULL,
+    reason smallint NOT NULL,
     ord smallint NOT NULL,
     rest_ns smallint NOT NULL,
     market text NOT NULL COLLATE "C",
     agent_id text NOT NULL COLLATE "C",
-    event_id text NOT NULL COLLATE "C",
+    event_id uuid NOT NULL,
     type text NOT NULL COLLATE "C",
     recipient text COLLATE "C",
+    purpose text COLLATE "C",
     PRIMARY KEY (shard, seq, ord)
 );
 
@@ -99,6 +91,7 @@ CREATE TABLE ledger.dead_letter (
     subject text NOT NULL COLLATE "C",
     error text NOT NULL COLLATE "C",
     payload bytea NOT NULL,
+    payload_bytes integer NOT NULL,
     PRIMARY KEY (shard, seq, ord)
 );
 
@@ -109,18 +102,81 @@ CREATE TABLE ledger.listed_resource (
     initial_price_micros bigint NOT NULL,
     reserve_micros bigint NOT NULL,
     reserve_ratio_ppm bigint NOT NULL,
+    allowance_windows bigint NOT NULL,
     PRIMARY KEY (market, resource)
 );
 
 CREATE TABLE ledger.listing (
     market text NOT NULL COLLATE "C",
-    shard integer NOT NULL,
+    shard smallint NOT NULL,
+    first_seq bigint NOT NULL,
+    first_ord smallint NOT NULL,
     opened_seq bigint NOT NULL,
-    opened_ord smallint NOT NULL,
+    is_open boolean NOT NULL,
     rule text NOT NULL COLLATE "C",
     stale_after_windows bigint NOT NULL,
+    max_commands bigint NOT NULL,
+    lag_windows bigint NOT NULL,
+    meters integer NOT NULL,
     PRIMARY KEY (market)
 );
+
+CREATE TABLE ledger.market_window (
+    market text NOT NULL COLLATE "C",
+    window_id bigint NOT NULL,
+    shard smallint NOT NULL,
+    rule text NOT NULL COLLATE "C",
+    agents bigint NOT NULL,
+    bids bigint NOT NULL,
+    won bigint NOT NULL,
+    partially_won bigint NOT NULL,
+    lost bigint NOT NULL,
+    withdrawn bigint NOT NULL,
+    rejected bigint NOT NULL,
+    commands bigint NOT NULL,
+    paid_micros numeric(38,0) NOT NULL,
+    offered_micros numeric(38,0) NOT NULL,
+    served_micros numeric(38,0) NOT NULL,
+    PRIMARY KEY (market, window_id)
+);
+
+CREATE TABLE ledger.resource_name (
+    shard smallint NOT NULL,
+    resource integer NOT NULL,
+    name text NOT NULL COLLATE "C",
+    PRIMARY KEY (shard, resource)
+);
+
+CREATE VIEW ledger.named_bid AS
+ SELECT a.market,
+    a.agent_id,
+    (b.event_id)::text AS event_id,
+    b.seq,
+    b.ord,
+    b.shard,
+    b.window_id,
+    b."timestamp",
+        CASE
+            WHEN (b.resource < 0) THEN 'bundle'::text
+            ELSE 'unit'::text
+        END AS kind,
+    COALESCE(p.bundle, jsonb_build_object(r.name, b.quantity)) AS bundle,
+        CASE
+            WHEN (b.resource >= 0) THEN b.min_quantity
+            ELSE NULL::bigint
+        END AS min_quantity,
+        CASE
+            WHEN (b.unit_price_micros <= ('9223372036854775807'::bigint / b.quantity)) THEN (b.quantity * b.unit_price_micros)
+            ELSE NULL::bigint
+        END AS limit_micros,
+    ledger.status_text(b.status) AS status,
+    ledger.reason_text(b.reason) AS reason,
+    b.paid_micros,
+    b.lost_value_micros
+   FROM (((ledger.bid b
+     JOIN ledger.account a USING (shard, account))
+     LEFT JOIN ledger.resource_name r USING (shard, resource))
+     LEFT JOIN ledger.bid_bundle p USING (shard, seq, ord));
 
 CREATE TABLE ledger.price (
     market text NOT NULL COLLATE "C",
@@ -132,6 +188,8 @@ CREATE TABLE ledger.price (
     demanded bigint NOT NULL,
     sold bigint NOT NULL,
     stale boolean NOT NULL,
+    reserve_micros bigint NOT NULL,
+    wanted bigint NOT NULL,
     CONSTRAINT price_check CHECK (((sold >= 0) AND (sold <= supply))),
     PRIMARY KEY (market, window_id, resource)
 );
@@ -153,7 +211,6 @@ CREATE TABLE ledger.shard (
     stream_created_ns bigint NOT NULL,
     window_ms bigint NOT NULL,
     digest bytea DEFAULT decode(repeat('00'::text, 32), 'hex'::text) NOT NULL,
-    published_window bigint,
     CONSTRAINT shard_window_ms_check CHECK ((window_ms > 0)),
     PRIMARY KEY (shard)
 );
@@ -167,40 +224,49 @@ CREATE TABLE ledger."window" (
     committed_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     digest bytea NOT NULL,
     prev_digest bytea NOT NULL,
+    first_account integer NOT NULL,
+    next_account integer NOT NULL,
+    first_resource integer NOT NULL,
+    next_resource integer NOT NULL,
     PRIMARY KEY (shard, window_id)
 );
 
 CREATE VIEW walras.accounts AS
  SELECT market,
     agent_id,
-    balance_micros
-   FROM ledger.account;
+    (COALESCE(wide_micros, (balance_micros)::numeric))::numeric(38,0) AS balance_micros
+   FROM ledger.account
+  WHERE (balance_micros IS NOT NULL);
 
 CREATE VIEW walras.allocations AS
- SELECT bid.market,
-    bid.window_id,
-    bid.seq,
-    bid.ord,
-    bid.event_id,
-    bid.agent_id,
-    bid.resource,
-    bid.won AS quantity,
-    bid."timestamp"
-   FROM ledger.bid
-  WHERE ((bid.won > 0) AND (bid.bundle IS NULL))
+ SELECT a.market,
+    b.window_id,
+    b.seq,
+    b.ord,
+    (b.event_id)::text AS event_id,
+    a.agent_id,
+    r.name AS resource,
+    b.won AS quantity,
+    b."timestamp"
+   FROM ((ledger.bid b
+     JOIN ledger.account a USING (shard, account))
+     JOIN ledger.resource_name r USING (shard, resource))
+  WHERE (b.won > 0)
 UNION ALL
- SELECT bid.market,
-    bid.window_id,
-    bid.seq,
-    bid.ord,
-    bid.event_id,
-    bid.agent_id,
+ SELECT a.market,
+    b.window_id,
+    b.seq,
+    b.ord,
+    (b.event_id)::text AS event_id,
+    a.agent_id,
     (item.key COLLATE "C") AS resource,
     (item.value)::bigint AS quantity,
-    bid."timestamp"
-   FROM ledger.bid,
-    LATERAL jsonb_each_text(bid.bundle) item(key, value)
-  WHERE ((bid.won > 0) AND (bid.bundle IS NOT NULL));
+    b."timestamp"
+   FROM ((ledger.bid b
+     JOIN ledger.account a USING (shard, account))
+     JOIN ledger.bid_bundle p USING (shard, seq, ord)),
+    LATERAL jsonb_each_text(p.bundle) item(key, value)
+  WHERE ((b.won > 0) AND (b.resource < 0));
 
 CREATE VIEW walras.bids AS
  SELECT market,
@@ -211,33 +277,30 @@ CREATE VIEW walras.bids AS
     shard,
     window_id,
     "timestamp",
-        CASE
-            WHEN (bundle IS NULL) THEN 'unit'::text
-            ELSE 'bundle'::text
-        END AS kind,
-    COALESCE(bundle, jsonb_build_object(resource, quantity)) AS bundle,
-        CASE
-            WHEN (unit_price_micros <= ('9223372036854775807'::bigint / quantity)) THEN (quantity * unit_price_micros)
-            ELSE NULL::bigint
-        END AS limit_micros,
-    (status)::text AS status,
-    (reason)::text AS reason,
+    kind,
+    bundle,
+    min_quantity,
+    limit_micros,
+    status,
+    reason,
     paid_micros
-   FROM ledger.bid;
+   FROM ledger.named_bid;
 
 CREATE VIEW walras.commands AS
  SELECT market,
     agent_id,
-    event_id,
+    (event_id)::text AS event_id,
     seq,
     ord,
+    shard,
     window_id,
     type,
-        CASE
-            WHEN (reason IS NULL) THEN 'applied'::text
+        CASE reason
+            WHEN 0 THEN 'applied'::text
             ELSE 'rejected'::text
         END AS status,
-    (reason)::text AS reason
+    ledger.reason_text(reason) AS reason,
+    "timestamp"
    FROM ledger.command;
 
 CREATE VIEW walras.dead_letters AS
@@ -247,53 +310,83 @@ CREATE VIEW walras.dead_letters AS
     subject,
     error,
     payload,
+    payload_bytes,
     "timestamp"
    FROM ledger.dead_letter;
+
+CREATE VIEW walras.market_windows AS
+ SELECT market,
+    window_id,
+    shard,
+    rule,
+    agents,
+    bids,
+    won,
+    partially_won,
+    lost,
+    withdrawn,
+    rejected,
+    commands,
+    paid_micros,
+    offered_micros,
+    served_micros
+   FROM ledger.market_window;
+
+CREATE VIEW walras.markets AS
+ SELECT market,
+    shard,
+    rule,
+    is_open AS open,
+    opened_seq,
+    stale_after_windows,
+    max_commands,
+    lag_windows,
+    meters
+   FROM ledger.listing;
+
+CREATE VIEW walras.paradoxical_rejections AS
+ SELECT market,
+    agent_id,
+    event_id,
+    seq,
+    ord,
+    shard,
+    window_id,
+    "timestamp",
+    kind,
+    bundle,
+    min_quantity,
+    limit_micros,
+    status,
+    reason,
+    paid_micros,
+    lost_value_micros
+   FROM ledger.named_bid
+  WHERE (lost_value_micros >= 0);
 
 CREATE VIEW walras.prices AS
  SELECT market,
     window_id,
     resource,
     reference_micros,
+    reserve_micros,
     clearing_micros,
     supply,
     demanded,
+    wanted,
     sold,
     stale
    FROM ledger.price;
 
-CREATE VIEW walras.paradoxical_rejections AS
- WITH weighed AS (
-         SELECT b.market,
-            b.window_id,
-            b.seq,
-            b.ord,
-            b.agent_id,
-            b.event_id,
-            b.kind,
-            b.bundle,
-            b.status,
-            b.limit_micros,
-            sum(((p.reference_micros)::numeric * (asked.units)::numeric)) AS weight
-           FROM ((walras.bids b
-             CROSS JOIN LATERAL jsonb_each_text(b.bundle) asked(resource, units))
-             JOIN walras.prices p ON (((p.market = b.market) AND (p.window_id = b.window_id) AND (p.resource = asked.resource))))
-          WHERE (b.status = ANY (ARRAY['lost'::text, 'partially_won'::text, 'won'::text]))
-          GROUP BY b.market, b.window_id, b.seq, b.ord, b.agent_id, b.event_id, b.kind, b.bundle, b.status, b.limit_micros
-        )
+CREATE VIEW walras.resources AS
  SELECT market,
-    window_id,
-    seq,
-    ord,
-    agent_id,
-    event_id,
-    kind,
-    bundle,
-    limit_micros
-   FROM weighed lost
-  WHERE ((status = 'lost'::text) AND (EXISTS ( SELECT
-           FROM weighed won
-          WHERE ((won.market = lost.market) AND (won.window_id = lost.window_id) AND (won.status <> 'lost'::text) AND (((lost.limit_micros)::numeric * won.weight) > ((won.limit_micros)::numeric * lost.weight))))));
+    resource,
+    supply,
+    initial_price_micros,
+    reserve_micros,
+    reserve_ratio_ppm,
+    allowance_windows
+   FROM ledger.listed_resource;
 
 CREATE VIEW walras.transactions AS
  SELECT command.market,
@@ -309,10 +402,11 @@ CREATE VIEW walras.transactions AS
             WHEN 'credits_granted'::text THEN 'grant'::text
             ELSE 'transfer'::text
         END AS kind,
-    command.event_id,
+    command.purpose,
+    (command.event_id)::text AS event_id,
     command."timestamp"
    FROM ledger.command
-  WHERE ((command.recipient IS NOT NULL) AND (command.reason IS NULL))
+  WHERE ((command.recipient IS NOT NULL) AND (command.reason = 0))
 UNION ALL
  SELECT command.market,
     command.window_id,
@@ -327,40 +421,45 @@ UNION ALL
             WHEN 'credits_granted'::text THEN 'grant'::text
             ELSE 'transfer'::text
         END AS kind,
-    command.event_id,
+    command.purpose,
+    (command.event_id)::text AS event_id,
     command."timestamp"
    FROM ledger.command
-  WHERE ((command.recipient IS NOT NULL) AND (command.reason IS NULL))
+  WHERE ((command.recipient IS NOT NULL) AND (command.reason = 0))
 UNION ALL
- SELECT bid.market,
-    bid.window_id,
-    bid.shard,
-    bid.seq,
-    bid.ord,
-    ((((bid.shard || '-'::text) || bid.seq) || '-'::text) || bid.ord) AS txn_id,
-    bid.agent_id,
-    (- bid.paid_micros) AS amount_micros,
+ SELECT a.market,
+    b.window_id,
+    b.shard,
+    b.seq,
+    b.ord,
+    ((((b.shard || '-'::text) || b.seq) || '-'::text) || b.ord) AS txn_id,
+    a.agent_id,
+    (- b.paid_micros) AS amount_micros,
     'house'::text AS counterparty,
     'payment'::text AS kind,
-    bid.event_id,
-    bid."timestamp"
-   FROM ledger.bid
-  WHERE (bid.paid_micros > 0)
+    NULL::text AS purpose,
+    (b.event_id)::text AS event_id,
+    b."timestamp"
+   FROM (ledger.bid b
+     JOIN ledger.account a USING (shard, account))
+  WHERE (b.paid_micros > 0)
 UNION ALL
- SELECT bid.market,
-    bid.window_id,
-    bid.shard,
-    bid.seq,
-    bid.ord,
-    ((((bid.shard || '-'::text) || bid.seq) || '-'::text) || bid.ord) AS txn_id,
+ SELECT a.market,
+    b.window_id,
+    b.shard,
+    b.seq,
+    b.ord,
+    ((((b.shard || '-'::text) || b.seq) || '-'::text) || b.ord) AS txn_id,
     'house'::text AS agent_id,
-    bid.paid_micros AS amount_micros,
-    bid.agent_id AS counterparty,
+    b.paid_micros AS amount_micros,
+    a.agent_id AS counterparty,
     'payment'::text AS kind,
-    bid.event_id,
-    bid."timestamp"
-   FROM ledger.bid
-  WHERE (bid.paid_micros > 0);
+    NULL::text AS purpose,
+    (b.event_id)::text AS event_id,
+    b."timestamp"
+   FROM (ledger.bid b
+     JOIN ledger.account a USING (shard, account))
+  WHERE (b.paid_micros > 0);
 
 CREATE VIEW walras.windows AS
  SELECT w.shard,
@@ -375,7 +474,11 @@ CREATE VIEW walras.windows AS
    FROM (ledger."window" w
      JOIN ledger.shard s USING (shard));
 
-CREATE INDEX bid_agent ON ledger.bid USING btree (agent_id, "timestamp");
+CREATE UNIQUE INDEX account_name ON ledger.account USING btree (agent_id, market, shard);
+
+CREATE INDEX bid_account ON ledger.bid USING btree (shard, account, "timestamp");
+
+CREATE INDEX bid_place ON ledger.bid USING brin (window_id, seq int8_minmax_multi_ops (values_per_range='8')) WITH (pages_per_range='64', autosummarize='on');
 
 CREATE INDEX command_agent ON ledger.command USING btree (agent_id, "timestamp");
 

@@ -9,22 +9,21 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final, TypeVar
 
-from bench.harness.instrumented_flow import SHARD, Claimed, claim, settle_opening
+from bench.harness.instrumented_flow import SHARD, claim, settle_opening
 from bench.harness.isolated import isolated_process
 from bench.harness.testbed import LoadedLog, Testbed
 from bench.report.model import MICROS_PER_S, StageRun
-from connectors.nats.fence import Mark
 from connectors.nats.results_publisher import open_publisher
 from connectors.nats.source import NatsSource, ShardPartition
 from connectors.postgres.writer import LedgerWriters
 from flows.runtime.servers import Servers
+from flows.runtime.worker import Worker
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
-from operators.results import result_messages
+from operators.results import agent_results, market_windows
 from operators.windows import WindowAssigner
 from state.log import EventSlice, RawBatch, WindowSlice
 from state.window import ClosedWindow, OutboundMessage, Settlement
@@ -53,9 +52,9 @@ def run_stages(servers: Servers, *, window_ms: int, last_seq: int) -> Mapping[st
     closed = clocks.time("allocate", lambda: _allocate(claimed, decoded))
     windows = [window for window in closed if isinstance(window, Settlement)]
     clocks.time("commit", lambda: _commit(claimed, closed))
-    announce = partial(result_messages, window_ms=window_ms)
-    announced = clocks.time("announce", lambda: [announce(window) for window in windows])
-    clocks.time("publish", lambda: _publish(servers.nats_url, windows, announced))
+    durable = [list(market_windows(window, window_ms=window_ms)) for window in windows]
+    live = clocks.time("announce", lambda: [list(agent_results(window)) for window in windows])
+    clocks.time("publish", lambda: _publish(servers.nats_url, live, durable))
     return clocks.runs(commands=sum(len(each.bids) for each in windows))
 
 
@@ -82,10 +81,10 @@ class StageClocks:
         }
 
 
-def _pull(claimed: Claimed, last_seq: int) -> list[RawBatch]:
+def _pull(claimed: Worker, last_seq: int) -> list[RawBatch]:
     source = NatsSource(
         url=claimed.servers.nats_url,
-        positions={SHARD: claimed.shards[SHARD].position.next_seq},
+        positions={SHARD: claimed.claims[SHARD].position.next_seq},
         identities=claimed.identities,
         until={SHARD: last_seq},
     )
@@ -105,26 +104,29 @@ def _read_all(partition: ShardPartition, batches: list[RawBatch]) -> None:
         batches += found
 
 
-def _cut(claimed: Claimed, batches: list[RawBatch]) -> list[WindowSlice]:
-    cut = WindowAssigner(claimed.window_ms, claimed.shards[SHARD].position.stream_time_ns)
+def _cut(claimed: Worker, batches: list[RawBatch]) -> list[WindowSlice]:
+    cut = WindowAssigner(claimed.window_ms, claimed.claims[SHARD].position.stream_time_ns)
     return [each for batch in batches for each in cut(batch)]
 
 
-def _allocate(claimed: Claimed, slices: list[EventSlice]) -> list[ClosedWindow]:
-    shard = claimed.shards[SHARD]
+def _allocate(claimed: Worker, slices: list[EventSlice]) -> list[ClosedWindow]:
+    shard = claimed.claims[SHARD]
     join, allocate = JoinPrices(shard.listings), Allocate(shard.accounts)
     return [closed for each in slices for priced in join(each) for closed in allocate(priced)]
 
 
-def _commit(claimed: Claimed, closed: list[ClosedWindow]) -> None:
-    writers = LedgerWriters(claimed.servers.postgres_dsn, claimed.shards)
+def _commit(claimed: Worker, closed: list[ClosedWindow]) -> None:
+    writers = LedgerWriters(claimed.servers.postgres_dsn, claimed.claims)
     commit = writers.commit_step(SHARD)
     for window in closed:
         list(commit(window))
     writers.close()
 
 
-def _publish(url: str, windows: list[Settlement], announced: list[list[OutboundMessage]]) -> None:
+def _publish(
+    url: str, live: list[list[OutboundMessage]], durable: list[list[OutboundMessage]]
+) -> None:
     with open_publisher(url) as publisher:
-        for window, results in zip(windows, announced, strict=True):
-            publisher.tell(SHARD, results, of=Mark("stages", window.window_id, 0))
+        for results, markets in zip(live, durable, strict=True):
+            publisher.publish_live(results)
+            publisher.publish_durable(markets)

@@ -1,6 +1,6 @@
 """The commit step: each closed window into the ledger, through every outage of Postgres.
 
-Promise: a window is passed on only when it is in the ledger. An outage is retried with growing
+**Promise:** a window is passed on only when it is in the ledger. An outage is retried with growing
 waits up to a limit, and logged once when it begins and once when it ends; a commit whose answer was
 lost is retried and found applied, so it is never applied twice. Closing the writer ends every wait
 at once, also for a server that has fallen silent.
@@ -13,14 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from socket import SHUT_RDWR, socket
 from threading import Event, Lock
-from typing import Final, TypeVar
+from typing import Final
 
 import psycopg
 from psycopg import Connection, OperationalError
 from psycopg.errors import IdleInTransactionSessionTimeout, ReadOnlySqlTransaction
 
 from connectors.postgres.connection import connect, unreachable
-from connectors.postgres.ledger.transaction import commit_window, mark_published
+from connectors.postgres.ledger.transaction import commit_window
 from state.errors import ServerUnreachable, WalrasError
 from state.shard import ShardState, Token
 from state.window import ClosedWindow
@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 
 Transient = psycopg.Error | ServerUnreachable
 Connect = Callable[[str], Connection]
-
-T = TypeVar("T")
 
 RETRY_LIMIT_S: Final = 120.0
 """From the first failure on; what lasts longer ends the run."""
@@ -69,12 +67,18 @@ class LedgerWriter:
 
     def commit(self, closed: ClosedWindow) -> tuple[ClosedWindow]:
         """Commit a window of the shard, and pass it on."""
-        self._run(lambda conn: commit_window(conn, closed, token=self._token))
-        return (closed,)
-
-    def mark_published(self, window_id: int) -> None:
-        """Record that all results up to this window are published."""
-        self._run(lambda conn: mark_published(conn, self._shard, window_id, token=self._token))
+        backoff = Backoff(self._retry_limit_s)
+        with self._in_use:
+            while True:
+                try:
+                    self._try(closed)
+                except _TRANSIENT as error:
+                    self._wait(backoff, error)
+                except psycopg.Error as error:
+                    raise _refused(self._shard, error) from error
+                else:
+                    self._log_recovery(backoff)
+                    return (closed,)
 
     def close(self) -> None:
         """Disconnect from Postgres for good: what waits for it fails, and nothing is retried."""
@@ -85,26 +89,12 @@ class LedgerWriter:
         else:
             _shut_down(self._conn)
 
-    def _run(self, work: Callable[[Connection], T]) -> T:
-        backoff = Backoff(self._retry_limit_s)
-        with self._in_use:
-            while True:
-                try:
-                    done = self._try(work)
-                except _TRANSIENT as error:
-                    self._wait(backoff, error)
-                except psycopg.Error as error:
-                    raise _refused(self._shard, error) from error
-                else:
-                    self._log_recovery(backoff)
-                    return done
-
-    def _try(self, work: Callable[[Connection], T]) -> T:
+    def _try(self, closed: ClosedWindow) -> None:
         self._conn = conn = self._conn or self._connect(self._dsn)
         try:
             if self._closed.is_set():
                 raise _closed(self._shard)
-            return work(conn)
+            commit_window(conn, closed, token=self._token)
         except _TRANSIENT:
             self._disconnect()
             raise
@@ -196,10 +186,6 @@ class LedgerWriters:
     def commit_step(self, shard: int) -> Callable[[ClosedWindow], tuple[ClosedWindow]]:
         """The commit step of a shard."""
         return self.of(shard).commit
-
-    def mark_published(self, shard: int, window_id: int) -> None:
-        """Record that all results of a shard up to this window are published."""
-        self.of(shard).mark_published(window_id)
 
     def close(self) -> None:
         """Disconnect from Postgres for good; see `LedgerWriter.close`."""

@@ -11,14 +11,14 @@ from pydantic import ValidationError
 from uuid_utils import uuid7
 
 from connectors.duckdb.ledger import open_ledger
-from connectors.nats.commands import open_commands
+from connectors.nats.commands import command_id, open_commands
 from flows.analytics.answers import outcome_at
 from flows.cli.amounts import credits_text
 from flows.cli.console import print_data, print_status
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
 from state.errors import SettingsError, WalrasError
-from walras_schemas import TREASURY, CommandBase, message_id, subjects
+from walras_schemas import CommandBase
 
 POLL_INTERVAL_S: Final = 0.1
 WINDOWS_TO_WAIT: Final = 3
@@ -57,19 +57,14 @@ def subject_of(build: Any, *names: str) -> str:
     return subject
 
 
-def id_of_message(subject: str, command: CommandBase) -> str:
-    """The `Nats-Msg-Id` of a message with one command: sent again, it is in the log once."""
-    about = subjects.parse(subject)
-    assert about is not None, "it was built from names"
-    assert about.market is not None, "a command is sent to a market"
-    return message_id(about.market, about.agent or TREASURY, [command.event_id])
-
-
 def send(servers: Servers, subject: str, command: CommandBase) -> int:
     """Publish a command and print its id; the result is its sequence in the log."""
-    payload, msg_id = command.model_dump_json().encode(), id_of_message(subject, command)
     with open_commands(servers.nats_url) as log:
-        receipt = log.publish_command(subject, payload, msg_id=msg_id)
+        receipt = log.publish_command(
+            subject,
+            command.model_dump_json().encode(),
+            msg_id=command_id(subject, [command.event_id]),
+        )
     print_status(f"in the log of {receipt.stream} as message {receipt.seq}")
     print_data(command.event_id)
     return receipt.seq

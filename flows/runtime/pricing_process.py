@@ -1,11 +1,10 @@
 """The pricing flow as a process of its own, beside the one that allocates.
 
 Run as `python -m flows.runtime.pricing_process` by the deployment (flows/runtime/child_process.py).
-Promise: whatever happens to it, allocation goes on; it is started again for as long as the
+Promise: whatever happens to it, allocation keeps running; it is started again for as long as the
 deployment runs, and nothing is quoted twice.
 """
 
-import logging
 import sys
 import threading
 import time
@@ -14,14 +13,12 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Final
 
-from connectors.nats.background_loop import open_on_loop
-from connectors.nats.connection import connected
-from connectors.nats.last_by_subject import latest_quotes
-from connectors.nats.results_publisher import ResultsPublisher, open_publisher
-from connectors.nats.results_source import ResultsSource
+from connectors.nats.quotes import QuoteLog, open_quotes
+from connectors.nats.windows_source import WindowsSource
 from connectors.postgres.connection import connect
 from flows.pricing import build
-from flows.runtime import child_process as child
+from flows.runtime import child_process
+from flows.runtime.child_process import Process, keep_running
 from flows.runtime.engine import run_flow
 from flows.runtime.pricing_plan import read_past, read_plan
 from flows.runtime.servers import Servers
@@ -31,46 +28,37 @@ from walras_schemas import DEDUPE_HORIZON_MS, uuid7_ms
 
 OLDEST_QUOTE_MS: Final = DEDUPE_HORIZON_MS - 10_000
 """A quote from an older window would reach the log too late for its id."""
-FIRST_PAUSE_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 30.0
-LOOK_AGAIN_S: Final = 0.2
 NS_PER_MS: Final = 1_000_000
-
-log = logging.getLogger(__name__)
 
 
 def run_pricing(servers: Servers, stop: threading.Event) -> None:
     """Quote prices until `stop` is set; a `WalrasError` says why it ended before."""
-    with (
-        connect(servers.postgres_dsn) as ledger,
-        open_on_loop(connected(servers.nats_url, name="walras quote")) as nc,
-        open_publisher(servers.nats_url) as publisher,
-    ):
+    with connect(servers.postgres_dsn) as ledger, open_quotes(servers.nats_url) as quotes:
         flow = build(
-            source=ResultsSource(servers.nats_url, stop),
+            source=WindowsSource(servers.nats_url, stop),
             plan_of=lambda market: read_plan(ledger, market),
             past_of=lambda market, plan, window: read_past(ledger, market, plan, window),
-            quoted_of=lambda window: latest_quotes(
-                nc, window.shard, window.market, [price.resource for price in window.prices]
+            quoted_of=lambda window: quotes.latest(
+                window.shard, window.market, [price.resource for price in window.prices]
             ),
-            publish=BatchSink(_teller(publisher)),
+            publish=BatchSink(_in_time(quotes)),
         )
         run_flow(flow)
 
 
-def _teller(publisher: ResultsPublisher) -> Callable[[Sequence[OutboundMessage]], None]:
-    """Brings quotes into the log, those of a market at once; the ones that are too late stay out.
+def _in_time(log_of_quotes: QuoteLog) -> Callable[[Sequence[OutboundMessage]], None]:
+    """Publish quotes, those of a market at once, except the ones that are too late.
 
     A price that nobody quoted in time is of no use later: the next window brings another.
     """
 
-    def tell(quotes: Sequence[OutboundMessage]) -> None:
+    def publish(quotes: Sequence[OutboundMessage]) -> None:
         oldest_ms = time.time_ns() // NS_PER_MS - OLDEST_QUOTE_MS
         in_time = [quote for quote in quotes if uuid7_ms(quote.msg_id) >= oldest_ms]
-        for _market, of_market in groupby(in_time, key=_market_of):
-            publisher.publish(list(of_market))
+        for market, of_market in groupby(in_time, key=_market_of):
+            log_of_quotes.publish(market, list(of_market))
 
-    return tell
+    return publish
 
 
 def _market_of(quote: OutboundMessage) -> str:
@@ -79,9 +67,17 @@ def _market_of(quote: OutboundMessage) -> str:
 
 @contextmanager
 def pricing_beside(servers: Servers) -> Iterator[None]:
-    """Keep a pricing process running beside the block, and end it with the block."""
+    """Keep a pricing process running beside the block, and end it with the block.
+
+    Without it allocation clears at the last known prices.
+    """
     stop = threading.Event()
-    keeper = threading.Thread(target=_keep_running, args=(servers, stop), name="pricing")
+    keeper = threading.Thread(
+        target=lambda: keep_running(
+            lambda: start_pricing(servers), stop, name="the pricing process"
+        ),
+        name="pricing",
+    )
     keeper.start()
     try:
         yield
@@ -90,30 +86,10 @@ def pricing_beside(servers: Servers) -> Iterator[None]:
         keeper.join()
 
 
-def _keep_running(servers: Servers, stop: threading.Event) -> None:
-    pause_s = FIRST_PAUSE_S
-    while not stop.is_set():
-        process, started_s = start_pricing(servers), time.monotonic()
-        while process.poll() is None and not stop.wait(LOOK_AGAIN_S):
-            pass
-        child.end(process)
-        if stop.is_set():
-            return
-        lived_s = time.monotonic() - started_s
-        pause_s = FIRST_PAUSE_S if lived_s > LONGEST_PAUSE_S else min(2 * pause_s, LONGEST_PAUSE_S)
-        log.warning(
-            "the pricing process ended with exit code %d; allocation goes on at the last known "
-            "prices, and it is started again in %.0f s",
-            process.returncode,
-            pause_s,
-        )
-        stop.wait(pause_s)
-
-
-def start_pricing(servers: Servers) -> child.Process:
+def start_pricing(servers: Servers) -> Process:
     """Start the process; it ends when its standard input is closed."""
-    return child.start(__name__, servers)
+    return child_process.start(__name__, servers)
 
 
 if __name__ == "__main__":
-    sys.exit(child.follow("pricing", Servers, run_pricing))
+    sys.exit(child_process.child_main("pricing", Servers, run_pricing))

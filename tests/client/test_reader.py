@@ -29,7 +29,7 @@ def test_what_comes_before_the_waiting_begins_ends_it(nats_url: str) -> None:
         got: list[Delivery] = []
         async with (
             fake_market(nats_url) as market,
-            await reader_of(market, got.append) as reader,
+            await reader_of(market, got.extend) as reader,
             asyncio.timeout(TIMING.silence_s / 2),
         ):
             await reader.request(messages=10)
@@ -50,7 +50,7 @@ def test_a_request_for_few_ends_with_the_last_of_them(nats_url: str) -> None:
         got: list[Delivery] = []
         async with (
             fake_market(nats_url) as market,
-            await reader_of(market, got.append) as reader,
+            await reader_of(market, got.extend) as reader,
         ):
             await market.fill_log(5)
             for expected in ([1, 2], [1, 2, 3, 4]):

@@ -1,28 +1,25 @@
 """The rows that a window adds to the ledger, written by the fastest way in: binary COPY.
 
-Promise: what is written is read back exactly, times to the nanosecond. The one exception is text of
-a dead letter that no Postgres text can hold: NUL and lone surrogates are written as escapes.
+**Promise:** what is written is read back exactly, times to the nanosecond. The one exception is a
+dead letter's text that no Postgres text can hold: NUL and lone surrogates are written as escapes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from operator import attrgetter
+from dataclasses import astuple, dataclass
 from typing import Final, Self
 
-import msgspec
 from psycopg import Connection
-from psycopg.types.json import Jsonb
 
+from connectors.postgres.ledger.bid_rows import MICROS_AT_2000, copy_bids
+from state.bids import REASON_CODES, event_id_bytes
 from state.log import escape_for_storage
 from state.window import Settlement
 
 Row = tuple[object, ...]
 
-# On the wire a timestamptz is an int8 of microseconds since 2000: no datetime is ever built.
-_MICROS_AT_2000: Final = 946_684_800_000_000
 _TIMESTAMPTZ: Final = "int8"
-# On the wire an enum is its text.
-_ENUM: Final = "text"
+# On the wire a uuid is its 16 bytes.
+_UUID: Final = "bytea"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,104 +42,105 @@ class _Table:
                 copy.write_row(row)
 
 
+_ACCOUNTS: Final = _Table.of(
+    "account", {"shard": "int2", "account": "int4", "market": "text", "agent_id": "text"}
+)
+_RESOURCES: Final = _Table.of(
+    "resource_name", {"shard": "int2", "resource": "int4", "name": "text"}
+)
 _POSITION: Final = {
-    "shard": "int4",
     "seq": "int8",
     "ord": "int2",
     "window_id": "int8",
     "timestamp": _TIMESTAMPTZ,
     "rest_ns": "int2",
 }
-_BIDS: Final = _Table.of(
-    "bid",
-    _POSITION
-    | {
-        "market": "text",
-        "agent_id": "text",
-        "event_id": "text",
-        "resource": "text",
-        "quantity": "int8",
-        "unit_price_micros": "int8",
-        "min_quantity": "int8",
-        "bundle": "jsonb",
-        "status": _ENUM,
-        "reason": _ENUM,
-        "won": "int8",
-        "paid_micros": "int8",
-    },
-)
 _COMMANDS: Final = _Table.of(
     "command",
-    _POSITION
+    {"shard": "int2"}
+    | _POSITION
     | {
         "market": "text",
         "agent_id": "text",
-        "event_id": "text",
+        "event_id": _UUID,
         "type": "text",
-        "reason": _ENUM,
+        "reason": "int2",
         "amount_micros": "int8",
         "recipient": "text",
+        "purpose": "text",
     },
 )
 _DEAD_LETTERS: Final = _Table.of(
-    "dead_letter", _POSITION | {"subject": "text", "error": "text", "payload": "bytea"}
+    "dead_letter",
+    {"shard": "int4"}
+    | _POSITION
+    | {"subject": "text", "error": "text", "payload": "bytea", "payload_bytes": "int4"},
 )
 _PRICES: Final = _Table.of(
     "price",
     {
-        "market": "text",
         "window_id": "int8",
+        "market": "text",
         "resource": "text",
         "reference_micros": "int8",
+        "reserve_micros": "int8",
         "clearing_micros": "int8",
         "supply": "int8",
         "demanded": "int8",
+        "wanted": "int8",
         "sold": "int8",
         "stale": "bool",
     },
 )
+_MARKETS: Final = _Table.of(
+    "market_window",
+    {
+        "shard": "int2",
+        "window_id": "int8",
+        "market": "text",
+        "rule": "text",
+        "agents": "int8",
+        "bids": "int8",
+        "won": "int8",
+        "partially_won": "int8",
+        "lost": "int8",
+        "withdrawn": "int8",
+        "rejected": "int8",
+        "commands": "int8",
+        "paid_micros": "numeric",
+        "offered_micros": "numeric",
+        "served_micros": "numeric",
+    },
+)
+
+
+def copy_names(conn: Connection, settlement: Settlement) -> None:
+    """Add the accounts and resources that a window mentioned first, under their numbers."""
+    shard, new = settlement.shard, settlement.new_names
+    if new.accounts:
+        accounts = enumerate(new.accounts, new.first_account)
+        _ACCOUNTS.fill(conn, ((shard, number, *owner) for number, owner in accounts))
+    if new.resources:
+        resources = enumerate(new.resources, new.first_resource)
+        _RESOURCES.fill(conn, ((shard, number, name) for number, name in resources))
 
 
 def copy_rows(conn: Connection, settlement: Settlement) -> None:
-    """Add a window's bids, commands, dead letters and prices."""
-    if settlement.bids:
-        _BIDS.fill(conn, _bid_rows(settlement))
+    """Add a window's bids, commands, dead letters, markets and prices."""
+    copy_bids(conn, settlement)
     if settlement.commands:
         _COMMANDS.fill(conn, _command_rows(settlement))
     if settlement.dead_letters:
         _DEAD_LETTERS.fill(conn, _dead_letter_rows(settlement))
+    if settlement.markets:
+        _MARKETS.fill(conn, _market_rows(settlement))
     if settlement.prices:
         _PRICES.fill(conn, _price_rows(settlement))
 
 
 def _time(time_ns: int) -> tuple[int, int]:
     micros, rest_ns = divmod(time_ns, 1000)
-    return micros - _MICROS_AT_2000, rest_ns
-
-
-def _bid_rows(settlement: Settlement) -> Iterator[Row]:
-    """Ordered by agent, then by time, like the index on both: inserts into it are then cheapest."""
-    shard, window_id = settlement.shard, settlement.window_id
-    for bid in sorted(settlement.bids, key=attrgetter("agent")):
-        yield (
-            shard,
-            bid.seq,
-            bid.ord,
-            window_id,
-            *_time(bid.time_ns),
-            bid.market,
-            bid.agent,
-            bid.event_id,
-            bid.resource,
-            bid.quantity,
-            bid.unit_price_micros,
-            bid.min_quantity,
-            None if bid.bundle is None else Jsonb(bid.bundle, msgspec.json.encode),
-            bid.status,
-            bid.reason,
-            bid.won,
-            bid.paid_micros,
-        )
+    return micros - MICROS_AT_2000, rest_ns
 
 
 def _command_rows(settlement: Settlement) -> Iterator[Row]:
@@ -155,11 +153,12 @@ def _command_rows(settlement: Settlement) -> Iterator[Row]:
             *_time(row.time_ns),
             row.market,
             row.sender,
-            row.event_id,
+            event_id_bytes(row.event_id),
             row.type,
-            row.reason,
+            REASON_CODES[row.reason],
             row.amount_micros,
             row.recipient,
+            row.purpose,
         )
 
 
@@ -174,19 +173,15 @@ def _dead_letter_rows(settlement: Settlement) -> Iterator[Row]:
             escape_for_storage(letter.subject),
             escape_for_storage(letter.error),
             letter.payload,
+            letter.payload_bytes,
         )
+
+
+def _market_rows(settlement: Settlement) -> Iterator[Row]:
+    for row in settlement.markets:
+        yield settlement.shard, settlement.window_id, *astuple(row)
 
 
 def _price_rows(settlement: Settlement) -> Iterator[Row]:
     for row in settlement.prices:
-        yield (
-            row.market,
-            settlement.window_id,
-            row.resource,
-            row.reference_micros,
-            row.clearing_micros,
-            row.supply,
-            row.demanded,
-            row.sold,
-            row.stale,
-        )
+        yield settlement.window_id, *astuple(row)

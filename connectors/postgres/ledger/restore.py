@@ -1,48 +1,56 @@
 """Restore the state that a shard had when its last window closed.
 
-Promise: the restored state gives the same outcomes as the one that was lost. Resources and quotes
-are in the order of their names; event ids reach as far back as a command could still repeat them.
+**Promise:** the restored state gives the same outcomes as the one that was lost. Resources and
+quotes are in the order of their names; event ids reach as far back as a command could repeat them.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, LiteralString
+from typing import Any, Final, NamedTuple
 
 from psycopg import Connection
 
+from connectors.postgres.ledger.read_ids import agents_ids
+from connectors.postgres.ledger.read_names import read_balances, read_names
 from connectors.postgres.ledger.shard_row import ShardRow
 from connectors.postgres.statements import read_statement
-from state.accounts import Account, MarketAccounts, ShardAccounts, bid_key
-from state.dedupe import NS_PER_MS, DedupeIndex
+from state.accounts import ShardAccounts
+from state.bids import REASON_CODES
+from state.dedupe import NS_PER_MS, DedupeIndex, operator_key
 from state.market import ListedResource, Listing, Listings, Quote
-from walras_schemas import CLOCK_SKEW_MS, DEDUPE_HORIZON_MS, TREASURY
+from walras_schemas import CLOCK_SKEW_MS, DEDUPE_HORIZON_MS, TREASURY, RejectionReason
 
 _FETCH_ROWS: Final = 20_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _LISTINGS: Final = """
-    SELECT market, opened_seq, opened_ord, rule, stale_after_windows
+    SELECT market, first_seq, first_ord, opened_seq, is_open, rule, stale_after_windows,
+        max_commands, lag_windows, meters
     FROM ledger.listing WHERE shard = %s ORDER BY market
 """
-_RESOURCES: Final = """
-    SELECT market, resource, supply, initial_price_micros, reserve_micros, reserve_ratio_ppm
-    FROM ledger.listed_resource JOIN ledger.listing USING (market)
-    WHERE shard = %s ORDER BY market, resource
-"""
+_RESOURCES: Final = read_statement("restore_resources")
 _QUOTES: Final = """
     SELECT market, resource, price_micros, window_id
     FROM ledger.quote JOIN ledger.listing USING (market)
     WHERE shard = %s ORDER BY market, resource
 """
-# As text a balance becomes an int at once, and not a Decimal first.
-_ACCOUNTS: Final = """
-    SELECT market, agent_id, balance_micros::text
-    FROM ledger.account JOIN ledger.listing USING (market)
-    WHERE shard = %s
+_FIRST_SEQ: Final = """
+    SELECT min(first_seq) FROM ledger."window" WHERE shard = %s AND window_id >= %s
 """
-_AGENTS_IDS: Final = read_statement("recent_agent_ids")
 _OPERATORS_IDS: Final = read_statement("recent_operator_ids")
+
+
+class Recent(NamedTuple):
+    """Where the rows lie that hold ids which may not be stale yet, as parameters of a statement."""
+
+    shard: int
+    since: datetime
+    since_window: int
+    since_seq: int
+    treasury: str = TREASURY
+    remembered: int = REASON_CODES[RejectionReason.DUPLICATE]
+    """Codes from this one on are of commands that got past the rules on ids."""
 
 
 def restore_listings(conn: Connection, row: ShardRow) -> Listings:
@@ -56,43 +64,62 @@ def restore_listings(conn: Connection, row: ShardRow) -> Listings:
     listings = {
         market: Listing(
             market=market,
-            opened_at=(seq, ord_),
+            opened_at=(first_seq, first_ord),
+            opened_seq=opened_seq,
+            is_open=is_open,
             rule=rule,
             stale_after_windows=stale_after,
+            max_commands=max_commands,
+            lag_windows=lag,
+            meters=meters,
             resources=resources[market],
             quotes=quotes[market],
         )
-        for market, seq, ord_, rule, stale_after in conn.execute(_LISTINGS, [row.shard])
+        for (
+            market,
+            first_seq,
+            first_ord,
+            opened_seq,
+            is_open,
+            rule,
+            stale_after,
+            max_commands,
+            lag,
+            meters,
+        ) in conn.execute(_LISTINGS, [row.shard])
     }
-    return Listings(by_market=listings, dedupe=_used_ids(conn, row, _OPERATORS_IDS))
+    return Listings(by_market=listings, dedupe=_operators_ids(conn, _recent(conn, row)))
 
 
-def restore_accounts(conn: Connection, row: ShardRow, markets: Iterable[str]) -> ShardAccounts:
-    """The accounts of the opened markets, the event ids that agents used, and the last digest."""
-    accounts = {market: MarketAccounts() for market in markets}
-    for market, agent, balance in _stream(conn, _ACCOUNTS, [row.shard]):
-        accounts[market].by_agent[agent] = Account(balance_micros=int(balance))
-    return ShardAccounts(
-        markets=accounts, dedupe=_used_ids(conn, row, _AGENTS_IDS), digest=row.digest
+def restore_accounts(conn: Connection, row: ShardRow) -> ShardAccounts:
+    """All accounts by their numbers, the event ids that agents used, and the last digest."""
+    accounts = ShardAccounts(names=read_names(conn, row.shard), digest=row.digest)
+    accounts.make_room()
+    read_balances(conn, row.shard, accounts)
+    accounts.dedupe = agents_ids(conn, _recent(conn, row)._asdict())
+    return accounts
+
+
+def _recent(conn: Connection, row: ShardRow) -> Recent:
+    since_ns = row.stream_time_ns - (DEDUPE_HORIZON_MS + CLOCK_SKEW_MS) * NS_PER_MS
+    since_window = since_ns // (row.window_ms * NS_PER_MS)
+    found = conn.execute(_FIRST_SEQ, [row.shard, since_window]).fetchone()
+    return Recent(
+        shard=row.shard,
+        since=_EPOCH + timedelta(microseconds=since_ns // 1000),
+        since_window=since_window,
+        since_seq=row.next_seq if found is None or found[0] is None else found[0],
     )
 
 
-def _used_ids(conn: Connection, row: ShardRow, query: LiteralString) -> DedupeIndex:
-    """The ids of all messages recent enough that one of their ids may not be stale yet."""
-    since_ns = row.stream_time_ns - (DEDUPE_HORIZON_MS + CLOCK_SKEW_MS) * NS_PER_MS
-    bounds = {
-        "shard": row.shard,
-        "treasury": TREASURY,
-        "since": _EPOCH + timedelta(microseconds=since_ns // 1000),
-        "since_window": since_ns // (row.window_ms * NS_PER_MS),
-    }
+def _operators_ids(conn: Connection, recent: Recent) -> DedupeIndex:
     used = DedupeIndex()
-    for market, sender, event_id in _stream(conn, query, bounds):
-        used.remember(bid_key(market, sender, event_id))
+    for market, event_id in _stream(conn, _OPERATORS_IDS, recent._asdict()):
+        used.remember(operator_key(market, event_id))
     return used
 
 
-def _stream(conn: Connection, query: LiteralString, parameters: Any) -> Iterator[tuple[Any, ...]]:
+def _stream(conn: Connection, query: Any, parameters: Any) -> Iterator[tuple[Any, ...]]:
     """The rows of a large result, which is never in memory as a whole."""
     with conn.cursor(name="restore") as cursor:
         cursor.itersize = _FETCH_ROWS

@@ -85,18 +85,11 @@ def read_messages(conn: Connection) -> int:
 def require_own(row: ShardRow, token: Token) -> None:
     """Refuse a writer that a successor has replaced."""
     if row.token != token:
-        raise replaced(
-            row.shard, detail=f"the fencing token in the ledger is {row.token}, ours is {token}"
+        raise ShardReplaced(
+            f"another process took over shard {row.shard}",
+            detail=f"the fencing token in the ledger is {row.token}, ours is {token}",
+            hint="This one stops. If no other was meant to run, end it and start this one again",
         )
-
-
-def replaced(shard: int, *, detail: str) -> ShardReplaced:
-    """The failure of a writer whose fencing token is not the ledger's any more."""
-    return ShardReplaced(
-        f"another process took over shard {shard}",
-        detail=detail,
-        hint="This one stops. If no other was meant to run, end it and start this one again",
-    )
 
 
 def _require_same_log(row: ShardRow, identity: StreamIdentity) -> None:

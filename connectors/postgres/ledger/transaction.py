@@ -1,6 +1,6 @@
-"""The ledger: claim a shard, commit its windows one by one, record which are published.
+"""The ledger: claim a shard, and commit its windows one by one.
 
-Promise: a window is in the ledger as a whole or not at all, in the order of the log and exactly
+**Promise:** a window is in the ledger as a whole or not at all, in the order of the log and exactly
 once, however often it is retried; and only the holder of a shard's latest claim can write.
 """
 
@@ -10,41 +10,26 @@ from psycopg import Connection
 from psycopg.pq import TransactionStatus
 
 from connectors.postgres.connection import translate_errors
-from connectors.postgres.ledger.copy import copy_rows
-from connectors.postgres.ledger.read_window import read_settlement
+from connectors.postgres.ledger.copy import copy_names, copy_rows
 from connectors.postgres.ledger.restore import restore_accounts, restore_listings
 from connectors.postgres.ledger.shard_row import (
     ShardRow,
     claim_shard,
     lock_shard,
-    replaced,
     require_own,
     with_eviction,
 )
-from connectors.postgres.ledger.upserts import replace_balances, replace_listings
+from connectors.postgres.ledger.upserts import replace_listings, update_balances
+from connectors.postgres.statements import read_statement
 from state.errors import LedgerDiverged, LogGap
 from state.shard import Position, ShardState, StreamIdentity, Token
 from state.window import ClosedWindow, EmptyWindow, Settlement
 
-__all__ = ["claim", "commit_window", "mark_published", "read_settlement", "resume", "unpublished"]
-
 _DIGEST: Final = 'SELECT digest FROM ledger."window" WHERE shard = %s AND window_id = %s'
-_ADD_WINDOW: Final = """
-    INSERT INTO ledger."window"
-        (shard, window_id, first_seq, next_seq, stream_time_ns, digest, prev_digest)
-    VALUES (%s, %s, %s, %s, %s, %s, %s)
-"""
+_ADD_WINDOW: Final = read_statement("add_window")
 _ADVANCE: Final = """
     UPDATE ledger.shard SET next_seq = %s, stream_time_ns = %s, digest = coalesce(%s, digest)
     WHERE shard = %s
-"""
-_UNPUBLISHED: Final = """
-    SELECT window_id FROM ledger."window" JOIN ledger.shard USING (shard)
-    WHERE shard = %s AND window_id > coalesce(published_window, -1) ORDER BY window_id
-"""
-_MARK_PUBLISHED: Final = """
-    UPDATE ledger.shard SET published_window = greatest(published_window, %s)
-    WHERE shard = %s AND token = %s
 """
 
 
@@ -75,22 +60,13 @@ def claim(
         return with_eviction(conn, shard, take)
 
 
-def resume(conn: Connection, shard: int, *, token: Token) -> ShardState:
-    """The state of a shard that was claimed with `token`, for another process of the claimant."""
-    with translate_errors(), conn.transaction():
-        row = lock_shard(conn, shard)
-        require_own(row, token)
-        return _state(conn, row)
-
-
 def _state(conn: Connection, row: ShardRow) -> ShardState:
-    listings = restore_listings(conn, row)
     return ShardState(
         shard=row.shard,
         token=Token(row.token),
         position=Position(next_seq=row.next_seq, stream_time_ns=row.stream_time_ns),
-        listings=listings,
-        accounts=restore_accounts(conn, row, listings.by_market),
+        listings=restore_listings(conn, row),
+        accounts=restore_accounts(conn, row),
     )
 
 
@@ -103,12 +79,16 @@ def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bo
        (`LedgerDiverged`), and nothing is written.
     4. `next_seq` below it: messages are missing (`LogGap`). Equal, but after another digest: the
        rows before it are not ours (`LedgerDiverged`).
-    5. Set the listings and balances that it changed; a market of another shard is refused here.
-    6. Insert the window's bids, commands, dead letters and prices, and last its own row, which has
-       the time of the commit.
-    7. Advance `next_seq`, stream time and digest.
+    5. Set the listings that it changed; a market of another shard is refused here.
+    6. Insert the accounts and resources that it mentioned first, under their numbers.
+    7. Update the balances that it moved.
+    8. Insert the window's bids, commands, dead letters, markets and prices, and last its own row,
+       which has the time of the commit.
+    9. Advance `next_seq`, stream time and digest.
 
-    For a window with nothing but ticks only the position is written (no 5 and 6).
+    Bids have no key that would refuse a second copy of them: 1 and 3 do.
+
+    For a window with nothing but ticks only the position is written (no 5 to 8).
     """
     assert conn.info.transaction_status == TransactionStatus.IDLE, "a window is one transaction"
     with conn.transaction():
@@ -120,23 +100,12 @@ def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bo
         _require_next(row, closed)  # 4
         if isinstance(closed, Settlement):
             replace_listings(conn, closed.shard, closed.listings)  # 5
-            replace_balances(conn, closed)
-            copy_rows(conn, closed)  # 6
+            copy_names(conn, closed)  # 6
+            update_balances(conn, closed)  # 7
+            copy_rows(conn, closed)  # 8
             _add_window(conn, closed)
-        _advance(conn, closed)  # 7
+        _advance(conn, closed)  # 9
     return True
-
-
-def unpublished(conn: Connection, shard: int) -> list[int]:
-    """The windows whose results may not all be published, oldest first."""
-    with translate_errors():
-        return [window_id for (window_id,) in conn.execute(_UNPUBLISHED, [shard])]
-
-
-def mark_published(conn: Connection, shard: int, window_id: int, *, token: Token) -> None:
-    """Record that the results of all windows up to this one are published."""
-    if conn.execute(_MARK_PUBLISHED, [window_id, shard, token]).rowcount == 0:
-        raise replaced(shard, detail=f"our fencing token {token} is not the ledger's any more")
 
 
 def _require_same_window(conn: Connection, row: ShardRow, closed: ClosedWindow) -> None:
@@ -187,18 +156,21 @@ def _digest(closed: ClosedWindow) -> bytes | None:
 
 
 def _add_window(conn: Connection, settlement: Settlement) -> None:
-    conn.execute(
-        _ADD_WINDOW,
-        [
-            settlement.shard,
-            settlement.window_id,
-            settlement.first_seq,
-            settlement.next_seq,
-            settlement.stream_time_ns,
-            settlement.digest,
-            settlement.prev_digest,
-        ],
-    )
+    new = settlement.new_names
+    row = [
+        settlement.shard,
+        settlement.window_id,
+        settlement.first_seq,
+        settlement.next_seq,
+        settlement.stream_time_ns,
+        settlement.digest,
+        settlement.prev_digest,
+        new.first_account,
+        new.first_account + len(new.accounts),
+        new.first_resource,
+        new.first_resource + len(new.resources),
+    ]
+    conn.execute(_ADD_WINDOW, row)
 
 
 def _advance(conn: Connection, closed: ClosedWindow) -> None:

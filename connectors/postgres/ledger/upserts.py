@@ -1,50 +1,45 @@
 """What a window updates in the ledger: balances, and the listings of markets.
 
-Promise: a market stays in the shard that opened it; a second shard that claims it is refused.
+**Promise:** a market stays in the shard that opened it; a second shard that claims it is refused.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import msgspec
+import numpy as np
 from psycopg import Connection
 
+from connectors.postgres.ledger.binary import int4_array, int8_array
 from connectors.postgres.statements import read_statement
 from state.errors import LogError
 from state.market import Listing
 from state.window import Settlement
 
-_BALANCES: Final = """
-    INSERT INTO ledger.account (market, agent_id, balance_micros)
-    SELECT * FROM unnest(%s::text[], %s::text[], %s::numeric[])
-    ON CONFLICT (market, agent_id) DO UPDATE SET balance_micros = excluded.balance_micros
-"""
+_BALANCES: Final = read_statement("update_balances")
+_WIDE_BALANCES: Final = read_statement("update_wide_balances")
 _LISTINGS: Final = read_statement("upsert_listings")
 _DELETE_RESOURCES: Final = "DELETE FROM ledger.listed_resource WHERE market = ANY(%s)"
 _RESOURCES: Final = read_statement("insert_listed_resources")
 _QUOTES: Final = read_statement("upsert_quotes")
 
 
-def replace_balances(conn: Connection, settlement: Settlement) -> None:
-    """Set the balances of accounts, new and known, that the window moved.
+def update_balances(conn: Connection, settlement: Settlement) -> None:
+    """Set the balances of accounts that the window moved.
 
     Most of the active accounts only bid and lost: their rows are not even looked up, however many
     agents there are.
     """
-    moved = settlement.moved
-    balances = [row for row in settlement.balances if (row.market, row.agent) in moved]
-    if balances:
-        markets, agents = [row.market for row in balances], [row.agent for row in balances]
-        micros = [str(row.balance_micros) for row in balances]
-        conn.execute(_BALANCES, [_array(markets), _array(agents), _array(micros)])
-
-
-def _array(texts: Sequence[str]) -> str:
-    """An array as a Postgres literal, which quotes names and numbers as JSON does.
-
-    There is a balance for each agent of a window, and psycopg would format item by item.
-    """
-    return "{" + msgspec.json.encode(texts).decode()[1:-1] + "}"
+    balances = settlement.balances
+    moved = np.flatnonzero(balances.moved)
+    if not len(moved):
+        return
+    accounts = balances.accounts[moved]
+    narrow = int4_array(accounts), int8_array(balances.micros[moved])
+    conn.execute(_BALANCES, [*narrow, settlement.shard])
+    wide = [number for number in accounts.tolist() if number in balances.wide]
+    if wide:
+        micros = [str(balances.wide[number]) for number in wide]
+        conn.execute(_WIDE_BALANCES, [wide, micros, settlement.shard])
 
 
 def replace_listings(conn: Connection, shard: int, listings: Sequence[Listing]) -> None:
@@ -52,15 +47,25 @@ def replace_listings(conn: Connection, shard: int, listings: Sequence[Listing]) 
     if not listings:
         return
     markets = [listing.market for listing in listings]
-    rows = (
-        (listing.market, *listing.opened_at, listing.rule, listing.stale_after_windows)
-        for listing in listings
-    )
-    replaced = conn.execute(_LISTINGS, [shard, *_columns(rows)]).rowcount
+    replaced = conn.execute(_LISTINGS, [shard, *_columns(map(_listing_row, listings))]).rowcount
     if replaced != len(markets):
         raise _in_two_shards(shard, markets)
     _replace_resources(conn, markets, listings)
     _replace_quotes(conn, listings)
+
+
+def _listing_row(listing: Listing) -> tuple[object, ...]:
+    return (
+        listing.market,
+        *listing.opened_at,
+        listing.opened_seq,
+        listing.is_open,
+        listing.rule,
+        listing.stale_after_windows,
+        listing.max_commands,
+        listing.lag_windows,
+        listing.meters,
+    )
 
 
 def _replace_resources(
@@ -75,6 +80,7 @@ def _replace_resources(
             listed.initial_price_micros,
             listed.reserve_micros,
             listed.reserve_ratio_ppm,
+            listed.allowance_windows,
         )
         for listing in listings
         for name, listed in listing.resources.items()

@@ -1,7 +1,7 @@
 """The queries of agents to the ledger: a balance, the last prices, past results.
 
-Promise: only the public views are read, each reply is one snapshot of what is committed, and past
-results are equal to those that were published. A query that takes too long is cancelled.
+**Promise:** each reply is one snapshot of what is committed, and past results are equal to those
+that were published. A query that takes too long is cancelled.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool
 
 from connectors.postgres.connection import connection_parameters, translate_errors
 from connectors.postgres.reads.history import Owner, read_results
+from connectors.postgres.statements import read_statement
 from walras_schemas import (
     BalanceReply,
     HistoryQuery,
@@ -31,11 +32,8 @@ WAIT_S: Final = 2.0
 STATEMENT_LIMIT_S: Final = 3
 
 _LAST_WINDOW: Final = "SELECT max(window_id) FROM walras.prices WHERE market = %s"
-_BALANCE: Final = "SELECT balance_micros FROM walras.accounts WHERE market = %s AND agent_id = %s"
-_PRICES: Final = """
-    SELECT resource, reference_micros, clearing_micros, supply, demanded, sold, stale
-    FROM walras.prices WHERE market = %s AND window_id = %s ORDER BY resource
-"""
+_OWNER: Final = read_statement("owner")
+_PRICES: Final = read_statement("last_prices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,8 @@ class LedgerReader:
             owner = _owner(conn, market, agent)
         if isinstance(owner, QueryError):
             return owner
+        if owner.balance_micros is None:
+            return _unknown_agent(market, agent)
         return BalanceReply(
             market=market,
             agent_id=agent,
@@ -80,8 +80,6 @@ class LedgerReader:
                 before_window=query.before_window,
                 limit=query.limit,
             )
-        if isinstance(results, QueryError):
-            return results
         return HistoryReply(market=market, agent_id=agent, results=results)
 
     @contextmanager
@@ -116,13 +114,18 @@ def _owner(conn: Connection, market: str, agent: str) -> Owner | QueryError:
     last_window = _last_window(conn, market)
     if last_window is None:
         return _unknown_market(market)
-    found = conn.execute(_BALANCE, [market, agent]).fetchone()
+    found = conn.execute(_OWNER, [market, agent]).fetchone()
     if found is None:
-        return QueryError(
-            reason=QueryErrorReason.UNKNOWN_AGENT,
-            detail=f"{agent} has never received credits in the market {market}",
-        )
-    return Owner(market, agent, last_window=last_window, balance_micros=int(found[0]))
+        return _unknown_agent(market, agent)
+    shard, account, balance_micros = found
+    return Owner(
+        market,
+        agent,
+        shard=shard,
+        account=account,
+        last_window=last_window,
+        balance_micros=None if balance_micros is None else int(balance_micros),
+    )
 
 
 def _last_window(conn: Connection, market: str) -> int | None:
@@ -134,4 +137,11 @@ def _unknown_market(market: str) -> QueryError:
     return QueryError(
         reason=QueryErrorReason.UNKNOWN_MARKET,
         detail=f"no window of a market {market} is in the ledger",
+    )
+
+
+def _unknown_agent(market: str, agent: str) -> QueryError:
+    return QueryError(
+        reason=QueryErrorReason.UNKNOWN_AGENT,
+        detail=f"{agent} has never received credits in the market {market}",
     )

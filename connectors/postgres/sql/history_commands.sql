@@ -1,5 +1,12 @@
-SELECT window_id, seq, ord, event_id, type, status, reason
-FROM walras.commands
-WHERE market = %(market)s AND agent_id = %(agent)s
-AND window_id >= %(first_window)s AND window_id < %(end_window)s
-ORDER BY window_id {order} LIMIT %(rows)s
+SELECT
+    window_id,
+    seq,
+    ord,
+    event_id::text AS event_id,
+    type,
+    ledger.reason_text(reason) AS reason,
+    purpose
+FROM ledger.command
+WHERE shard = %(shard)s AND market = %(market)s AND agent_id = %(agent)s
+AND "timestamp" >= %(from_at)s AND "timestamp" < %(until_at)s
+ORDER BY "timestamp" {order} LIMIT %(rows)s

@@ -1,10 +1,6 @@
 -- The event ids of operators that a command could still repeat: as in recent_agent_ids.sql.
-SELECT market, agent_id, event_id
+SELECT market, uuid_send(event_id)
 FROM ledger.command
-WHERE shard = %(shard)s AND "timestamp" >= %(since)s
-AND seq >= (
-    SELECT min(first_seq) FROM ledger."window"
-    WHERE shard = %(shard)s AND window_id >= %(since_window)s
-)
-AND (reason IS NULL OR reason >= 'duplicate')
+WHERE shard = %(shard)s AND seq >= %(since_seq)s AND "timestamp" >= %(since)s
+AND (reason = 0 OR reason >= %(remembered)s)
 AND agent_id = %(treasury)s

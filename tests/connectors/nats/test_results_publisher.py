@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from connectors.nats.fence import Mark
 
 from connectors.embedded.nats_server import start_nats
 from connectors.nats import publisher, results_publisher
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.nats.export import export_log
-from connectors.nats.fence import Mark
 from connectors.nats.results_publisher import ResultsPublisher, open_publisher, publish
 from connectors.nats.ticker import ticking
 from state.errors import ServerUnreachable, WalrasError
@@ -148,8 +148,8 @@ def test_short_windows_get_one_tick_each(nc: Connection, nats_url: str) -> None:
     make_streams(nc)
     window_ns = 100_000_000
     with (
-        ticking(nats_url, shards=2, window_ms=100),
-        ticking(nats_url, shards=2, window_ms=100),
+        ticking(nats_url, shards=[0, 1], window_ms=100),
+        ticking(nats_url, shards=[0, 1], window_ms=100),
     ):
         eventually(lambda: last_seq(nc, "SHARD_1") >= 6)
     lines = list(export_log(nats_url, shard=0))
@@ -167,7 +167,7 @@ def test_ticking_resumes_after_an_outage(tmp_path: Path, monkeypatch: pytest.Mon
     try:
         with open_on_loop(connected(server.url, name="test")) as nc:
             make_streams(nc, shards=1)
-            with ticking(server.url, shards=1, window_ms=50):
+            with ticking(server.url, shards=[0], window_ms=50):
                 eventually(lambda: last_seq(nc, "SHARD_0") >= 2)
                 server.stop()
                 server = start_nats(tmp_path / "nats", shards=1)

@@ -17,9 +17,10 @@ OF_ROWS: Final = (
     "accounts",
     "windows",
     "prices",
+    "market_windows",
     "dead_letters",
 )
-VIEWS: Final = (*OF_ROWS, "paradoxical_rejections")
+VIEWS: Final = (*OF_ROWS, "markets", "resources", "paradoxical_rejections")
 DEADLINE_S: Final = 20.0
 
 

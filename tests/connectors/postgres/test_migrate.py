@@ -24,6 +24,7 @@ CATALOGUE: Final = """
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
     LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
     WHERE relnamespace::regnamespace::text IN ('ledger', 'walras') AND attnum > 0
+    AND NOT attisdropped
     UNION ALL
     SELECT 'index', indrelid::regclass::text, '', pg_get_indexdef(indexrelid) FROM pg_index
     JOIN pg_class ON pg_class.oid = indrelid WHERE relnamespace::regnamespace::text = 'ledger'
@@ -32,12 +33,13 @@ CATALOGUE: Final = """
     FROM pg_constraint WHERE connamespace::regnamespace::text = 'ledger'
     UNION ALL
     SELECT 'view', oid::regclass::text, '', pg_get_viewdef(oid) FROM pg_class
-    WHERE relkind = 'v' AND relnamespace::regnamespace::text = 'walras'
+    WHERE relkind = 'v' AND relnamespace::regnamespace::text IN ('ledger', 'walras')
+    UNION ALL
+    SELECT 'function', oid::regprocedure::text, '', pg_get_functiondef(oid) FROM pg_proc
+    WHERE pronamespace::regnamespace::text IN ('ledger', 'walras')
     UNION ALL
     SELECT 'relation', oid::regclass::text, relkind::text, reloptions::text FROM pg_class
     WHERE relnamespace::regnamespace::text IN ('ledger', 'walras')
-    UNION ALL
-    SELECT 'enum', enumtypid::regtype::text, enumsortorder::text, enumlabel FROM pg_enum
     ORDER BY 1, 2, 3, 4
 """
 

@@ -1,31 +1,40 @@
 """The public contract of the ledger: names, columns, types and indexes."""
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, LiteralString
 
 import pytest
 from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 
 from connectors.postgres.connection import connect
-from tests.connectors.postgres.asking import VIEWS
-from walras_schemas import BidStatus, RejectionReason
+from state.bids import REASONS, STATUSES
+from tests.connectors.postgres.asking import VIEWS, empty_the_ledger
 
+BIDS: Final = (
+    "market agent_id event_id seq ord shard window_id timestamp kind bundle min_quantity "
+    "limit_micros status reason paid_micros"
+)
 COLUMNS: Final = {
-    "bids": "market agent_id event_id seq ord shard window_id timestamp kind bundle limit_micros "
-    "status reason paid_micros",
+    "bids": BIDS,
     "allocations": "market window_id seq ord event_id agent_id resource quantity timestamp",
     "transactions": "market window_id shard seq ord txn_id agent_id amount_micros counterparty "
-    "kind event_id timestamp",
-    "commands": "market agent_id event_id seq ord window_id type status reason",
+    "kind purpose event_id timestamp",
+    "commands": "market agent_id event_id seq ord shard window_id type status reason timestamp",
     "accounts": "market agent_id balance_micros",
     "windows": "shard window_id first_seq last_seq opened_at closed_at committed_at digest "
     "prev_digest",
-    "prices": "market window_id resource reference_micros clearing_micros supply demanded sold "
-    "stale",
-    "dead_letters": "shard seq ord subject error payload timestamp",
-    "paradoxical_rejections": "market window_id seq ord agent_id event_id kind bundle limit_micros",
+    "prices": "market window_id resource reference_micros reserve_micros clearing_micros supply "
+    "demanded wanted sold stale",
+    "market_windows": "market window_id shard rule agents bids won partially_won lost withdrawn "
+    "rejected commands paid_micros offered_micros served_micros",
+    "markets": "market shard rule open opened_seq stale_after_windows max_commands lag_windows "
+    "meters",
+    "resources": "market resource supply initial_price_micros reserve_micros reserve_ratio_ppm "
+    "allowance_windows",
+    "dead_letters": "shard seq ord subject error payload payload_bytes timestamp",
+    "paradoxical_rejections": BIDS + " lost_value_micros",
 }
 
 OF_VIEW: Final = """
@@ -71,25 +80,35 @@ def test_no_amount_is_inexact(conn: Connection) -> None:
     assert not kinds & {"real", "double precision", "money"}
 
 
-def test_statuses_are_stored_in_the_registry_s_order(conn: Connection) -> None:
-    """A status that the ledger does not know would stop a shard at its first commit."""
-    stored = conn.execute("SELECT unnest(enum_range(NULL::ledger.bid_status))::text")
-    assert list(BidStatus) == [status for (status,) in stored]
+def words(conn: Connection, function: str, codes: Iterable[int]) -> list[str | None]:
+    """What the views show of codes."""
+    shown = SQL("SELECT {}(code::smallint) FROM unnest(%s::int[]) WITH ORDINALITY AS c (code, at)")
+    query = shown.format(Identifier("ledger", function)) + SQL(" ORDER BY at")
+    return [word for (word,) in conn.execute(query, [list(codes)])]
 
 
-def test_reasons_are_stored_in_order_of_precedence(conn: Connection) -> None:
-    """The restore asks for reasons from `duplicate` on: their order decides which ids it keeps."""
-    stored = conn.execute("SELECT unnest(enum_range(NULL::ledger.rejection_reason))::text")
-    assert list(RejectionReason) == [reason for (reason,) in stored]
+def test_statuses_are_shown_as_the_core_counts_them(conn: Connection) -> None:
+    """One more word in the middle of one of the two lists, and every later status is another."""
+    assert list(STATUSES) == words(conn, "status_text", range(len(STATUSES)))
+    assert [None] == words(conn, "status_text", [len(STATUSES)])
+
+
+def test_reasons_are_shown_as_the_core_counts_them(conn: Connection) -> None:
+    """As for statuses; and a code of 0, for no reason, has no word."""
+    assert list(REASONS) == words(conn, "reason_text", range(len(REASONS)))
+    assert [None] == words(conn, "reason_text", [len(REASONS)])
 
 
 @pytest.mark.parametrize(
     ("table", "columns"),
     [
-        ("bid", '(agent_id, "timestamp")'),
+        ("account", "(shard, account)"),
+        ("account", "(agent_id, market, shard)"),
+        ("bid", '(shard, account, "timestamp")'),
+        ("bid", "(window_id, seq int8_minmax_multi_ops"),
+        ("bid_bundle", "(shard, seq, ord)"),
         ("command", '(agent_id, "timestamp")'),
         ("command", '(recipient, "timestamp")'),
-        ("bid", "(shard, seq, ord)"),
         ("command", "(shard, seq, ord)"),
         ("dead_letter", "(shard, seq, ord)"),
     ],
@@ -99,20 +118,72 @@ def test_indexes(conn: Connection, table: str, columns: str) -> None:
     assert any(columns in index for (index,) in conn.execute(INDEXES, [table]))
 
 
+FILL: Final = """
+    INSERT INTO ledger.account (shard, account, market, agent_id)
+    SELECT 0, n, 'm1', 'a' || n FROM generate_series(0, 199) AS n;
+    INSERT INTO ledger.bid
+    SELECT
+        n, n / 200, timestamptz 'epoch' + n / 200 * interval '1 s', 1, 1, 1, 0, 0, -1, n % 200, 0,
+        '01999999-0000-7000-8000-000000000000', 0, 0, 0, 2, 0
+    FROM generate_series(1, 40000) AS n;
+    INSERT INTO ledger.command
+    SELECT
+        n, n / 20, timestamptz 'epoch' + n / 20 * interval '1 s', 1, 0, 0, 0, 0, 'm1',
+        'a' || n % 200, '01999999-0000-7000-8000-000000000000', 'credits_transferred',
+        'a' || (n + 1) % 200
+    FROM generate_series(1, 20000) AS n;
+    ANALYZE ledger.account, ledger.bid, ledger.command;
+"""
+
+
+@pytest.fixture
+def filled(ledger: str) -> Iterator[Connection]:
+    """A ledger with enough rows for a choice between plans; it is gone after the test."""
+    with connect(ledger) as opened, opened.transaction(force_rollback=True):
+        empty_the_ledger(opened)
+        opened.execute(FILL)
+        opened.execute("SELECT brin_summarize_new_values('ledger.bid_place')")
+        yield opened
+
+
+def plan_of(conn: Connection, view: str, condition: LiteralString) -> str:
+    """How Postgres would read a view."""
+    asked = SQL("EXPLAIN SELECT * FROM {} WHERE ").format(Identifier("walras", view))
+    return "\n".join(line for (line,) in conn.execute(asked + SQL(condition)))
+
+
 @pytest.mark.parametrize(
     ("view", "indexes"),
     [
-        ("bids", {"bid_agent"}),
-        ("transactions", {"bid_agent", "command_agent", "command_recipient"}),
+        ("bids", {"bid_account"}),
+        ("allocations", {"bid_account"}),
+        ("transactions", {"bid_account", "command_agent", "command_recipient"}),
+        ("commands", {"command_agent"}),
     ],
 )
 def test_questions_about_an_agent_use_its_indexes(
-    conn: Connection, view: str, indexes: set[str]
+    filled: Connection, view: str, indexes: set[str]
 ) -> None:
     """An index on the table is of no use when the view hides it."""
-    asked = SQL(
-        "EXPLAIN SELECT * FROM {} WHERE agent_id = 'a1' AND \"timestamp\" > '2026-01-01'"
-    ).format(Identifier("walras", view))
-    conn.execute("SET enable_seqscan = off")
-    plan = "\n".join(line for (line,) in conn.execute(asked))
-    assert indexes == set(re.findall(r"Index Scan (?:using|on) (\w+)", plan))
+    plan = plan_of(filled, view, "agent_id = 'a1' AND \"timestamp\" > '1970-01-01 00:03'")
+    used = re.findall(r"Index Scan (?:using|on) (\w+) .*\n\s*Index Cond: .*\"timestamp\" >", plan)
+    assert (indexes, 0) == (set(used), plan.count("Seq Scan on bid")), plan
+
+
+@pytest.mark.parametrize("view", ["bids", "paradoxical_rejections"])
+def test_a_question_about_a_window_reads_no_others(filled: Connection, view: str) -> None:
+    """Asked after each window for what it rejected, a long ledger must not be read each time."""
+    plan = plan_of(filled, view, "window_id = 100")
+    assert re.search(r"Index Scan on bid_place .*\n\s*Index Cond: \(window_id = ", plan), plan
+    assert 1 == len(re.findall(r" on bid b\b", plan))
+
+
+def test_a_question_about_a_sequence_reads_few_others(filled: Connection) -> None:
+    """Bids have no key: what came of one message is found by where its window lies."""
+    assert "Index Cond: (seq = 7)" in plan_of(filled, "bids", "seq = 7")
+
+
+def test_summaries_follow_the_commits(conn: Connection) -> None:
+    """Pages without a summary are read by every question, until something else writes one."""
+    (brin,) = (index for (index,) in conn.execute(INDEXES, ["bid"]) if "USING brin" in index)
+    assert "autosummarize='on'" in brin

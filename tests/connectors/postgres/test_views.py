@@ -17,6 +17,7 @@ from tests.connectors.postgres.windows import (
     claim_log,
     event_id,
     grant,
+    listing,
     lost,
     transfer,
     window,
@@ -48,6 +49,7 @@ def test_a_unit_bid(conn: Connection) -> None:
             "timestamp": START.replace(microsecond=1234),
             "kind": "unit",
             "bundle": {"gpu": 3},
+            "min_quantity": 1,
             "limit_micros": 36,
             "status": "won",
             "reason": None,
@@ -59,9 +61,10 @@ def test_a_unit_bid(conn: Connection) -> None:
 def test_a_bundle(conn: Connection) -> None:
     """A bundle's limit is not a price of anything: its parts share one payment."""
     (row,) = shown(conn, window(bids=[bundle_won(1, "a1", {"gpu": 2, "cpu": 7}, 9)]), "bids")
-    assert ("bundle", {"cpu": 7, "gpu": 2}, 9, 9) == (
+    assert ("bundle", {"cpu": 7, "gpu": 2}, None, 9, 9) == (
         row["kind"],
         row["bundle"],
+        row["min_quantity"],
         row["limit_micros"],
         row["paid_micros"],
     )
@@ -177,9 +180,90 @@ def test_prices(conn: Connection) -> None:
         "window_id": 1_760_000_000,
         "resource": "gpu",
         "reference_micros": 10,
+        "reserve_micros": 2,
         "clearing_micros": 10,
         "supply": 100,
-        "demanded": 3,
+        "demanded": 5,
+        "wanted": 4,
         "sold": 3,
         "stale": False,
     } == row
+
+
+def test_a_paradoxical_rejection_says_what_was_lost(conn: Connection) -> None:
+    """A loss of 0 is none: the bid's limit was the cost of what it asked."""
+    first, second = lost(1, "a1"), lost(2, "a2")
+    first.lost_value_micros = 7
+    (row,) = shown(conn, window(bids=[first, second]), "paradoxical_rejections")
+    assert (1, 7) == (row["seq"], row["lost_value_micros"])
+
+
+def test_a_purpose_is_shown_on_both_sides(conn: Connection) -> None:
+    """An empty purpose was given; none was not."""
+    commands = [
+        structs.replace(grant(1, "a1", 5), purpose=""),
+        structs.replace(transfer(2, "a1", "a2", 5), purpose="\U0001f4b6 \\N"),
+        grant(3, "a2", 5),
+    ]
+    rows = shown(conn, window(commands=commands), "transactions")
+    assert {(1, ""), (2, "\U0001f4b6 \\N"), (3, None)} == {
+        (row["seq"], row["purpose"]) for row in rows
+    }
+
+
+def test_a_market_window(conn: Connection) -> None:
+    """Totals leave int64: sums of limits of all bids do."""
+    (row,) = shown(conn, busy_window(), "market_windows")
+    assert {
+        "market": "m1",
+        "window_id": 1_760_000_000,
+        "shard": 0,
+        "rule": "uniform",
+        "agents": 2,
+        "bids": 3,
+        "won": 4,
+        "partially_won": 5,
+        "lost": 6,
+        "withdrawn": 7,
+        "rejected": 8,
+        "commands": 9,
+        "paid_micros": 0,
+        "offered_micros": 2**63,
+        "served_micros": 10**30,
+    } == row
+
+
+def test_markets_and_resources(conn: Connection) -> None:
+    """They are as last applied: what the operator asked for, whatever is in force."""
+    commit_window(conn, window(listings=[listing()]), token=claim_log(conn).token)
+    assert [
+        {
+            "market": "m1",
+            "shard": 0,
+            "rule": "uniform",
+            "open": True,
+            "opened_seq": 1,
+            "stale_after_windows": 60,
+            "max_commands": 1000,
+            "lag_windows": 600,
+            "meters": 1,
+        }
+    ] == rows_of_view(conn, "markets")
+    assert {
+        "market": "m1",
+        "resource": "gpu",
+        "supply": 100,
+        "initial_price_micros": 10,
+        "reserve_micros": 2,
+        "reserve_ratio_ppm": 500_000,
+        "allowance_windows": 7,
+    } in rows_of_view(conn, "resources")
+
+
+def test_an_account_is_shown_when_it_moved_credits(conn: Connection) -> None:
+    """Whoever was named has a number, which is no account of credits."""
+    closed = window(
+        bids=[lost(1, "named")], commands=[grant(2, "a1", 0)], balances=balances(a1=0, treasury=0)
+    )
+    rows = shown(conn, closed, "accounts")
+    assert {"a1": 0, "treasury": 0} == {row["agent_id"]: row["balance_micros"] for row in rows}

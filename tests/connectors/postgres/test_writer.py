@@ -16,7 +16,6 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.postgres.connection import connect
-from connectors.postgres.ledger.transaction import unpublished
 from connectors.postgres.writer import LedgerWriters
 from state.errors import LedgerDiverged, ServerUnreachable, ShardReplaced, WalrasError
 from state.shard import ShardState
@@ -180,20 +179,11 @@ def test_a_replaced_writer_stops_at_once(conn: Connection, writers: LedgerWriter
     assert 0 == counts(conn)["windows"]
 
 
-def test_published_windows_are_marked(conn: Connection, writers: LedgerWriters) -> None:
-    """The publisher has the same right and the same retries as the commit."""
-    first = busy_window()
-    writers.of(0).commit(first)
-    assert [first.window_id] == unpublished(conn, 0)
-    writers.mark_published(0, first.window_id)
-    assert [] == unpublished(conn, 0)
-
-
 def test_a_shard_has_one_connection(conn: Connection, writers: LedgerWriters) -> None:
     """With two for each of 64 shards Postgres would have none left for other clients."""
     first = busy_window()
     writers.commit_step(0)(first)
-    writers.mark_published(0, first.window_id)
+    writers.of(0).commit(window(after=first))
     others = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'walras'"
     wait_until(lambda: value(conn, others) == 2)  # ours and the writer's
 

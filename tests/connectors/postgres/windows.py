@@ -1,18 +1,38 @@
 """Small closed windows, written by hand, that follow one another like those of a real shard."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
+import numpy as np
 from msgspec import structs
 from psycopg import Connection
 
 from connectors.postgres.ledger.transaction import claim
-from state.accounts import Bid
+from state.bids import (
+    BUNDLE,
+    NOT_REPORTED,
+    REASON_CODES,
+    STATUSES,
+    Bid,
+    Bids,
+    empty_columns,
+    event_id_bytes,
+)
 from state.market import ListedResource, Listing, Quote
+from state.names import Names, Owner
 from state.shard import ShardState, StreamIdentity
-from state.window import BalanceRow, CommandRow, DeadLetter, EmptyWindow, PriceRow, Settlement
-from walras_schemas import BidStatus
+from state.window import (
+    Balances,
+    CommandRow,
+    DeadLetter,
+    EmptyWindow,
+    MarketRow,
+    PriceRow,
+    Settlement,
+)
+from walras_schemas import HOUSE, BidStatus
 
 WINDOW_MS: Final = 1_000
 NS_PER_MS: Final = 1_000_000
@@ -90,51 +110,149 @@ def price(*, sold: int = 0, clearing_micros: int | None = None) -> PriceRow:
         market="m1",
         resource="gpu",
         reference_micros=10,
+        reserve_micros=2,
         clearing_micros=clearing_micros,
         supply=100,
-        demanded=sold,
+        demanded=sold + 2,
+        wanted=sold + 1,
         sold=sold,
         stale=False,
     )
 
 
-def balances(market: str = "m1", **micros: int) -> list[BalanceRow]:
-    return [
-        BalanceRow(market=market, agent=agent, balance_micros=balance)
-        for agent, balance in sorted(micros.items())
-    ]
+def market_row(*, paid_micros: int = 0) -> MarketRow:
+    return MarketRow(
+        market="m1",
+        rule="uniform",
+        agents=2,
+        bids=3,
+        won=4,
+        partially_won=5,
+        lost=6,
+        withdrawn=7,
+        rejected=8,
+        commands=9,
+        paid_micros=paid_micros,
+        offered_micros=2**63,
+        served_micros=10**30,
+    )
+
+
+def balances(market: str = "m1", **micros: int) -> dict[Owner, int]:
+    return {(market, owner): balance for owner, balance in micros.items()}
 
 
 def listing(market: str = "m1", *, opened_at: tuple[int, int] = (1, 0)) -> Listing:
     return Listing(
         market=market,
         opened_at=opened_at,
+        opened_seq=opened_at[0],
+        is_open=True,
         rule="uniform",
         stale_after_windows=60,
-        resources={"cpu": ListedResource(5, 3, 0, 0), "gpu": ListedResource(100, 10, 2, 500_000)},
+        max_commands=1000,
+        lag_windows=600,
+        meters=1,
+        resources={
+            "cpu": ListedResource(5, 3, 0, 0, 0),
+            "gpu": ListedResource(100, 10, 2, 500_000, 7),
+        },
         quotes={"gpu": Quote(11, START_WINDOW), "tape": Quote(4, START_WINDOW)},
     )
 
 
 def dead_letter(seq: int, subject: str, payload: bytes, *, error: str = "not JSON") -> DeadLetter:
     return DeadLetter(
-        seq=seq, ord=0, time_ns=START_NS, subject=subject, error=error, payload=payload
+        seq=seq,
+        ord=0,
+        time_ns=START_NS,
+        subject=subject,
+        error=error,
+        payload=payload,
+        payload_bytes=len(payload) + 1,
     )
 
 
-def window(*, after: Settlement | EmptyWindow | None = None, **rows: Any) -> Settlement:
-    """A window of ten messages that follows `after`, else the first of its log."""
+def columns_of(bids: Sequence[Bid], names: Names) -> Bids:
+    """The bids as columns; names that are not known yet get their numbers."""
+    rows = {
+        "seq": [bid.seq for bid in bids],
+        "ord": [bid.ord for bid in bids],
+        "time_ns": [bid.time_ns for bid in bids],
+        "account": [names.account(bid.market, bid.agent) for bid in bids],
+        "resource": [
+            BUNDLE if bid.resource is None else names.resource(bid.resource) for bid in bids
+        ],
+        "quantity": [bid.quantity for bid in bids],
+        "unit_price_micros": [bid.unit_price_micros for bid in bids],
+        "min_quantity": [bid.min_quantity for bid in bids],
+    }
+    columns = empty_columns()
+    columns |= {name: np.array(row, dtype=columns[name].dtype) for name, row in rows.items()}
+    ids = b"".join(event_id_bytes(bid.event_id) for bid in bids)
+    columns["event_id"] = np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16)
+    bundles = {row: bid.bundle for row, bid in enumerate(bids) if bid.bundle is not None}
+    made = Bids.of(columns, bundles)
+    made.names = names
+    made.status[:] = [STATUSES.index(bid.status) for bid in bids]
+    made.reason[:] = [REASON_CODES[bid.reason] for bid in bids]
+    made.won[:] = [bid.won for bid in bids]
+    made.paid_micros[:] = [bid.paid_micros for bid in bids]
+    lost_values = [bid.lost_value_micros for bid in bids]
+    made.lost_value_micros[:] = [NOT_REPORTED if each is None else each for each in lost_values]
+    return made
+
+
+def _movers(bids: Sequence[Bid], commands: Sequence[CommandRow]) -> Iterator[Owner]:
+    for row in commands:
+        if row.recipient is not None and row.reason is None:
+            yield row.market, row.sender
+            yield row.market, row.recipient
+    for bid in bids:
+        if bid.paid_micros:
+            yield bid.market, bid.agent
+            yield bid.market, HOUSE
+
+
+def _balances(micros: Mapping[Owner, int], movers: set[Owner], names: Names) -> Balances:
+    """As a shard gives them: numbers ascending, zero in the column where it is too narrow."""
+    by_number = sorted((names.account(*owner), owner) for owner in micros)
+    owners = [owner for _, owner in by_number]
+    wide = {number: micros[owner] for number, owner in by_number if abs(micros[owner]) > 2**62}
+    narrow = [0 if number in wide else micros[owner] for number, owner in by_number]
+    return Balances(
+        accounts=np.array([number for number, _ in by_number], dtype=np.int32),
+        micros=np.array(narrow, dtype=np.int64),
+        moved=np.array([owner in movers for owner in owners], dtype=np.bool_),
+        wide=wide,
+    )
+
+
+def window(
+    *,
+    after: Settlement | EmptyWindow | None = None,
+    bids: Sequence[Bid] = (),
+    commands: Sequence[CommandRow] = (),
+    balances: Mapping[Owner, int] | None = None,
+    **rows: Any,
+) -> Settlement:
+    """A window of ten messages that follows `after`, else the first of its log.
+
+    The times of its rows are those of a first window; here they become times of this one.
+    """
     first_seq = after.next_seq if after else 1
     window_id = after.window_id + 1 if after else START_WINDOW
     prev_digest = after.digest if isinstance(after, Settlement) else bytes(32)
-    empty: dict[str, Any] = {
-        "bids": [],
-        "commands": [],
-        "dead_letters": [],
-        "prices": [],
-        "balances": [],
-        "listings": (),
-    }
+    names = deepcopy(after.bids.names) if isinstance(after, Settlement) else Names()
+    accounts, resources = len(names.accounts), len(names.resources)
+    later_ns = (window_id - START_WINDOW) * WINDOW_MS * NS_PER_MS
+    bids = [structs.replace(bid, time_ns=bid.time_ns + later_ns) for bid in bids]
+    commands = [structs.replace(row, time_ns=row.time_ns + later_ns) for row in commands]
+    columns = columns_of(bids, names)
+    for row in commands:
+        names.account(row.market, row.sender)
+        names.account(row.market, row.recipient or row.sender)
+    empty: dict[str, Any] = {"dead_letters": [], "prices": [], "markets": [], "listings": ()}
     return Settlement(
         shard=0,
         window_id=window_id,
@@ -142,7 +260,11 @@ def window(*, after: Settlement | EmptyWindow | None = None, **rows: Any) -> Set
         next_seq=first_seq + 10,
         stream_time_ns=(window_id + 1) * WINDOW_MS * NS_PER_MS - 1,
         prev_digest=prev_digest,
-        digest=sha256(prev_digest + repr((window_id, rows)).encode()).digest(),
+        bids=columns,
+        commands=commands,
+        balances=_balances(balances or {}, set(_movers(bids, commands)), names),
+        new_names=names.since(accounts, resources),
+        digest=sha256(prev_digest + repr((window_id, bids, commands, rows)).encode()).digest(),
         **(empty | rows),
     )
 
@@ -166,6 +288,7 @@ def busy_window(*, after: Settlement | None = None) -> Settlement:
         commands=[grant(2, "a1", 100), grant(3, "a2", 50)],
         dead_letters=[dead_letter(6, "market.m1.bid.a1", b"\x00\xff{")],
         prices=[price(sold=3, clearing_micros=10)],
+        markets=[market_row()],
         balances=balances(a1=70, a2=50, house=30, treasury=-150),
         listings=[listing()],
     )

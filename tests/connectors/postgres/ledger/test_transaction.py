@@ -9,13 +9,7 @@ import pytest
 from psycopg import Connection
 
 from connectors.postgres.connection import connect
-from connectors.postgres.ledger.transaction import (
-    claim,
-    commit_window,
-    mark_published,
-    read_settlement,
-    unpublished,
-)
+from connectors.postgres.ledger.transaction import claim, commit_window
 from state.errors import LedgerDiverged, LogError, LogGap, ShardReplaced
 from state.shard import Position, ShardState
 from state.window import EmptyWindow, Settlement
@@ -51,6 +45,7 @@ EMPTY: Final = {
     "accounts": 0,
     "windows": 0,
     "prices": 0,
+    "market_windows": 0,
     "dead_letters": 0,
 }
 BUSY: Final = {
@@ -61,6 +56,7 @@ BUSY: Final = {
     "accounts": 4,
     "windows": 1,
     "prices": 1,
+    "market_windows": 1,
     "dead_letters": 1,
 }
 
@@ -112,7 +108,7 @@ def test_only_accounts_that_moved_credits_are_written(conn: Connection) -> None:
         agent for agent, writer in writers(conn).items() if before.get(agent) != writer
     }
     shown = {row["agent_id"]: int(row["balance_micros"]) for row in rows_of_view(conn, "accounts")}
-    assert {row.agent: row.balance_micros for row in second.balances} == shown
+    assert {"a1": 54, "a2": 50, "a3": 7, "a4": 5, "house": 39, "treasury": -155} == shown
 
 
 def test_idle_windows_move_the_position_and_leave_no_row(conn: Connection) -> None:
@@ -278,10 +274,11 @@ def test_shards_do_not_touch_each_other(conn: Connection) -> None:
     """One ledger holds them all: a position or token read across would skip messages."""
     zero, one = claim_log(conn), claim(conn, 1, identity=LOG, window_ms=WINDOW_MS)
     commit_window(conn, busy_window(), token=zero.token)
-    other = window(commands=[grant(1, "a1", 5, market="m2")], bids=[lost(2, "a1")])
+    other = window(commands=[grant(1, "a1", 5, market="m2")], bids=[lost(2, "a9")])
     assert commit_window(conn, replace(other, shard=1), token=one.token) is True
     assert 11 == claim(conn, 1, identity=LOG, window_ms=WINDOW_MS).position.next_seq
-    assert busy_window().bids == read_settlement(conn, 0, busy_window().window_id).bids
+    bidders = {(row["shard"], row["agent_id"]) for row in rows_of_view(conn, "bids")}
+    assert {(0, "a1"), (0, "a2"), (1, "a9")} == bidders
 
 
 def test_what_no_text_can_hold_is_written_out(conn: Connection) -> None:
@@ -291,29 +288,4 @@ def test_what_no_text_can_hold_is_written_out(conn: Connection) -> None:
     commit_window(conn, window(dead_letters=[letter]), token=token)
     (shown,) = rows_of_view(conn, "dead_letters")
     assert (r"a\x00b\ud800 ü", r"\x00 \udfff") == (shown["subject"], shown["error"])
-    assert b"\0\xff" == shown["payload"]
-
-
-def test_published_windows_are_recorded(conn: Connection) -> None:
-    """What a crash left unpublished must be found, and nothing else be published again."""
-    token = claim_log(conn).token
-    first = busy_window()
-    second = window(after=first)
-    for closed in (first, second):
-        commit_window(conn, closed, token=token)
-    assert [first.window_id, second.window_id] == unpublished(conn, 0)
-    mark_published(conn, 0, first.window_id, token=token)
-    assert [second.window_id] == unpublished(conn, 0)
-    mark_published(conn, 0, second.window_id, token=token)
-    mark_published(conn, 0, first.window_id, token=token)
-    assert [] == unpublished(conn, 0)
-
-
-def test_a_replaced_writer_marks_nothing(conn: Connection) -> None:
-    """Its successor would take results for published that nobody sent."""
-    paused = claim_log(conn)
-    first = busy_window()
-    commit_window(conn, first, token=claim_log(conn).token)
-    with pytest.raises(ShardReplaced):
-        mark_published(conn, 0, first.window_id, token=paused.token)
-    assert [first.window_id] == unpublished(conn, 0)
+    assert (b"\0\xff", 3) == (shown["payload"], shown["payload_bytes"])
