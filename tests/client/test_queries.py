@@ -105,7 +105,7 @@ def test_every_message_has_a_schema_of_its_type(name: str) -> None:
 
 def test_reasons_are_words_a_program_can_match() -> None:
     """They are part of the protocol: a renamed one breaks who matches it."""
-    expected = ["malformed", "unknown_market", "unknown_agent", "too_large", "unavailable"]
+    expected = ["malformed", "unknown_market", "unknown_agent", "unavailable"]
     assert expected == [str(reason) for reason in QueryErrorReason]
 
 
