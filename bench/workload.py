@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from walras_schemas import BATCH_MAX, subjects
+from walras_schemas import BATCH_MAX, TREASURY, message_id, subjects
 
 MARKET: Final = "bench"
 RESOURCES: Final = ("tokens", "cpu_ms", "memory_mb", "attention")
@@ -71,11 +71,12 @@ class Message:
 def opening(workload: Workload) -> Iterator[Message]:
     """The market and the credits: what has to be applied before the first bid."""
     ids = EventIds(workload.seed)
-    yield _message(subjects.market(workload.market), [_market(workload)], ids)
+    operator = (workload.market, TREASURY)
+    yield _message(subjects.market(workload.market), [_market(workload)], ids, by=operator)
     agents = iter(range(workload.agents))
     while chunk := list(islice(agents, BATCH_MAX)):
         grants = [_grant(number) for number in chunk]
-        yield _message(subjects.grant(workload.market), grants, ids)
+        yield _message(subjects.grant(workload.market), grants, ids, by=operator)
 
 
 def bids(workload: Workload) -> Iterator[Message]:
@@ -86,7 +87,8 @@ def bids(workload: Workload) -> Iterator[Message]:
     for _ in range(workload.bids // workload.per_message):
         agent = agent_name(rng.randrange(workload.agents))
         placed = [form(rng) for _ in range(workload.per_message)]
-        yield _message(subjects.bid(workload.market, agent), placed, ids)
+        subject = subjects.bid(workload.market, agent)
+        yield _message(subject, placed, ids, by=(workload.market, agent))
 
 
 def agent_name(number: int) -> str:
@@ -109,11 +111,15 @@ class EventIds:
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def _message(subject: str, commands: list[dict[str, object]], ids: EventIds) -> Message:
-    for command in commands:
-        command["event_id"] = ids.next()
+def _message(
+    subject: str, commands: list[dict[str, object]], ids: EventIds, *, by: tuple[str, str]
+) -> Message:
+    """A message of commands `by` a market's sender."""
+    event_ids = [ids.next() for _ in commands]
+    for command, event_id in zip(commands, event_ids, strict=True):
+        command["event_id"] = event_id
     payload = _json.encode(commands[0] if len(commands) == 1 else commands)
-    return Message(subject, payload, str(commands[0]["event_id"]))
+    return Message(subject, payload, message_id(*by, event_ids))
 
 
 def _market(workload: Workload) -> dict[str, object]:

@@ -24,6 +24,7 @@ from bench.throughput.drain import count_rows, percentile
 from bench.throughput.load import next_window, open_market
 from bench.workload import Workload, bids
 from connectors.nats.commands import commands
+from connectors.nats.connection import connected
 from connectors.nats.publisher import Publisher
 from connectors.nats.ticker import ticking
 from connectors.nats.topology import FINEST_TICK_MS
@@ -101,8 +102,8 @@ def open_now(url: str, workload: Workload) -> None:
     """Open the workload's market and grant the credits."""
 
     async def opening() -> None:
-        async with commands(url) as publisher:
-            await open_market(publisher, workload)
+        async with connected(url, name="walras bench load") as nc:
+            await open_market(nc, workload)
 
     asyncio.run(opening())
 
@@ -132,7 +133,7 @@ async def _send_bursts(
         burst = list(islice(messages, size))
         if not burst:
             break
-        # One by one, as agents send: an atomic batch costs the broker milliseconds, however small.
+        # One by one, as agents send.
         receipts += [
             await publisher.publish_async(m.subject, m.payload, msg_id=m.msg_id) for m in burst
         ]

@@ -1,30 +1,35 @@
 """Load workloads into a real log, window by window, before it is drained.
 
-Promise: every message is acknowledged by the server, and a window's bids are published within the
-window. The log ends with the tick that closes the last window.
+Promise: every message is in its log, by the server's own count, and a window's bids are published
+within the window. The log ends with the tick that closes the last window.
 """
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
 from bench.harness.testbed import LoadedLog
 from bench.workload import Message, Workload, bids, opening
-from connectors.nats.commands import commands
-from connectors.nats.publisher import BATCH_MAX, Publisher
+from connectors.nats.connection import connected
+from connectors.nats.publisher import Publisher
 from connectors.nats.subjects import shard_of
 from state.errors import WalrasError
-from state.window import OutboundMessage
+from walras_client.nats.connection import Connection
+from walras_client.nats.publisher import MSG_ID
 from walras_schemas import BATCH_MAX as COMMANDS_MAX
 from walras_schemas import subjects
 
-IN_FLIGHT_BATCHES: Final = 4
-COMMANDS_IN_BATCH: Final = 5000
-"""In one atomic batch of messages, which the server holds in memory until it is complete."""
+MESSAGES_TOGETHER: Final = 1000
+COMMANDS_TOGETHER: Final = 5000
+"""In messages of which the last alone is acknowledged; the server drops what it cannot hold."""
 PAST_BOUNDARY_MS: Final = 5
 NS_PER_MS: Final = 1_000_000
+
+
+class MessagesLost(WalrasError):
+    """The log has fewer messages than were published."""
 
 
 class LoadTooSlow(WalrasError):
@@ -37,8 +42,9 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
     All have windows of one length and as many of them; each market has a shard to itself.
     """
     window_ms = workloads[0].window_ms
-    async with commands(url, in_flight=IN_FLIGHT_BATCHES) as publisher:
-        opened = [await open_market(publisher, workload) for workload in workloads]
+    async with connected(url, name="walras bench load") as nc:
+        publisher = Publisher(nc)
+        opened = [await open_market(nc, workload) for workload in workloads]
         assert len(set(opened)) == len(workloads), "each market has a shard to itself"
         await next_window(window_ms)
         opened_seq = {shard: await _tick(publisher, shard, "opened") for shard in opened}
@@ -49,7 +55,7 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
             began = time.perf_counter()
             for workload, stream in zip(workloads, streams, strict=True):
                 window = islice(stream, workload.messages_per_window)
-                messages += await publish(publisher, window, of=workload.per_message)
+                messages += await publish(nc, window, of=workload.per_message)
             seconds += time.perf_counter() - began
             _require_in_time(ends_ms, workloads[0])
         await next_window(window_ms)
@@ -63,22 +69,43 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
     )
 
 
-async def open_market(publisher: Publisher, workload: Workload) -> int:
+async def open_market(nc: Connection, workload: Workload) -> int:
     """Open the market and grant the credits; its shard."""
     first, *grants = opening(workload)
-    receipt = await publisher.publish(first.subject, first.payload, msg_id=first.msg_id)
-    await publish(publisher, grants, of=COMMANDS_MAX)
+    receipt = await Publisher(nc).publish(first.subject, first.payload, msg_id=first.msg_id)
+    await publish(nc, grants, of=COMMANDS_MAX)
     return shard_of(receipt.stream)
 
 
-async def publish(publisher: Publisher, messages: Iterable[Message], *, of: int) -> int:
-    """Publish messages of so many commands in atomic batches, several in flight; how many."""
-    receipts, count = [], 0
-    for batch in _batches(iter(messages), max(1, min(BATCH_MAX, COMMANDS_IN_BATCH // of))):
-        receipts.append(await publisher.publish_batch_async(batch))
-        count += len(batch)
-    await asyncio.gather(*receipts)
-    return count
+async def publish(nc: Connection, messages: Iterable[Message], *, of: int) -> int:
+    """Publish messages of so many commands, all of one shard; how many."""
+    publisher, before, published = Publisher(nc), None, 0
+    messages = iter(messages)
+    together = max(1, min(MESSAGES_TOGETHER, COMMANDS_TOGETHER // of))
+    while chunk := list(islice(messages, together)):
+        *others, last = chunk
+        await nc.write(map(_frame, others))
+        ack = await publisher.publish(last.subject, last.payload, msg_id=last.msg_id)
+        if before is not None and ack.seq < before + len(chunk):
+            raise _lost(ack.stream, len(chunk), ack.seq - before)
+        before, published = ack.seq, published + len(chunk)
+    return published
+
+
+def _frame(message: Message) -> bytes:
+    """A message as the NATS protocol has it, which nobody acknowledges."""
+    head = f"NATS/1.0\r\n{MSG_ID}: {message.msg_id}\r\n\r\n"
+    length = len(head) + len(message.payload)
+    command = f"HPUB {message.subject} {len(head)} {length}\r\n{head}"
+    return b"%b%b\r\n" % (command.encode(), message.payload)
+
+
+def _lost(stream: str, published: int, arrived: int) -> MessagesLost:
+    return MessagesLost(
+        "messages of a workload are not in the log",
+        detail=f"{published} were published to {stream}, {arrived} arrived",
+        hint="Run it again on a machine with more rest",
+    )
 
 
 async def next_window(window_ms: int) -> int:
@@ -88,11 +115,6 @@ async def next_window(window_ms: int) -> int:
     # A little later, so that the server's clock has surely passed the boundary too.
     await asyncio.sleep((begins_ms - now_ms + PAST_BOUNDARY_MS) / 1000)
     return begins_ms + window_ms
-
-
-def _batches(messages: Iterator[Message], size: int) -> Iterator[list[OutboundMessage]]:
-    while chunk := list(islice(messages, size)):
-        yield [OutboundMessage(each.subject, each.msg_id, each.payload) for each in chunk]
 
 
 async def _tick(publisher: Publisher, shard: int, occasion: str) -> int:

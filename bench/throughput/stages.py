@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final, TypeVar
 
 from bench.harness.instrumented_flow import SHARD, claim, settle_opening
 from bench.harness.isolated import isolated_process
 from bench.harness.testbed import LoadedLog, Testbed
 from bench.report.model import MICROS_PER_S, StageRun
-from connectors.nats.fence import Mark
 from connectors.nats.results_publisher import open_publisher
 from connectors.nats.source import NatsSource, ShardPartition
 from connectors.postgres.writer import LedgerWriters
@@ -25,7 +23,7 @@ from flows.runtime.worker import Worker
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
-from operators.results import result_messages
+from operators.results import agent_results, market_windows
 from operators.windows import WindowAssigner
 from state.log import EventSlice, RawBatch, WindowSlice
 from state.window import ClosedWindow, OutboundMessage, Settlement
@@ -54,9 +52,9 @@ def run_stages(servers: Servers, *, window_ms: int, last_seq: int) -> Mapping[st
     closed = clocks.time("allocate", lambda: _allocate(claimed, decoded))
     windows = [window for window in closed if isinstance(window, Settlement)]
     clocks.time("commit", lambda: _commit(claimed, closed))
-    announce = partial(result_messages, window_ms=window_ms)
-    announced = clocks.time("announce", lambda: [announce(window) for window in windows])
-    clocks.time("publish", lambda: _publish(servers.nats_url, windows, announced))
+    durable = [list(market_windows(window, window_ms=window_ms)) for window in windows]
+    live = clocks.time("announce", lambda: [list(agent_results(window)) for window in windows])
+    clocks.time("publish", lambda: _publish(servers.nats_url, live, durable))
     return clocks.runs(commands=sum(len(each.bids) for each in windows))
 
 
@@ -125,7 +123,10 @@ def _commit(claimed: Worker, closed: list[ClosedWindow]) -> None:
     writers.close()
 
 
-def _publish(url: str, windows: list[Settlement], announced: list[list[OutboundMessage]]) -> None:
+def _publish(
+    url: str, live: list[list[OutboundMessage]], durable: list[list[OutboundMessage]]
+) -> None:
     with open_publisher(url) as publisher:
-        for window, results in zip(windows, announced, strict=True):
-            publisher.tell(SHARD, results, of=Mark("stages", window.window_id, 0))
+        for results, markets in zip(live, durable, strict=True):
+            publisher.publish_live(results)
+            publisher.publish_durable(markets)

@@ -19,7 +19,7 @@ from connectors.embedded import nats_server, postgres_server
 from connectors.embedded.supervisor import Record, ServerFolder
 from connectors.nats.background_loop import run_sync
 from connectors.nats.connection import connected, translate_errors, without_password
-from connectors.nats.topology import check_mapping, results_config, shard_configs, ticks_config
+from connectors.nats.topology import check_mapping, shard_configs, ticks_config, windows_config
 from connectors.postgres.connection import connect
 from connectors.postgres.migrate import MIGRATIONS, schema_version
 from connectors.postgres.reads.doubles import WINDOWS, count_doubles
@@ -133,7 +133,7 @@ async def _jetstream(nc: Connection) -> str:
 async def _streams(nc: Connection, settings: Settings) -> str:
     """Whether each stream is there; `walras up` itself refuses one that was made differently."""
     shards = shard_configs(settings.shards, settings.stream_max_bytes)
-    names = [config["name"] for config in (ticks_config(), *shards, results_config())]
+    names = [config["name"] for config in (ticks_config(), *shards, windows_config())]
     missing = [name for name in names if not await _exists(nc, name)]
     if missing:
         raise SettingsError("streams are missing", detail=", ".join(missing), hint=UP)
