@@ -1,7 +1,7 @@
-# The image of `walras up`: what uv.lock says, one process, no root, nothing kept on its own disk.
+# The image of `walras up`: the locked packages, no root, no state on its own disk.
 #
-# The first stage makes the environment, the second has neither uv nor pip's leftovers. The folder
-# is the same in both: the environment refers to the code by its place.
+# The first stage builds the environment, the second has no uv and no caches. The folder is the same
+# in both: the environment refers to the code by its path.
 
 FROM python:3.12-slim AS build
 ENV UV_COMPILE_BYTECODE=1 \
@@ -10,12 +10,12 @@ ENV UV_COMPILE_BYTECODE=1 \
     UV_PYTHON_DOWNLOADS=never
 WORKDIR /opt/walras
 
-# The very uv that `make` installs, by hash.
+# The same uv that `make` installs, pinned by hash.
 COPY tools/uv-requirements.txt tools/
 RUN pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes \
     --requirement tools/uv-requirements.txt
 
-# Dependencies first: this layer is made again only when the lock changes.
+# Dependencies first: this layer is built again only when the lock changes.
 COPY pyproject.toml uv.lock ./
 COPY schemas/pyproject.toml schemas/
 COPY client/pyproject.toml client/
@@ -40,7 +40,7 @@ ENV PATH=/opt/walras/.venv/bin:$PATH \
 USER walras
 WORKDIR /var/lib/walras
 
-# It asks both servers, the streams and the schema; how long a start may take is the first number.
+# `doctor` checks both servers, the streams and the schema; a start may take `start-period`.
 HEALTHCHECK --start-period=30s --interval=30s --timeout=10s --retries=3 CMD ["walras", "doctor"]
 ENTRYPOINT ["walras"]
 CMD ["up"]

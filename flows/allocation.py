@@ -1,7 +1,7 @@
-"""The way of a bid: from the log of each shard to committed windows and published results.
+"""The life of a bid: from the log of each shard to committed windows and published results.
 
 Everything is handed in, so that the same route runs on a live stream, on a log file and in a test
-without any server. Items are `(shard, value)` pairs; what a value is stands beside each step.
+without any server. Items are `(shard, value)` pairs; the type of a value is noted beside each step.
 """
 
 from collections.abc import Mapping
@@ -32,10 +32,10 @@ def build(  # noqa: PLR0913  # everything is handed in, by name
     publish: BuildStep[ClosedWindow, ClosedWindow],
     output: Sink[tuple[str, ClosedWindow]],
 ) -> Dataflow:
-    """The dataflow over `shards`, which were claimed before and say where each goes on.
+    """The dataflow over `shards`, which were claimed before and say where each resumes.
 
     `commit` builds the step that writes a shard's windows to the ledger, `publish` the one that
-    tells the results of what is there; `output` sees each window when all is done.
+    publishes its results; `output` sees each window when all is done.
     """
     flow = Dataflow("allocation")
     raw = op.input("nats_in", flow, source)  # RawBatch

@@ -28,9 +28,8 @@ def build(
 ) -> Dataflow:
     """The dataflow over the windows of all markets.
 
-    `plan_of` tells the operator's choice of controllers as it stands when a window comes, `past_of`
-    what these remember of the windows before, `quoted_of` the latest quotes that the log has;
-    `publish` brings new ones into it.
+    `plan_of` reads the operator's choice of controllers when a window comes, `past_of` the past
+    windows that these need, `quoted_of` the latest quotes in the log; `publish` adds new ones.
     """
     flow = Dataflow("pricing")
     windows = op.input("windows_in", flow, source)  # MarketWindow

@@ -1,7 +1,7 @@
 """Run a log file through the same steps into an empty ledger.
 
-Promise: the same log gives the same digest as the live stream gave, whatever the batches and the
-number of workers (SEMANTICS §2). Nothing is published: the results of a replay belong to nobody.
+Promise: the same log gives the same digest as the live stream gave, whatever the batches (SEMANTICS
+§2). Nothing is published: the results of a replay belong to nobody.
 """
 
 from collections.abc import Iterable
@@ -58,7 +58,7 @@ class ReplayReport:
 
 
 def replay(
-    path: Path, *, postgres_dsn: str, window_ms: int, batch_size: int = 1000, workers: int = 1
+    path: Path, *, postgres_dsn: str, window_ms: int, batch_size: int = 1000
 ) -> ReplayReport:
     """Replay the log in `path` into the database of `postgres_dsn`, which must hold no ledger yet.
 
@@ -77,7 +77,7 @@ def replay(
             publish=lambda _shard: lambda window: [window],
             output=BatchSink(report.add),
         )
-        run_flow(flow, workers=workers)
+        run_flow(flow)
     return report
 
 

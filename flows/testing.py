@@ -17,7 +17,7 @@ from bytewax.testing import TestingSink, TestingSource
 
 from flows.allocation import build
 from flows.runtime.engine import run_flow
-from state.accounts import Bid
+from state.bids import Bid
 from state.dedupe import NS_PER_MS
 from state.log import RawBatch
 from state.shard import ShardState, Token
@@ -75,6 +75,8 @@ class LogWriter:
     now_ms: int = START_MS
     ids: list[str] = field(default_factory=list)
     """Every event id made so far, the oldest first."""
+    max_commands: int | None = None
+    """What markets that are opened from now on allow each agent to send in a window."""
 
     def wait(self, milliseconds: int) -> None:
         """Let time pass before the next message; less than 0 sets the server's clock back."""
@@ -90,7 +92,13 @@ class LogWriter:
         """Open a market of resources with the fields of `ResourceRules`; the first price is 10."""
         listed = {name: {"initial_price_micros": 10, **given} for name, given in resources.items()}
         opened = self.command("market_opened", rule=rule, resources=listed)
+        if self.max_commands is not None:
+            opened["max_commands"] = self.max_commands
         return self._send(subjects.market(market), opened)
+
+    def close(self, *, market: str = "m1") -> Sent:
+        """Close a market for later windows, until it is opened again."""
+        return self._send(subjects.market(market), self.command("market_closed"))
 
     def supply(self, resource: str, units: int, *, market: str = "m1") -> Sent:
         """Offer so many units in each later window."""
@@ -102,10 +110,12 @@ class LogWriter:
         quoted = self.command("price_quoted", price_micros=price_micros)
         return self._send(subjects.price(market, resource), quoted)
 
-    def grant(self, agent: str, amount_micros: int, *, market: str = "m1") -> Sent:
+    def grant(
+        self, agent: str, amount_micros: int, *, market: str = "m1", purpose: str = ""
+    ) -> Sent:
         """Give an agent credits from the treasury."""
-        granted = self.command("credits_granted", agent_id=agent, amount_micros=amount_micros)
-        return self._send(subjects.grant(market), granted)
+        fields = {"agent_id": agent, "amount_micros": amount_micros, **_purpose(purpose)}
+        return self._send(subjects.grant(market), self.command("credits_granted", **fields))
 
     def bid(  # noqa: PLR0913  # a bid is its fields, by name
         self,
@@ -150,9 +160,12 @@ class LogWriter:
         withdrawn = self.command("bid_withdrawn", event_id=event_id, bid_event_id=bid.event_id)
         return self._send(subjects.bid(market, agent), withdrawn)
 
-    def transfer(self, agent: str, *, to: str, amount_micros: int, market: str = "m1") -> Sent:
+    def transfer(
+        self, agent: str, *, to: str, amount_micros: int, market: str = "m1", purpose: str = ""
+    ) -> Sent:
         """Give an agent's own credits to another agent."""
-        given = self.command("credits_transferred", to_agent_id=to, amount_micros=amount_micros)
+        fields = {"to_agent_id": to, "amount_micros": amount_micros, **_purpose(purpose)}
+        given = self.command("credits_transferred", **fields)
         return self._send(subjects.transfer(market, agent), given)
 
     def append(self, subject: str, payload: bytes | Event | Sequence[Event]) -> int:
@@ -227,8 +240,12 @@ class SettledLog:
 
     def balances(self, *, market: str = "m1") -> dict[str, int]:
         """Account to its micro-credits after the last window, `house` and `treasury` among them."""
-        rows = [row for window in self.settlements for row in window.balances]
-        return {row.agent: row.balance_micros for row in rows if row.market == market}
+        latest: dict[int, int] = {}
+        for window in self.settlements:
+            latest |= window.balances.of()
+        owners = self.settlements[-1].bids.names.accounts if latest else []
+        by_owner = {owners[number]: micros for number, micros in latest.items()}
+        return {owner: micros for (of, owner), micros in by_owner.items() if of == market}
 
 
 def settle_log(
@@ -287,6 +304,10 @@ def batches(
 def fresh_shard(shard: int = 0) -> ShardState:
     """The state of a shard that has read nothing yet."""
     return ShardState(shard=shard, token=Token(1))
+
+
+def _purpose(purpose: str) -> Event:
+    return {"purpose": purpose} if purpose else {}
 
 
 def _of_bid(bid: Bid) -> Outcome:

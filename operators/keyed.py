@@ -54,7 +54,7 @@ class KeyedStep(StatefulBatchLogic[T, W, None]):
 
 
 class OrderedAsyncStep(StatefulBatchLogic[T, W, None]):
-    """Holds a step that waits for a server, and runs it while the flow goes on.
+    """Holds a step that waits for a server, and runs it while the flow continues.
 
     Promise: the items of a key are worked on one by one, in order, in one thread of their own, and
     leave in that order when they are done; no more than `AHEAD` are under way at a time, then the

@@ -1,29 +1,23 @@
 """The deployment's own flow with a clock around its commits.
 
-Promise: it is `flows.allocation.build` with the deployment's connectors, results included; nothing
-of the way of a bid is left out or replaced.
+Promise: it is the deployment's `Worker`; nothing of the life of a bid is left out or replaced.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from connectors.nats.results_publisher import open_publisher
-from connectors.nats.results_publisher import publish as publish_step
+from bytewax.dataflow import Dataflow
+
 from connectors.nats.source import NatsSource
-from connectors.nats.topology import stream_identities
-from connectors.postgres.writer import LedgerWriters
-from flows.allocation import build
-from flows.runtime.engine import run_flow
+from flows import allocation
 from flows.runtime.servers import Servers
-from flows.runtime.supervisor import claim_all
+from flows.runtime.supervisor import Task, claim_shards
+from flows.runtime.worker import Worker
 from operators.keyed import BatchSink, BuildStep, Step
-from operators.results import agent_results, market_windows
-from state.shard import ShardState, StreamIdentity
 from state.window import ClosedWindow, Settlement
 from walras_schemas import BidStatus
 
@@ -33,7 +27,7 @@ OnCommit = Callable[[Settlement], None]
 
 
 def _nothing(_window: Settlement) -> None:
-    """Who only counts wants no more."""
+    """For a run that only counts."""
 
 
 def _commands_in(window: Settlement) -> int:
@@ -91,21 +85,9 @@ class Course:
         return done
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """The shard, claimed for a run."""
-
-    servers: Servers
-    window_ms: int
-    shards: Mapping[int, ShardState]
-    identities: Mapping[int, StreamIdentity]
-
-
-def claim(servers: Servers, *, window_ms: int) -> Claimed:
-    """Claim the shard of the stand's log."""
-    identities = stream_identities(servers.nats_url, shards=1)
-    shards = claim_all(servers.postgres_dsn, identities, window_ms=window_ms)
-    return Claimed(servers, window_ms, shards, identities)
+def claim(servers: Servers, *, window_ms: int) -> Worker:
+    """Claim the shard of the testbed's log."""
+    return claim_shards(Task(servers=servers, shards=(SHARD,), window_ms=window_ms), {})
 
 
 def settle_opening(servers: Servers, *, window_ms: int, opened_seq: int) -> None:
@@ -114,36 +96,24 @@ def settle_opening(servers: Servers, *, window_ms: int, opened_seq: int) -> None
 
 
 def run(
-    claimed: Claimed,
+    worker: Worker,
     course: Course,
     *,
     last_seq: int | None = None,
     stop: threading.Event | None = None,
 ) -> None:
-    """Run the flow up to `last_seq`, or until `stop` is set."""
-    servers, window_ms = claimed.servers, claimed.window_ms
-    with (
-        closing(LedgerWriters(servers.postgres_dsn, claimed.shards)) as ledger,
-        open_publisher(servers.nats_url) as publisher,
-    ):
-        source = NatsSource(
-            url=servers.nats_url,
-            positions={SHARD: claimed.shards[SHARD].position.next_seq},
-            identities=claimed.identities,
-            until=None if last_seq is None else {SHARD: last_seq},
-            stop=stop or threading.Event(),
-        )
-        flow = build(
-            source=source,
-            shards=claimed.shards,
-            window_ms=window_ms,
-            commit=course.timed(ledger.commit_step),
-            publish=publish_step(
-                publisher,
-                live_of=agent_results,
-                durable_of=partial(market_windows, window_ms=window_ms),
-            ),
-            output=BatchSink(course.add),
+    """Run the worker's flow up to `last_seq`, or until `stop` is set."""
+
+    def build(
+        *, source: NatsSource, commit: BuildStep[ClosedWindow, ClosedWindow], **rest: Any
+    ) -> Dataflow:
+        until = None if last_seq is None else {SHARD: last_seq}
+        flow = allocation.build(
+            **rest | {"output": BatchSink(course.add)},
+            source=replace(source, until=until),
+            commit=course.timed(commit),
         )
         course.began_s = time.perf_counter()
-        run_flow(flow)
+        return flow
+
+    replace(worker, build=build).run(stop or threading.Event())

@@ -112,7 +112,6 @@ def open_testbed(
             postgres_dsn=None,
             shards=shards,
             window_ms=window_ms,
-            workers=1,
             processes=processes,
             stream_max_bytes=LOG_MAX_BYTES // shards,
         )

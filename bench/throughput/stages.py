@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from bench.harness.instrumented_flow import SHARD, Claimed, claim, settle_opening
+from bench.harness.instrumented_flow import SHARD, claim, settle_opening
 from bench.harness.isolated import isolated_process
 from bench.harness.testbed import LoadedLog, Testbed
 from bench.report.model import MICROS_PER_S, StageRun
@@ -19,6 +19,7 @@ from connectors.nats.results_publisher import open_publisher
 from connectors.nats.source import NatsSource, ShardPartition
 from connectors.postgres.writer import LedgerWriters
 from flows.runtime.servers import Servers
+from flows.runtime.worker import Worker
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
@@ -80,10 +81,10 @@ class StageClocks:
         }
 
 
-def _pull(claimed: Claimed, last_seq: int) -> list[RawBatch]:
+def _pull(claimed: Worker, last_seq: int) -> list[RawBatch]:
     source = NatsSource(
         url=claimed.servers.nats_url,
-        positions={SHARD: claimed.shards[SHARD].position.next_seq},
+        positions={SHARD: claimed.claims[SHARD].position.next_seq},
         identities=claimed.identities,
         until={SHARD: last_seq},
     )
@@ -103,19 +104,19 @@ def _read_all(partition: ShardPartition, batches: list[RawBatch]) -> None:
         batches += found
 
 
-def _cut(claimed: Claimed, batches: list[RawBatch]) -> list[WindowSlice]:
-    cut = WindowAssigner(claimed.window_ms, claimed.shards[SHARD].position.stream_time_ns)
+def _cut(claimed: Worker, batches: list[RawBatch]) -> list[WindowSlice]:
+    cut = WindowAssigner(claimed.window_ms, claimed.claims[SHARD].position.stream_time_ns)
     return [each for batch in batches for each in cut(batch)]
 
 
-def _allocate(claimed: Claimed, slices: list[EventSlice]) -> list[ClosedWindow]:
-    shard = claimed.shards[SHARD]
+def _allocate(claimed: Worker, slices: list[EventSlice]) -> list[ClosedWindow]:
+    shard = claimed.claims[SHARD]
     join, allocate = JoinPrices(shard.listings), Allocate(shard.accounts)
     return [closed for each in slices for priced in join(each) for closed in allocate(priced)]
 
 
-def _commit(claimed: Claimed, closed: list[ClosedWindow]) -> None:
-    writers = LedgerWriters(claimed.servers.postgres_dsn, claimed.shards)
+def _commit(claimed: Worker, closed: list[ClosedWindow]) -> None:
+    writers = LedgerWriters(claimed.servers.postgres_dsn, claimed.claims)
     commit = writers.commit_step(SHARD)
     for window in closed:
         list(commit(window))

@@ -31,7 +31,6 @@ begins, and with many commands in a message many windows would wait in it for th
 AHEAD_MESSAGES: Final = 20_000
 AHEAD_BYTES: Final = 32 << 20
 IDLE: Final = timedelta(milliseconds=4)
-NAME_DIGITS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,6 @@ class NatsSource(FixedPartitionedSource[tuple[str, RawBatch], None]):
     positions: Mapping[int, int]
     """Shard to the sequence that is next to read."""
     identities: Mapping[int, StreamIdentity]
-    keys: Mapping[int, str] | None = None
-    """Shard to the key that its batches travel under; None for its number."""
     batch_size: int = BATCH_SIZE
     until: Mapping[int, int] | None = None
     """Shard to the last sequence to read, after which its partition ends; None reads for ever."""
@@ -52,15 +49,15 @@ class NatsSource(FixedPartitionedSource[tuple[str, RawBatch], None]):
 
     @override
     def list_parts(self) -> list[str]:
-        """A name for each shard: in the order of names the engine goes round its workers."""
-        return [f"{shard:0{NAME_DIGITS}}" for shard in self.positions]
+        """The shards by their numbers, which are also the keys that their batches travel under."""
+        return [str(shard) for shard in self.positions]
 
     @override
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "ShardPartition":
         shard = int(for_part)
         return ShardPartition(
             Prefetcher(self.url, self.identities[shard], next_seq=self.positions[shard]),
-            key=str(shard) if self.keys is None else self.keys[shard],
+            key=for_part,
             batch_size=self.batch_size,
             until=None if self.until is None else self.until[shard],
             stop=self.stop,

@@ -8,7 +8,7 @@ first by anybody, and the tick that closes the window would be dropped as a repe
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def ticking(url: str, *, shards: int, window_ms: int) -> Iterator[None]:
+def ticking(url: str, *, shards: Collection[int], window_ms: int) -> Iterator[None]:
     """Tick at the end of every window until the block ends."""
     running = submit(_tick_for_ever(url, shards, window_ms))
     running.add_done_callback(_log_failure)
@@ -40,7 +40,7 @@ async def tick(publisher: Publisher, shard: int) -> None:
     await publisher.publish(clock_subject(shard), b"", msg_id=None)
 
 
-async def _tick_for_ever(url: str, shards: int, window_ms: int) -> None:
+async def _tick_for_ever(url: str, shards: Collection[int], window_ms: int) -> None:
     retry = Retry(
         "ticks cannot be published",
         hint="Check that nats-server runs; idle windows stay open",
@@ -56,13 +56,13 @@ async def _tick_for_ever(url: str, shards: int, window_ms: int) -> None:
                 await retry.wait(error)
 
 
-async def _tick_next(publisher: Publisher, shards: int, window_ms: int) -> None:
+async def _tick_next(publisher: Publisher, shards: Collection[int], window_ms: int) -> None:
     window_ns = window_ms * NS_PER_MS
     window_id = time.time_ns() // window_ns + 1
     # A timer may end a little early, and a tick stamped before the window began would end none.
     while (left_ns := window_id * window_ns - time.time_ns()) > 0:  # noqa: ASYNC110 - for the clock
         await asyncio.sleep(left_ns / NS_PER_S)
-    await asyncio.gather(*(tick(publisher, shard) for shard in range(shards)))
+    await asyncio.gather(*(tick(publisher, shard) for shard in shards))
 
 
 def _log_failure(ended: Future[None]) -> None:

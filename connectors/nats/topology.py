@@ -10,7 +10,7 @@ asking the logs, not by writing to them.
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -299,12 +299,12 @@ def make_streams(url: str, *, shards: int, max_bytes: int, tick_ms: int | None) 
     run_sync(make())
 
 
-def stream_identities(url: str, *, shards: int) -> dict[int, StreamIdentity]:
+def stream_identities(url: str, *, shards: Iterable[int]) -> dict[int, StreamIdentity]:
     """Shard to the stream that holds its log now."""
 
     async def identify() -> dict[int, StreamIdentity]:
         async with _connected(url) as nc:
-            return {shard: await identity(nc, shard) for shard in range(shards)}
+            return {shard: await identity(nc, shard) for shard in shards}
 
     return run_sync(identify())
 

@@ -50,7 +50,7 @@ Settings are read from the environment:
 - `WALRAS_NATS_URL`, `WALRAS_POSTGRES_DSN`: servers of your own; without them the embedded ones run
 - `WALRAS_WINDOW_MS`: length of a window (`1000`)
 - `WALRAS_SHARDS`: logs that the markets are spread over (`1`)
-- `WALRAS_WORKERS`, `WALRAS_PROCESSES`: who runs the flow (`1`)
+- `WALRAS_PROCESSES`: processes that run the flow (`1`)
 - `WALRAS_STREAM_MAX_BYTES`: size at which a log is full (`4294967296`)
 - `WALRAS_HEALTH_PORT`: port of `/healthz` and `/readyz` of `up`, 0 for none (`7117`)
 - `WALRAS_LOG_LEVEL`: `DEBUG`, `INFO`, `WARNING` or `ERROR`, logged to stderr (`INFO`)

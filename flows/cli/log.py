@@ -55,7 +55,6 @@ def replay(
     batch_size: Annotated[
         int, Parameter(validator=AT_LEAST_ONE, help="Messages per batch: no outcome depends on it.")
     ] = 1000,
-    workers: Annotated[int, Parameter(validator=AT_LEAST_ONE, help="Worker threads.")] = 1,
 ) -> None:
     from flows.replay import replay as run_replay
 
@@ -66,7 +65,6 @@ def replay(
             postgres_dsn=dsn,
             window_ms=window_ms or settings.window_ms,
             batch_size=batch_size,
-            workers=workers,
         )
     print_json(asdict(report))
 

@@ -31,7 +31,7 @@ def up() -> None:
     with _stopping() as stop, open_servers(settings) as servers:
         deployment.prepare(settings, servers)
         _print_addresses(settings, servers)
-        with deployment.companions(settings, servers), ExitStack() as later:
+        with deployment.services(settings, servers), ExitStack() as later:
 
             def ready() -> None:
                 # After a crash the log is settled first: its prices can wait for a processor.

@@ -1,10 +1,10 @@
-"""Run a dataflow until its input ends, and give back the world's failure as what it is.
+"""Run a dataflow until its input ends, and raise what stopped it as itself.
 
-Bytewax wraps whatever a step raises; callers here see the `WalrasError` that was raised inside.
+Promise: Bytewax wraps whatever a step raises; callers here see the `WalrasError` inside.
 """
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -18,16 +18,17 @@ YOUNG_MAX: Final = 100_000
 """So many objects are made before the collector looks at the young ones: those of some windows."""
 
 
-def run_flow(
-    flow: Dataflow, *, workers: int = 1, addresses: Sequence[str] = (), process: int = 0
-) -> None:
-    """Run `flow` on `workers` threads; with `addresses`, as process number `process` of a cluster.
+def run_flow(flow: Dataflow) -> None:
+    """Run `flow` in this process, on one worker; raise the `WalrasError` that stopped it, if any.
 
-    Raises the `WalrasError` that stopped it, if one did.
+    The flows of several processes know nothing of each other: no shard ever needs another one.
     """
     with _few_collections():
         try:
-            cluster_main(flow, list(addresses), process, worker_count_per_proc=workers)
+            # The public function that runs a flow built in this process and raises what stopped
+            # it, although it is in `testing`: the command `bytewax.run` imports a flow by its name
+            # and ends the process. Without addresses it forms no cluster and opens no port.
+            cluster_main(flow, [], 0)
         except BytewaxRuntimeError as stopped:
             raise _cause(stopped) from stopped
 

@@ -1,9 +1,8 @@
-"""Which controller prices which resource: the operator's choice, from its file to the pricing flow.
+"""Which controller prices which resource: the operator's choice, from a file to the pricing flow.
 
-In a market file it is the table `[resources.<name>.pricing]`. The wire knows nothing of it: the
-choice is kept in the ledger, from where a running pricing flow heeds it from the next window on.
-Promise: what is accepted here can be followed; a choice that could only ever raise its price is
-refused.
+In a market file it is the table `[resources.<name>.pricing]`. No event has it: the choice is kept
+in the ledger, and a running pricing flow reads it for each window. Promise: what is accepted here
+can be followed; a choice that could only ever raise its price is refused.
 """
 
 from typing import Any
@@ -55,7 +54,7 @@ def read_plan(conn: Connection, market: str) -> Plan:
 def read_past(
     conn: Connection, market: str, plan: Plan, before_window: int
 ) -> dict[str, list[Observation]]:
-    """What the controllers of a plan remember of the windows before one."""
+    """The past windows that the controllers of a plan need before this one."""
     return {
         name: [
             Observation(*row)
@@ -99,5 +98,5 @@ def _wrong(name: str, detail: str) -> SettingsError:
     return SettingsError(
         "the pricing of a resource is wrong",
         detail=f"resources.{name}.{TABLE}: {detail}",
-        hint="docs/pricing.md tells the controllers, what each takes and which fits",
+        hint="docs/pricing.md lists the controllers, their settings and which one fits",
     )

@@ -1,11 +1,10 @@
 """The pricing flow as a process of its own, beside the one that allocates.
 
 Run as `python -m flows.runtime.pricing_process` by the deployment (flows/runtime/child_process.py).
-Promise: whatever happens to it, allocation goes on; it is started again for as long as the
+Promise: whatever happens to it, allocation keeps running; it is started again for as long as the
 deployment runs, and nothing is quoted twice.
 """
 
-import logging
 import sys
 import threading
 import time
@@ -18,7 +17,8 @@ from connectors.nats.quotes import QuoteLog, open_quotes
 from connectors.nats.windows_source import WindowsSource
 from connectors.postgres.connection import connect
 from flows.pricing import build
-from flows.runtime import child_process as child
+from flows.runtime import child_process
+from flows.runtime.child_process import Process, keep_running
 from flows.runtime.engine import run_flow
 from flows.runtime.pricing_plan import read_past, read_plan
 from flows.runtime.servers import Servers
@@ -28,12 +28,7 @@ from walras_schemas import DEDUPE_HORIZON_MS, uuid7_ms
 
 OLDEST_QUOTE_MS: Final = DEDUPE_HORIZON_MS - 10_000
 """A quote from an older window would reach the log too late for its id."""
-FIRST_PAUSE_S: Final = 1.0
-LONGEST_PAUSE_S: Final = 30.0
-LOOK_AGAIN_S: Final = 0.2
 NS_PER_MS: Final = 1_000_000
-
-log = logging.getLogger(__name__)
 
 
 def run_pricing(servers: Servers, stop: threading.Event) -> None:
@@ -72,9 +67,17 @@ def _market_of(quote: OutboundMessage) -> str:
 
 @contextmanager
 def pricing_beside(servers: Servers) -> Iterator[None]:
-    """Keep a pricing process running beside the block, and end it with the block."""
+    """Keep a pricing process running beside the block, and end it with the block.
+
+    Without it allocation clears at the last known prices.
+    """
     stop = threading.Event()
-    keeper = threading.Thread(target=_keep_running, args=(servers, stop), name="pricing")
+    keeper = threading.Thread(
+        target=lambda: keep_running(
+            lambda: start_pricing(servers), stop, name="the pricing process"
+        ),
+        name="pricing",
+    )
     keeper.start()
     try:
         yield
@@ -83,30 +86,10 @@ def pricing_beside(servers: Servers) -> Iterator[None]:
         keeper.join()
 
 
-def _keep_running(servers: Servers, stop: threading.Event) -> None:
-    pause_s = FIRST_PAUSE_S
-    while not stop.is_set():
-        process, started_s = start_pricing(servers), time.monotonic()
-        while process.poll() is None and not stop.wait(LOOK_AGAIN_S):
-            pass
-        child.end(process)
-        if stop.is_set():
-            return
-        lived_s = time.monotonic() - started_s
-        pause_s = FIRST_PAUSE_S if lived_s > LONGEST_PAUSE_S else min(2 * pause_s, LONGEST_PAUSE_S)
-        log.warning(
-            "the pricing process ended with exit code %d; allocation goes on at the last known "
-            "prices, and it is started again in %.0f s",
-            process.returncode,
-            pause_s,
-        )
-        stop.wait(pause_s)
-
-
-def start_pricing(servers: Servers) -> child.Process:
+def start_pricing(servers: Servers) -> Process:
     """Start the process; it ends when its standard input is closed."""
-    return child.start(__name__, servers)
+    return child_process.start(__name__, servers)
 
 
 if __name__ == "__main__":
-    sys.exit(child.follow("pricing", Servers, run_pricing))
+    sys.exit(child_process.child_main("pricing", Servers, run_pricing))

@@ -1,136 +1,94 @@
-"""The flow in several processes on one machine: each runs the same steps, the shards are the keys.
+"""The flow in several processes, each over its own shards and with nothing shared between them.
 
-Run as `python -m flows.runtime.processes` by the process that claimed the shards
-(flows/runtime/child_process.py). Promise: the processes live and stop together, also when the first
-of them is killed.
+Promise: the end of one process stops no other. One that crashes is started again with growing
+pauses; one that ends for a reason that a restart does not heal, such as another worker that has
+claimed its shard, stays ended. The deployment ends when all have ended or when it is stopped, with
+the error of the process that failed first.
 """
 
-import socket
-import sys
+import logging
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
-from typing import Final
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
-import msgspec
-
-from connectors.postgres.connection import connect
-from connectors.postgres.ledger.transaction import resume
-from flows.runtime import child_process as child
-from flows.runtime.servers import Servers
-from flows.runtime.worker import Place, Worker
+from flows.runtime.child_process import OnReady, Process, keep_running
 from state.errors import WalrasError
-from state.shard import ShardState, StreamIdentity, Token
 
-LOOK_AGAIN_S: Final = 0.2
+ERRORS: Final = {kind.exit_code: kind for kind in WalrasError.__subclasses__()}
+"""What a process may end with for good; anything else is a crash."""
 
-
-class Task(msgspec.Struct, frozen=True):
-    """What one process of the cluster is told."""
-
-    servers: Servers
-    window_ms: int
-    threads: int
-    tokens: dict[int, int]
-    positions: dict[int, int]
-    identities: dict[int, StreamIdentity]
-    process: int
-    addresses: list[str]
-    failpoint: str | None
+log = logging.getLogger(__name__)
 
 
-class ResumedShards(Mapping[int, ShardState]):
-    """The shards that the cluster claimed, each read from the ledger when a step asks for it.
+class Start(Protocol):
+    """Starts a process, and calls `on_ready` when it has claimed its shards."""
 
-    No window is committed before the first message of its shard has passed all steps, so that all
-    steps of a shard see the same state, whichever processes they are in.
+    def __call__(self, *, on_ready: OnReady) -> Process: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Startup:
+    """Whether a process has claimed its shards, and whether that is decided."""
+
+    claimed: threading.Event = field(default_factory=threading.Event)
+    decided: threading.Event = field(default_factory=threading.Event)
+
+    def on_ready(self) -> None:
+        """It has claimed them."""
+        self.claimed.set()
+        self.decided.set()
+
+
+def run_processes(starts: Sequence[Start], stop: threading.Event, *, ready: OnReady) -> None:
+    """Run the processes until `stop` is set or all have ended; raise what the first failed with.
+
+    `ready` is called once, when each has claimed its shards or has ended without.
     """
-
-    def __init__(self, postgres_dsn: str, tokens: Mapping[int, int]) -> None:
-        self._postgres_dsn = postgres_dsn
-        self._tokens = tokens
-        self._resumed: dict[int, ShardState] = {}
-        self._lock = threading.Lock()
-
-    def __getitem__(self, shard: int) -> ShardState:
-        with self._lock:
-            if shard not in self._resumed:
-                with connect(self._postgres_dsn) as connection:
-                    token = Token(self._tokens[shard])
-                    self._resumed[shard] = resume(connection, shard, token=token)
-            return self._resumed[shard]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._tokens)
-
-    def __len__(self) -> int:
-        return len(self._tokens)
+    startups = [_Startup() for _ in starts]
+    with ThreadPoolExecutor(len(starts)) as threads:
+        running = [
+            threads.submit(_keep, number, start, startup, stop)
+            for number, (start, startup) in enumerate(zip(starts, startups, strict=True))
+        ]
+        try:
+            for startup in startups:
+                startup.decided.wait()
+            if any(startup.claimed.is_set() for startup in startups):
+                ready()
+            first = _first_failure(running)
+        except BaseException:
+            stop.set()  # or the end of the block waits for the processes for ever
+            raise
+    if first is not None:
+        raise _ended(*first)
 
 
-def run_cluster(worker: Worker, *, processes: int, stop: threading.Event) -> None:
-    """Run the flow of `worker` in so many processes until `stop` is set or one of them ends."""
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(processes)]
-    with ExitStack() as cleanup:
-        running = []
-        for number in range(processes):
-            running.append(child.start(__name__, _task(worker, number, addresses)))
-            cleanup.callback(child.end, running[-1])
-        while not stop.wait(LOOK_AGAIN_S) and all(process.poll() is None for process in running):
-            pass
-        for process in running:
-            child.ask_to_stop(process)
-    codes = {at: process.returncode for at, process in enumerate(running) if process.returncode}
-    if codes:
-        raise _ended(codes)
+def _keep(number: int, start: Start, startup: _Startup, stop: threading.Event) -> int:
+    """Keep one process running; the exit code that it ended with in the end."""
+    name = f"process {number} of the flow"
+    try:
+        code = keep_running(
+            lambda: start(on_ready=startup.on_ready), stop, name=name, final_codes=ERRORS
+        )
+    finally:
+        startup.decided.set()
+    if code:
+        log.error("%s ended with exit code %d", name, code)
+    return code
 
 
-def _task(worker: Worker, number: int, addresses: list[str]) -> Task:
-    return Task(
-        servers=worker.servers,
-        window_ms=worker.window_ms,
-        threads=worker.threads,
-        tokens={shard: state.token for shard, state in worker.claims.items()},
-        positions=dict(worker.positions),
-        identities=dict(worker.identities),
-        process=number,
-        addresses=addresses,
-        failpoint=worker.failpoint,
+def _first_failure(running: Sequence[Future[int]]) -> tuple[int, int] | None:
+    """The first process to end with an error and its exit code, once all have ended."""
+    numbers = {each: number for number, each in enumerate(running)}
+    codes = {numbers[each]: each.result() for each in as_completed(running)}
+    return next(((number, code) for number, code in codes.items() if code), None)
+
+
+def _ended(number: int, code: int) -> WalrasError:
+    return ERRORS.get(code, WalrasError)(
+        "a process of the flow has failed",
+        detail=f"process {number} ended with exit code {code}",
+        hint="Its own message is above",
     )
-
-
-def _ended(codes: Mapping[int, int]) -> WalrasError:
-    """What one of them met in the world, rather than how its neighbours fell over its end."""
-    kinds = {kind.exit_code: kind for kind in WalrasError.__subclasses__()}
-    met = [kinds[code] for code in codes.values() if code in kinds]
-    return (met or [WalrasError])[0](
-        "a process of the flow ended, and the others with it",
-        detail=", ".join(f"process {at} with exit code {code}" for at, code in codes.items()),
-        hint="Their own messages stand above",
-    )
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on now; the processes find each other there."""
-    with ExitStack() as sockets:
-        probes = [sockets.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-
-
-def _work(task: Task, stop: threading.Event) -> None:
-    """Be one process of the cluster."""
-    worker = Worker(
-        servers=task.servers,
-        window_ms=task.window_ms,
-        threads=task.threads,
-        claims=ResumedShards(task.servers.postgres_dsn, task.tokens),
-        positions=task.positions,
-        identities=task.identities,
-        failpoint=task.failpoint,
-    )
-    worker.run(stop, Place(process=task.process, addresses=task.addresses))
-
-
-if __name__ == "__main__":
-    sys.exit(child.follow("a process of the flow", Task, _work))

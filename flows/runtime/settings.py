@@ -1,4 +1,4 @@
-"""What an operator may set, and the only place in the house that reads the environment.
+"""What an operator may set, and the only module that reads the environment.
 
 Promise: a variable that is wrong, or that nobody knows, stops the start and is named; nothing is
 quietly replaced by a default. Each setting is read from its name in capitals behind `WALRAS_`; a
@@ -20,8 +20,6 @@ from state.errors import SettingsError
 PREFIX: Final = "WALRAS_"
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
-FAILPOINT: Final = "WALRAS_FAILPOINT"
-"""Known, and yet no setting: a fault on purpose (flows/runtime/failpoints.py), for tests alone."""
 SHARDS_MAX: Final = 64
 DAY_MS: Final = 86_400_000
 PORT_MAX: Final = 65_535
@@ -61,10 +59,8 @@ class Settings(BaseSettings):
     """Over how many logs the markets are spread; it cannot change once a log has begun."""
     window_ms: int = Field(default=1000, ge=10, le=DAY_MS)
     """How long a window is; it cannot change once a ledger has begun."""
-    workers: int = Field(default=1, ge=1, le=SHARDS_MAX)
-    """Worker threads in each process; a shard is one worker's at a time."""
     processes: int = Field(default=1, ge=1, le=SHARDS_MAX)
-    """Processes that run the flow, on this machine."""
+    """Processes that run the flow, on this machine, each over shards of its own."""
     stream_max_bytes: int = Field(default=4 * GIB, ge=MIB)
     """The size at which the log of a shard is full and takes no more commands."""
     health_port: int = Field(default=7117, ge=0, le=PORT_MAX)
@@ -75,14 +71,14 @@ class Settings(BaseSettings):
 
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings; `overrides` go before the environment."""
-    strangers = _strangers(os.environ)
-    if strangers:
-        raise _wrong([f"{name}: there is no such setting" for name in strangers], strangers[0])
+    unknown = _unknown(os.environ)
+    if unknown:
+        raise _wrong([f"{name}: there is no such setting" for name in unknown], unknown[0])
     try:
         return Settings(**overrides)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        raise _wrong(map(_told, details), _variable(details[0])) from None
+        raise _wrong(map(_describe, details), _variable(details[0])) from None
 
 
 def variables() -> dict[str, str]:
@@ -93,13 +89,8 @@ def variables() -> dict[str, str]:
     }
 
 
-def failpoint() -> str | None:
-    """The fault that this process shall bring upon itself, if any."""
-    return os.environ.get(FAILPOINT) or None
-
-
-def _strangers(environment: Iterable[str]) -> list[str]:
-    known = {*variables(), FAILPOINT}
+def _unknown(environment: Iterable[str]) -> list[str]:
+    known = variables()
     return sorted(
         name
         for name in environment
@@ -111,10 +102,10 @@ def _variable(detail: ErrorDetails) -> str:
     return f"{PREFIX}{detail['loc'][0]}".upper()
 
 
-def _told(detail: ErrorDetails) -> str:
+def _describe(detail: ErrorDetails) -> str:
     """What is wrong with one variable; its value stays unsaid, for it may hold a password."""
-    said = detail["msg"].removeprefix("Value error, ")
-    return f"{_variable(detail)}: {said[0].lower()}{said[1:]}"
+    text = detail["msg"].removeprefix("Value error, ")
+    return f"{_variable(detail)}: {text[0].lower()}{text[1:]}"
 
 
 def _wrong(lines: Iterable[str], first: str) -> SettingsError:

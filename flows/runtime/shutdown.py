@@ -1,12 +1,12 @@
 """How a run of the flow ends: nothing that waits for a silent server may hold it up.
 
-Promise: a stop lets what is under way finish for `GRACE_S`, a failure for no time at all; then
-whoever waits for a server is let go. Nothing is lost by that: the ledger says where to read on.
+Promise: a stop lets what is under way finish for `GRACE_S`, a failure for no time at all; then all
+waits for a server are cancelled. Nothing is lost by that: the ledger says where to read on.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -15,7 +15,7 @@ from operators.keyed import BuildStep, Step, V, W
 from state.errors import ServerUnreachable, WalrasError
 
 GRACE_S: Final = 5.0
-LOOK_AGAIN_S: Final = 0.1
+POLL_INTERVAL_S: Final = 0.1
 
 log = logging.getLogger(__name__)
 
@@ -24,25 +24,25 @@ class Waiting(Protocol):
     """What waits for a server until it is closed."""
 
     def close(self) -> None:
-        """Let all that wait go, with an error."""
+        """End all waits with an error."""
         ...
 
 
 @dataclass(slots=True)
-class Ending:
-    """The end of one run, whoever brings it about; the first failure is what ended it."""
+class GracefulShutdown:
+    """The end of one run, by a stop or by a failure, of which the first counts."""
 
     waiting: Sequence[Waiting]
     failure: BaseException | None = None
-    over: threading.Event = field(default_factory=threading.Event)
+    finished: threading.Event = field(default_factory=threading.Event)
 
-    def let_go(self) -> None:
+    def cancel_waits(self) -> None:
         """From here on nobody waits for a server."""
         for each in self.waiting:
             each.close()
 
-    def watched(self, build: BuildStep[V, W]) -> BuildStep[V, W]:
-        """The same steps; where one fails, the others are let go and only its failure counts."""
+    def guarded(self, build: BuildStep[V, W]) -> BuildStep[V, W]:
+        """The same steps; when one fails, the waits of the others end and its failure counts."""
 
         def build_step(shard: int) -> Step[V, W]:
             step = build(shard)
@@ -55,30 +55,31 @@ class Ending:
             return list(step(value))
         except BaseException as failure:
             self.failure = self.failure or failure
-            self.let_go()
+            self.cancel_waits()
             raise
 
     def await_stop(self, stop: threading.Event) -> None:
-        """Let go a while after the stop, unless the run is over by then."""
-        while not stop.wait(LOOK_AGAIN_S):
-            if self.over.is_set():
+        """Cancel the waits a while after the stop, unless the run has finished by then."""
+        while not stop.wait(POLL_INTERVAL_S):
+            if self.finished.is_set():
                 return
-        if not self.over.wait(GRACE_S):
-            self.let_go()
+        if not self.finished.wait(GRACE_S):
+            self.cancel_waits()
 
 
 @contextmanager
-def ending(stop: threading.Event, waiting: Sequence[Waiting]) -> Iterator[Ending]:
+def graceful_shutdown(
+    stop: threading.Event, waiting: Sequence[Waiting]
+) -> Iterator[GracefulShutdown]:
     """Run the flow as the block; a server that is silent when `stop` is set is no failure of it."""
-    end = Ending(waiting)
-    watch: Callable[[], None] = lambda: end.await_stop(stop)  # noqa: E731
-    threading.Thread(target=watch, name="ending", daemon=True).start()
+    shutdown = GracefulShutdown(waiting)
+    threading.Thread(target=shutdown.await_stop, args=(stop,), name="shutdown", daemon=True).start()
     try:
-        yield end
+        yield shutdown
     except WalrasError as failure:
-        first = end.failure or failure
+        first = shutdown.failure or failure
         if not (stop.is_set() and isinstance(first, ServerUnreachable)):
             raise first from failure
         log.warning("stopped without waiting for a server: %s", first)
     finally:
-        end.over.set()
+        shutdown.finished.set()

@@ -1,4 +1,4 @@
-"""One process of the flow: its own connections, all steps, the shards that fall to its workers.
+"""One run of the flow over claimed shards: its connections, all steps, from the log to the results.
 
 Promise: results leave after their window's commit, and windows that a crash kept back first. It
 ends within seconds of a stop, also when a server is silent.
@@ -6,21 +6,22 @@ ends within seconds of a stop, also when a server is silent.
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+
+from bytewax.dataflow import Dataflow
 
 from connectors.nats.results_publisher import ResultsPublisher, open_publisher
 from connectors.nats.results_publisher import publish as publish_step
 from connectors.nats.source import NatsSource
 from connectors.postgres.connection import connect
 from connectors.postgres.reads.windows import recent_windows
-from connectors.postgres.writer import LedgerWriters
+from connectors.postgres.writer import Connect, LedgerWriters
+from flows import allocation
 from flows.runtime.engine import run_flow
-from flows.runtime.failpoints import parts
 from flows.runtime.servers import Servers
-from flows.runtime.shutdown import ending
-from flows.runtime.spread import keys_of
+from flows.runtime.shutdown import graceful_shutdown
 from operators.keyed import BatchSink
 from operators.results import agent_results, market_windows
 from state.shard import ShardState, StreamIdentity
@@ -28,63 +29,50 @@ from state.window import ClosedWindow, OutboundMessage, Settlement, WindowSummar
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which process of how many this is; `addresses` are those of all, or none for one alone."""
-
-    process: int = 0
-    addresses: Sequence[str] = ()
-
-    @property
-    def processes(self) -> int:
-        """How many there are."""
-        return max(1, len(self.addresses))
+BuildFlow = Callable[..., Dataflow]
+"""`allocation.build`, or what calls it with something put around a step, to measure or to test."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """What a process needs to run the flow over shards that were claimed for it."""
+    """Runs the flow over shards that were claimed for it, and is the one place that wires it."""
 
     servers: Servers
     window_ms: int
-    threads: int
     claims: Mapping[int, ShardState]
-    positions: Mapping[int, int]
-    """Shard to the sequence that is next to read."""
     identities: Mapping[int, StreamIdentity]
-    failpoint: str | None = None
-    """A fault on purpose; see `flows.runtime.failpoints`."""
+    connect: Connect = connect
+    build: BuildFlow = allocation.build
 
-    def run(self, stop: threading.Event, place: Place = Place()) -> None:
+    def run(self, stop: threading.Event) -> None:
         """Run until `stop` is set; a `WalrasError` says why it ended before."""
-        use = parts(self.failpoint)
-        ledger = LedgerWriters(self.servers.postgres_dsn, self.claims, connect=use.connect)
+        ledger = LedgerWriters(self.servers.postgres_dsn, self.claims, connect=self.connect)
         with (
             closing(ledger),
             open_publisher(self.servers.nats_url) as publisher,
-            ending(stop, [ledger, publisher]) as end,
+            graceful_shutdown(stop, [ledger, publisher]) as shutdown,
         ):
-            if place.process == 0:
-                self._publish_missing(publisher)
+            self._publish_missing(publisher)
             publish = publish_step(
                 publisher, live_of=agent_results, durable_of=self._market_windows
             )
-            flow = use.build(
-                source=NatsSource(
-                    url=self.servers.nats_url,
-                    positions=self.positions,
-                    identities=self.identities,
-                    keys=keys_of(self.positions, workers=self.threads * place.processes),
-                    stop=stop,
-                ),
+            flow = self.build(
+                source=self._source(stop),
                 shards=self.claims,
                 window_ms=self.window_ms,
-                commit=end.watched(ledger.commit_step),
-                publish=end.watched(publish),
-                output=BatchSink(_through),
+                commit=shutdown.guarded(ledger.commit_step),
+                publish=shutdown.guarded(publish),
+                output=BatchSink(_log_published),
             )
-            run_flow(flow, workers=self.threads, addresses=place.addresses, process=place.process)
+            run_flow(flow)
+
+    def _source(self, stop: threading.Event) -> NatsSource:
+        return NatsSource(
+            url=self.servers.nats_url,
+            positions={shard: state.position.next_seq for shard, state in self.claims.items()},
+            identities=self.identities,
+            stop=stop,
+        )
 
     def _market_windows(self, window: Settlement | WindowSummary) -> Iterable[OutboundMessage]:
         return market_windows(window, window_ms=self.window_ms)
@@ -92,11 +80,11 @@ class Worker:
     def _publish_missing(self, publisher: ResultsPublisher) -> None:
         """What a crash left between its commit and its windows."""
         with connect(self.servers.postgres_dsn) as connection:
-            for shard in self.positions:
+            for shard in self.claims:
                 windows = recent_windows(connection, shard)
                 publisher.publish_missing(windows, self._market_windows)
 
 
-def _through(windows: Iterable[ClosedWindow]) -> None:
+def _log_published(windows: Iterable[ClosedWindow]) -> None:
     for window in windows:
-        log.debug("shard %d is through with window %d", window.shard, window.window_id)
+        log.debug("shard %d has published window %d", window.shard, window.window_id)

@@ -6,13 +6,12 @@ nothing else.
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final, TypeVar
+from typing import Final
 
 from nats.errors import Error as NatsError
 
@@ -28,15 +27,12 @@ from state.errors import ServerUnreachable, SettingsError, WalrasError
 from walras_client import (
     ClientError,
     Results,
-    ResultsLost,
-    Subscription,
     Unacknowledged,
     Unavailable,
     WalrasClient,
     new_event_id,
 )
 from walras_client.client import RETRY_TIMEOUT_S
-from walras_client.subscription import OfWindow
 from walras_schemas import (
     TREASURY,
     CommandBase,
@@ -53,17 +49,13 @@ RUSH_PERCENT: Final = 150
 """What agents want at the ends and in the middle of a run, in percent of an ordinary day."""
 
 LAST_PRICES: Final = """
-SELECT resource, reference_micros, clearing_micros, supply, demanded, sold, stale
+SELECT resource, reference_micros, reserve_micros, clearing_micros, supply, demanded, wanted,
+    sold, stale
 FROM prices
 WHERE market = $market
   AND window_id = (SELECT max(window_id) FROM prices WHERE market = $market)
 """
 BALANCES: Final = "SELECT agent_id, balance_micros FROM accounts WHERE market = $market"
-
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T", bound=OfWindow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,24 +202,15 @@ async def _subscriptions(
 
 
 async def _follow_results(results: Results, agent: Agent, view: MarketView) -> None:
-    async for result in _retained(results):
-        view.outcomes.update(outcome.status for outcome in result.outcomes)
+    async for result in results:
+        view.outcomes.update(outcome.status for outcome in result.outcomes or ())
+        view.outcomes.update(result.counts or {})
         agent.learn(result)
 
 
 async def _follow_prices(client: WalrasClient, view: MarketView) -> None:
-    async for window in _retained(client.prices_feed()):
+    async for window in client.prices_feed():
         view.update(window)
-
-
-async def _retained(following: Subscription[T]) -> AsyncIterator[T]:
-    """Everything that is still retained; what no longer is, its agent never learns."""
-    while True:
-        try:
-            async for news in following:
-                yield news
-        except ResultsLost as lost:
-            log.warning("%s", lost)
 
 
 @dataclass(frozen=True, slots=True)

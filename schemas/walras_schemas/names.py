@@ -70,7 +70,7 @@ Name = Annotated[str, Field(strict=True, pattern=NAME_PATTERN)]
 AgentName = Annotated[
     Name,
     AfterValidator(_not_reserved),
-    Field(json_schema_extra={"not": {"enum": sorted(RESERVED_ACCOUNTS)}}),
+    Field(json_schema_extra={"not": {"enum": [*sorted(RESERVED_ACCOUNTS)]}}),
 ]
 EventId = Annotated[str, Field(strict=True, pattern=EVENT_ID_PATTERN)]
 Timestamp = Annotated[str, Field(strict=True, pattern=TIMESTAMP_PATTERN)]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema
 
 from walras_schemas.names import Version
 
@@ -37,7 +37,7 @@ class ByName:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        keyed = cast("core_schema.DictSchema", schema)
+        keyed = cast("dict[str, CoreSchema]", schema)
         stated = handler(schema)
         stated.pop("patternProperties", None)
         return stated | {

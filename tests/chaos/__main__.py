@@ -18,17 +18,17 @@ SECONDS_PER_MINUTE: Final = 60
 def main() -> int:
     """One run with the seed and the length that were given."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=3.0, help="about how long it goes on")
+    parser.add_argument("--minutes", type=float, default=3.0, help="about how long it lasts")
     parser.add_argument("--seed", type=int, default=7, help="decides what is hurt when")
-    told = parser.parse_args()
-    if not any(schedule(told.seed, told.minutes * SECONDS_PER_MINUTE)):
-        parser.error(f"{told.minutes:g} minutes are too short for a single fault")
+    arguments = parser.parse_args()
+    if not any(schedule(arguments.seed, arguments.minutes * SECONDS_PER_MINUTE)):
+        parser.error(f"{arguments.minutes:g} minutes are too short for a single fault")
     folder = Path(mkdtemp(prefix="walras-chaos-")).resolve()
     folder.chmod(0o755)  # for a Postgres that runs as another user, as it does for root
-    again = f"make chaos SEED={told.seed} MINUTES={told.minutes:g}"
+    again = f"make chaos SEED={arguments.seed} MINUTES={arguments.minutes:g}"
     say(f"{again}, in {folder}")
     try:
-        with chaos(told.seed, told.minutes * SECONDS_PER_MINUTE, folder) as run:
+        with chaos(arguments.seed, arguments.minutes * SECONDS_PER_MINUTE, folder) as run:
             report = judge(run)
             show(report)
             if not report.holds:

@@ -1,7 +1,7 @@
 """What is hurt, and how each kind of fault is done to it and undone.
 
 Promise: a fault that was undone leaves servers that run, on the same files and the same ports; what
-is reached past the lines (`Ground.servers`) is hurt only by what is done to the servers themselves.
+is reached past the lines (`ServerPair.servers`) is hurt only by what is done to the servers.
 """
 
 import time
@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.chaos.schedule import TERMS, Fault, Kind, Storm
 from tests.chaos.workers import Supervisor
-from tests.crash.server_pair import Ground
+from tests.crash.server_pair import ServerPair
 from tests.support.proxy import FaultProxy
 from walras_client.nats.jetstream import NS_PER_S
 
@@ -28,7 +28,7 @@ Edge = tuple[float, int, Fault]
 class World:
     """Servers, the lines that everybody but the watchers reaches them by, and the workers."""
 
-    ground: Ground
+    pair: ServerPair
     to_broker: FaultProxy
     to_database: FaultProxy
     workers: Supervisor
@@ -73,13 +73,13 @@ def ride(world: World, storm: Storm) -> list[Injected]:
 
 @contextmanager
 def _killed(world: World, server: str) -> Iterator[None]:
-    places = world.ground.servers
-    world.ground.kill(server)
+    places = world.pair.servers
+    world.pair.kill(server)
     try:
         yield
     finally:
-        world.ground.start(server)
-        assert places == world.ground.servers, "the lines lead to where it was"
+        world.pair.start(server)
+        assert places == world.pair.servers, "the lines lead to where it was"
 
 
 @contextmanager
@@ -104,12 +104,12 @@ FAULTS: Final[Mapping[Kind, Callable[[World], AbstractContextManager[None]]]] = 
     Kind.WORKER_REPLACED: lambda world: world.workers.replaced(),
     Kind.WORKER_RESTART: lambda world: _once(world.workers.restart),
     Kind.BROKER_KILL: lambda world: _killed(world, "nats"),
-    Kind.BROKER_SLEEP: lambda world: world.ground.frozen("nats"),
+    Kind.BROKER_SLEEP: lambda world: world.pair.frozen("nats"),
     Kind.BROKER_RESET: lambda world: _once(world.to_broker.reset),
     Kind.BROKER_STALL: lambda world: world.to_broker.holding(),
     Kind.BROKER_HOLE: lambda world: world.to_broker.swallowing(),
     Kind.DATABASE_KILL: lambda world: _killed(world, "postgres"),
-    Kind.DATABASE_SLEEP: lambda world: world.ground.frozen("postgres"),
+    Kind.DATABASE_SLEEP: lambda world: world.pair.frozen("postgres"),
     Kind.DATABASE_RESET: lambda world: _once(world.to_database.reset),
     Kind.DATABASE_STALL: lambda world: world.to_database.holding(),
     Kind.DATABASE_HOLE: lambda world: world.to_database.swallowing(),

@@ -1,6 +1,6 @@
 """The log as the checker reads it: one pass over the stream itself, with no code of the flow.
 
-Promise: how many outcomes a message must have is told from its bytes alone.
+Promise: how many outcomes a message must have follows from its bytes alone.
 """
 
 import json

@@ -82,7 +82,7 @@ def _figures(report: Report) -> Table:
         "messages in the log": len(report.evidence.log.seqs),
         "commands checked": report.commands,
         "windows": report.windows,
-        "results checked": report.evidence.told.messages,
+        "results checked": report.evidence.published.messages,
         "reads of all balances": run.reader.reads,
         "starts of a worker": len(run.workers),
     }.items():

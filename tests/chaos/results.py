@@ -1,4 +1,4 @@
-"""What was told to agents and markets, and what the ledger says that they should have been told.
+"""What was published to agents and markets, and what the ledger says should have been.
 
 Both are brought to the same form, each by a way of its own: one from the messages of the stream,
 the other from the rows of the ledger, and none by the code that makes the messages.
@@ -17,10 +17,10 @@ from psycopg import Connection
 from state.window import OutboundMessage
 
 Key = tuple[int, str, str]
-"""Window, market and agent; what a market is told has no agent."""
+"""Window, market and agent; what a market gets has no agent."""
 Outcome = tuple[Any, ...]
 
-# Everything that was settled for an agent, in the order in which it is told.
+# Everything that was settled for an agent, in the order in which it is published.
 _OUTCOMES: Final = """
     SELECT window_id, market, agent_id, seq, ord, event_id, status, reason, paid_micros, won
     FROM (
@@ -45,7 +45,7 @@ _DIGESTS: Final = """
 
 
 @dataclass(slots=True)
-class Told:
+class Published:
     """The stream of results."""
 
     by_key: dict[Key, bytes] = field(default_factory=dict)
@@ -68,13 +68,13 @@ class Told:
             self.by_key[key] = content["digest"].encode()
             return
         parts = self._parts.setdefault(key, [])
-        parts += map(_told_outcome, content["outcomes"])
+        parts += map(_published_outcome, content["outcomes"])
         if content["part"] == content["parts"]:
             self.by_key[key] = _condensed(self._parts.pop(key))
 
 
 def due(ledger: Connection) -> Iterator[tuple[Key, bytes]]:
-    """All that the ledger says should have been told."""
+    """All that the ledger says should have been published."""
     with ledger.transaction(), ledger.cursor("outcomes") as rows:
         rows.itersize = 20_000
         rows.execute(_OUTCOMES)
@@ -84,18 +84,18 @@ def due(ledger: Connection) -> Iterator[tuple[Key, bytes]]:
         yield (window_id, market, ""), digest.encode()
 
 
-def differences(told: Told, ledger: Iterable[tuple[Key, bytes]]) -> list[str]:
+def differences(published: Published, ledger: Iterable[tuple[Key, bytes]]) -> list[str]:
     """Where the two do not say the same."""
-    wrong = [f"{msg_id} was told twice" for msg_id in told.twice]
-    left = dict(told.by_key)
+    wrong = [f"{msg_id} was published twice" for msg_id in published.twice]
+    left = dict(published.by_key)
     for key, expected in ledger:
         found = left.pop(key, None)
         if found != expected:
-            wrong.append(f"{_named(key)} was told {'otherwise' if found else 'nothing'}")
-    return wrong + [f"{_named(key)} was told what the ledger does not hold" for key in left]
+            wrong.append(f"{_named(key)} got {'something else' if found else 'nothing'}")
+    return wrong + [f"{_named(key)} got what the ledger does not hold" for key in left]
 
 
-def _told_outcome(outcome: dict[str, Any]) -> Outcome:
+def _published_outcome(outcome: dict[str, Any]) -> Outcome:
     fields: Callable[[str], Any] = outcome.get
     names = ("seq", "ord", "event_id", "status", "reason", "paid_micros", "won")
     return tuple(map(fields, names))

@@ -32,7 +32,7 @@ from tests.chaos.watchers import (
 )
 from tests.chaos.workers import Supervisor, Worker
 from tests.crash.books import published_up_to, read_up_to
-from tests.crash.server_pair import Ground
+from tests.crash.server_pair import ServerPair
 from tests.support.eventually import eventually
 from tests.support.proxy import FaultProxy, fault_proxy
 
@@ -50,7 +50,7 @@ class Run:
 
     seed: int
     storms: tuple[Storm, ...]
-    ground: Ground
+    pair: ServerPair
     servers: Servers
     tally: Tally
     reader: Reader
@@ -67,21 +67,21 @@ def chaos(seed: int, length_s: float, folder: Path) -> Iterator[Run]:
     """Do it all; in the block the servers still run and nobody else uses them."""
     storms = schedule(seed, length_s)
     (folder / "schedule.txt").write_text("".join(f"{storm}\n" for storm in storms))
-    ground = Ground(folder)
+    pair = ServerPair(folder)
     try:
-        servers = Servers(ground.nats.url, ground.postgres.dsn)
+        servers = Servers(pair.nats.url, pair.postgres.dsn)
         prepare(_settings(servers), servers)
-        with _world(ground, servers, folder) as world:
+        with _world(pair, servers, folder) as world:
             yield _hurt(world, seed, storms, servers)
     finally:
-        ground.postgres.stop()
-        ground.nats.stop()
+        pair.postgres.stop()
+        pair.nats.stop()
 
 
 def _hurt(world: World, seed: int, storms: tuple[Storm, ...], servers: Servers) -> Run:
     through = f"nats://127.0.0.1:{world.to_broker.port}"
     with Reader(servers.postgres_dsn) as reader, Publishers(through, seed) as publishers:
-        run = Run(seed, storms, world.ground, servers, publishers.tally, reader)
+        run = Run(seed, storms, world.pair, servers, publishers.tally, reader)
         run.workers = world.workers.started
         world.workers.await_ready()
         for number, storm in enumerate(storms, 1):
@@ -103,7 +103,7 @@ def _be_quiet(world: World, run: Run) -> None:
 
 
 def _come_to_the_end(world: World, run: Run) -> None:
-    """Let all that is in the log be settled and told, then end the worker."""
+    """Let all that is in the log be settled and published, then end the worker."""
     end = max(run.tally.acknowledged, default=0)
     try:
         with connect(run.servers.postgres_dsn) as ledger:
@@ -112,23 +112,23 @@ def _come_to_the_end(world: World, run: Run) -> None:
                 lambda: published_up_to(ledger) >= commits(ledger)[-1][0], within_s=END_WITHIN_S
             )
     except AssertionError as late:
-        run.unfinished.append(f"the last window was not settled and told: {late}")
+        run.unfinished.append(f"the last window was not settled and published: {late}")
     world.workers.stop()
 
 
 def keep_evidence(run: Run) -> None:
     """Put the ledger beside the log, the schedule and what the workers said."""
-    run.ground.run(
+    run.pair.run(
         "pg_dump",
         "-f",
-        str(run.ground.folder / "ledger.sql"),
+        str(run.pair.folder / "ledger.sql"),
         "walras",
         dsn=run.servers.postgres_dsn,
     )
 
 
 @contextmanager
-def _world(ground: Ground, servers: Servers, folder: Path) -> Iterator[World]:
+def _world(pair: ServerPair, servers: Servers, folder: Path) -> Iterator[World]:
     """The lines to the servers, and a worker that knows no other way."""
     nats = urlsplit(servers.nats_url)
     (sockets,) = parse_qs(urlsplit(servers.postgres_dsn).query)["host"]
@@ -139,7 +139,7 @@ def _world(ground: Ground, servers: Servers, folder: Path) -> Iterator[World]:
         open_on_loop(fault_proxy(to_postgres)) as to_database,
         Supervisor(_environment(to_broker, to_database), folder) as workers,
     ):
-        yield World(ground, to_broker, to_database, workers)
+        yield World(pair, to_broker, to_database, workers)
 
 
 def _environment(to_broker: FaultProxy, to_database: FaultProxy) -> Mapping[str, str]:
@@ -160,5 +160,5 @@ def _settings(servers: Servers) -> Settings:
 
 
 def say(news: str) -> None:
-    """Tell whoever waits how far it is."""
+    """Show on stderr how far it is."""
     sys.stderr.write(f"{news}\n")

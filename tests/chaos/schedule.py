@@ -26,7 +26,7 @@ class Kind(StrEnum):
     WORKER_KILL_TWICE = "kill -9 of the worker, and of the next as it starts"
     WORKER_SLEEP = "worker stands still"
     WORKER_REPLACED = "worker stands still, a successor takes over"
-    WORKER_RESTART = "worker is told to stop"
+    WORKER_RESTART = "worker is asked to stop"
     BROKER_KILL = "kill -9 of nats-server"
     BROKER_SLEEP = "nats-server stands still"
     BROKER_RESET = "connections to NATS are reset"

@@ -84,21 +84,23 @@ def test_a_missing_or_a_second_outcome_is_seen(report: Report, tamper: str) -> N
 
 @pytest.mark.parametrize("tamper", [LEFT_OUT, OTHER_STATUS, OTHER_PAYMENT, OTHER_PRIZE])
 def test_a_result_that_is_not_the_ledgers_is_seen(report: Report, tamper: str) -> None:
-    """Agents act on what they are told: it has to be what was booked."""
+    """Agents act on the results they get: they have to be what was booked."""
     with tampered(report, tamper) as ledger:
-        assert 1 == len(differences(report.evidence.told, due(ledger)))
+        assert 1 == len(differences(report.evidence.published, due(ledger)))
 
 
 def test_a_result_that_was_told_twice_or_never_is_seen(report: Report) -> None:
     """A missing message is the one that a crash between commit and publishing leaves behind."""
-    told = report.evidence.told
-    key, content = next(iter(told.by_key.items()))
+    published = report.evidence.published
+    key, content = next(iter(published.by_key.items()))
     with connect(report.run.servers.postgres_dsn) as ledger:
         all_due = list(due(ledger))
-    assert 1 == len(differences(replace(told, twice=["0:1:bazaar:a1:1"]), all_due))
-    assert 1 == len(differences(replace(told, by_key=told.by_key | {(0, "m", "a"): b""}), all_due))
-    assert 1 == len(differences(told, [*all_due, ((0, "m", "a"), content)]))
-    assert 1 == len(differences(told, [one for one in all_due if one[0] != key]))
+    assert 1 == len(differences(replace(published, twice=["0:1:bazaar:a1:1"]), all_due))
+    assert 1 == len(
+        differences(replace(published, by_key=published.by_key | {(0, "m", "a"): b""}), all_due)
+    )
+    assert 1 == len(differences(published, [*all_due, ((0, "m", "a"), content)]))
+    assert 1 == len(differences(published, [one for one in all_due if one[0] != key]))
 
 
 def test_other_books_are_seen(report: Report) -> None:
@@ -152,7 +154,7 @@ def test_windows_that_close_without_a_worker_are_a_lag(report: Report) -> None:
 def test_the_evidence_is_kept(report: Report) -> None:
     """A failure that was seen once and cannot be looked at is a rumour."""
     keep_evidence(report.run)
-    folder = report.run.ground.folder
+    folder = report.run.pair.folder
     assert (folder / "schedule.txt").read_text().count("Fault(") == len(report.run.injected)
     assert "COPY ledger.bid" in (folder / "ledger.sql").read_text()
     assert len((folder / LOG).read_bytes().splitlines()) <= len(report.evidence.log.seqs)

@@ -67,7 +67,7 @@ def test_how_many_outcomes_a_message_has(payload: bytes, commands: int) -> None:
     ],
 )
 def test_acknowledged_and_lost(seq: int, subject: str, payload: bytes, *, holds: bool) -> None:
-    """The sender was told that it is there: it must be there, where it was told, as it was sent."""
+    """An acknowledged message must be there, at the acknowledged place, as it was sent."""
     assert holds == check_acknowledged({seq: fingerprint(subject, payload)}, LOG).holds
 
 

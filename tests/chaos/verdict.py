@@ -29,12 +29,12 @@ from tests.chaos.checker import (
     outcome_places,
 )
 from tests.chaos.log import Log
-from tests.chaos.results import Told, differences, due
+from tests.chaos.results import Published, differences, due
 from tests.chaos.run import Run, say
 from tests.chaos.schedule import KILLS
 from tests.chaos.watchers import WINDOW_MS, Recovery, commits, recovery
 from tests.chaos.workers import wrong_end
-from tests.crash.books import database, each_told, read_up_to
+from tests.crash.books import database, each_result, read_up_to
 from walras_client.nats.jetstream import ask
 
 LOG: Final = "log.jsonl"
@@ -48,7 +48,7 @@ class Evidence:
     log: Log
     stream: Mapping[str, Any]
     """What the server said of the stream of the log before it was read."""
-    told: Told
+    published: Published
     of_replay: Contents
 
 
@@ -91,26 +91,26 @@ def judge(run: Run) -> Report:
 
 def gather(run: Run) -> Evidence:
     """Read the log and the results, and replay the log as far as the ledger has read it."""
-    log, told = Log(), Told()
-    url, file = run.servers.nats_url, run.ground.folder / LOG
+    log, published = Log(), Published()
+    url, file = run.servers.nats_url, run.pair.folder / LOG
     with connect(run.servers.postgres_dsn) as ledger:
         next_seq = read_up_to(ledger)
     with open_on_loop(connected(url, name="checker")) as nc:
         stream = run_sync(ask(nc, f"STREAM.INFO.{stream_name(0)}"))["state"]
         lines = log.noted(export_log(url, shard=0))
         write_log(file, (line for line in lines if line.seq < next_seq))
-        each_told(nc, told.add)
+        each_result(nc, published.add)
     with database(run.servers.postgres_dsn) as dsn:
         replay(file, postgres_dsn=dsn, window_ms=WINDOW_MS)
-        return Evidence(run, log, stream, told, contents(dsn))
+        return Evidence(run, log, stream, published, contents(dsn))
 
 
 def check_all(evidence: Evidence, dsn: str) -> list[Check]:
     """Every check, with the ledger that is there."""
-    run, log, told = evidence.run, evidence.log, evidence.told
+    run, log, published = evidence.run, evidence.log, evidence.published
     with connect(dsn) as ledger:
         outcomes = judged_outcomes(evidence, ledger)
-        untold = differences(told, due(ledger))
+        unpublished_results = differences(published, due(ledger))
     return [
         check_acknowledged(run.tally.acknowledged, log),
         Check(
@@ -122,7 +122,7 @@ def check_all(evidence: Evidence, dsn: str) -> list[Check]:
         outcomes,
         *check_books(dsn),
         Check("readers saw all balances sum to zero", run.reader.reads, run.reader.wrong),
-        Check("all were told what the ledger says, once", told.messages, untold),
+        Check("all got what the ledger says, once", published.messages, unpublished_results),
         check_replay(contents(dsn), evidence.of_replay),
         _ends(run),
         _lags(run),

@@ -30,7 +30,7 @@ class Fate(Enum):
 
     RUNS = "was left alone"
     KILLED = "was killed"
-    STOPPED = "was told to stop"
+    STOPPED = "was asked to stop"
     REPLACED = "was replaced"
 
 
@@ -39,28 +39,28 @@ class Worker:
     """One start of `walras up`."""
 
     process: subprocess.Popen[bytes]
-    said_in: Path
+    output_file: Path
     fate: Fate = Fate.RUNS
 
     @property
-    def said(self) -> str:
-        return self.said_in.read_text(errors="replace")
+    def output(self) -> str:
+        return self.output_file.read_text(errors="replace")
 
     @property
     def ready(self) -> bool:
         """Whether it had claimed its shards."""
-        return "ready\n" in self.said
+        return "ready\n" in self.output
 
     @property
     def at_work(self) -> bool:
         """Whether it does what it was started for, and nothing was done to it yet."""
         return self.fate is Fate.RUNS and self.process.poll() is None and self.ready
 
-    def tell(self, number: signal.Signals) -> None:
+    def send_signal(self, number: signal.Signals) -> None:
         """Tell the first process alone."""
         self.process.send_signal(number)
 
-    def tell_all(self, number: signal.Signals) -> None:
+    def signal_all(self, number: signal.Signals) -> None:
         """Tell the process and those beside it."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
@@ -81,12 +81,14 @@ def wrong_end(worker: Worker) -> str | None:
             allowed |= {-signal.SIGTERM}
     if code in allowed:
         return None
-    last = (worker.said.splitlines() or ["nothing"])[-3:]
-    return f"{worker.said_in.name} {worker.fate.value} and ended with {code}: {' / '.join(last)}"
+    last = (worker.output.splitlines() or ["nothing"])[-3:]
+    return (
+        f"{worker.output_file.name} {worker.fate.value} and ended with {code}: {' / '.join(last)}"
+    )
 
 
 class Supervisor:
-    """Keeps one worker running, for as long as it is told to."""
+    """Keeps one worker running, until its stop."""
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self.started: list[Worker] = []
@@ -106,8 +108,8 @@ class Supervisor:
         self._over.set()
         self._thread.join()
         for worker in self.started:
-            worker.tell_all(signal.SIGCONT)
-            worker.tell_all(signal.SIGKILL)
+            worker.signal_all(signal.SIGCONT)
+            worker.signal_all(signal.SIGKILL)
             worker.process.wait()
 
     @property
@@ -119,24 +121,24 @@ class Supervisor:
         """End the worker without a word."""
         with self._lock:
             self.current.fate = Fate.KILLED
-            self.current.tell(signal.SIGKILL)
+            self.current.send_signal(signal.SIGKILL)
 
     def restart(self) -> None:
         """Ask the worker to end; the next one is started when it has."""
         with self._lock:
             self.current.fate = Fate.STOPPED
-            self.current.tell(signal.SIGTERM)
+            self.current.send_signal(signal.SIGTERM)
 
     @contextmanager
     def asleep(self) -> Iterator[None]:
         """The worker stands still for a block."""
         with self._lock:
             sleeper = self.current
-            sleeper.tell_all(signal.SIGSTOP)
+            sleeper.signal_all(signal.SIGSTOP)
         try:
             yield
         finally:
-            sleeper.tell_all(signal.SIGCONT)
+            sleeper.signal_all(signal.SIGCONT)
 
     @contextmanager
     def replaced(self) -> Iterator[None]:
@@ -144,12 +146,12 @@ class Supervisor:
         with self._lock:
             sleeper = self.current
             sleeper.fate = Fate.REPLACED
-            sleeper.tell_all(signal.SIGSTOP)
+            sleeper.signal_all(signal.SIGSTOP)
             self._start()
         try:
             yield
         finally:
-            sleeper.tell_all(signal.SIGCONT)
+            sleeper.signal_all(signal.SIGCONT)
 
     def await_ready(self) -> None:
         """Return when the worker has claimed its shards."""
@@ -159,7 +161,7 @@ class Supervisor:
         """Return when all that were replaced have ended, or had time enough to."""
         for worker in self.started:
             if worker.fate is Fate.REPLACED:
-                with suppress(subprocess.TimeoutExpired):  # `wrong_end` tells
+                with suppress(subprocess.TimeoutExpired):  # `wrong_end` reports it
                     worker.process.wait(WITHIN_S)
 
     def stop(self) -> None:
@@ -167,12 +169,12 @@ class Supervisor:
         self._over.set()
         self._thread.join()
         self.restart()
-        with suppress(subprocess.TimeoutExpired):  # `wrong_end` tells
+        with suppress(subprocess.TimeoutExpired):  # `wrong_end` reports it
             self.current.process.wait(WITHIN_S)
 
     def _start(self) -> None:
-        said_in = self._folder / f"worker-{len(self.started) + 1:03}.log"
-        with said_in.open("wb") as out:
+        output_file = self._folder / f"worker-{len(self.started) + 1:03}.log"
+        with output_file.open("wb") as out:
             process = subprocess.Popen(
                 [WALRAS, "up"],
                 env=self._environment,
@@ -182,7 +184,7 @@ class Supervisor:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
-        self.started.append(Worker(process, said_in))
+        self.started.append(Worker(process, output_file))
 
     def _keep_running(self) -> None:
         while not self._over.wait(LOOK_AGAIN_S):

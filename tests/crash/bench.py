@@ -25,10 +25,10 @@ from tests.crash.books import (
     books,
     claims_of,
     database,
+    due_results,
+    duplicates,
+    published_results,
     published_up_to,
-    to_be_told,
-    told,
-    twice,
 )
 from tests.crash.log import WINDOW_MS, write_log
 from tests.crash.process import PATIENT, WITHIN_S, Limits, Up, points_reached, up
@@ -43,7 +43,7 @@ TEMPLATE: Final = "crash_template"
 
 
 @dataclass(frozen=True, slots=True)
-class Stand:
+class CrashBench:
     """The log of one shard on real servers, and what an undisturbed run makes of it."""
 
     servers: Servers
@@ -60,7 +60,7 @@ class Stand:
 
     @contextmanager
     def case(self) -> Iterator["Case"]:
-        """An empty ledger and nothing told."""
+        """An empty ledger and nothing published."""
         with database(self.servers.postgres_dsn, template=TEMPLATE) as dsn:
             forget_results(self.nc)
             yield Case(self, _settings(self.servers.nats_url, dsn))
@@ -70,53 +70,53 @@ class Stand:
 class Case:
     """A ledger that deployments write, and what must be true of it in the end."""
 
-    stand: Stand
+    bench: CrashBench
     settings: Settings
 
     def up(
         self, failpoint: str | None = None, limits: Limits = PATIENT
     ) -> AbstractContextManager[Up]:
         """A deployment over this ledger."""
-        return up(self.settings, self.stand.folder, failpoint, limits)
+        return up(self.settings, self.bench.folder, failpoint, limits)
 
     def await_end(self, *, claims: int) -> None:
-        """Return when so many have claimed the shard, and all its windows are there and told."""
+        """Return when so many have claimed the shard, and all its windows are published."""
         with psycopg.connect(str(self.settings.postgres_dsn), autocommit=True) as ledger:
-            last = self.stand.last_window
+            last = self.bench.last_window
             eventually(lambda: claims_of(ledger) == claims, within_s=WITHIN_S)
             eventually(lambda: published_up_to(ledger) == last, within_s=WITHIN_S)
 
     def check(self) -> None:
         """Nothing is lost, nothing is there twice."""
-        assert self.stand.expected == books(str(self.settings.postgres_dsn))
-        results = told(self.stand.nc)
-        assert [] == twice(results)
-        assert self.stand.results == {result.msg_id: result for result in results}
+        assert self.bench.expected == books(str(self.settings.postgres_dsn))
+        results = published_results(self.bench.nc)
+        assert [] == duplicates(results)
+        assert self.bench.results == {result.msg_id: result for result in results}
 
 
 @contextmanager
-def standing(windows: int = WINDOWS) -> Iterator[Stand]:
+def crash_bench(windows: int = WINDOWS) -> Iterator[CrashBench]:
     """Servers with a log that has ended, and what a replay of it gives."""
     with (
         open_folder() as folder,
         embedded(folder / "servers", shards=1) as servers,
-        open_on_loop(connected(servers.nats_url, name="stand")) as nc,
+        open_on_loop(connected(servers.nats_url, name="bench")) as nc,
     ):
         _make_template(servers.postgres_dsn)
         make_streams(nc, shards=1)
         write_log(nc, windows=windows)
         (folder / "said").mkdir()
-        yield _stand(servers, nc, folder)
+        yield _make_bench(servers, nc, folder)
 
 
-def _stand(servers: Servers, nc: Connection, folder: Path) -> Stand:
+def _make_bench(servers: Servers, nc: Connection, folder: Path) -> CrashBench:
     with replayed(servers, folder) as dsn:
-        expected, results = books(dsn), to_be_told(dsn)
-    plain = Stand(servers, nc, folder / "said", expected, results, hits={})
+        expected, results = books(dsn), due_results(dsn)
+    plain = CrashBench(servers, nc, folder / "said", expected, results, hits={})
     with plain.case() as case:
         passed = points_reached(case.settings, partial(_ended, case))
         case.check()
-    return Stand(servers, nc, folder / "said", expected, results, hits=Counter(passed))
+    return CrashBench(servers, nc, folder / "said", expected, results, hits=Counter(passed))
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def replayed(servers: Servers, folder: Path, *, window_ms: int = WINDOW_MS) -> I
 
 def _ended(case: Case) -> bool:
     with psycopg.connect(str(case.settings.postgres_dsn)) as ledger:
-        return published_up_to(ledger) == case.stand.last_window
+        return published_up_to(ledger) == case.bench.last_window
 
 
 def forget_results(nc: Connection) -> None:

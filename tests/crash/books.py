@@ -1,4 +1,4 @@
-"""What a ledger holds and what was told of it, in values that compare by `==`."""
+"""What a ledger holds and what was published of it, in values that compare by `==`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -72,7 +72,7 @@ def read_up_to(ledger: Connection) -> int:
     return 1 if row is None else int(row[0])
 
 
-def to_be_told(dsn: str) -> dict[str, OutboundMessage]:
+def due_results(dsn: str) -> dict[str, OutboundMessage]:
     """All results of a ledger that nobody has published, by message id."""
     with psycopg.connect(dsn, autocommit=True) as ledger:
         results = [
@@ -85,28 +85,28 @@ def to_be_told(dsn: str) -> dict[str, OutboundMessage]:
     return {result.msg_id: result for result in results}
 
 
-def told(nc: NatsConnection) -> list[OutboundMessage]:
+def published_results(nc: NatsConnection) -> list[OutboundMessage]:
     """Every result in its stream, in its order."""
     results: list[OutboundMessage] = []
-    each_told(nc, results.append)
+    each_result(nc, results.append)
     return results
 
 
-def each_told(nc: NatsConnection, take: Callable[[OutboundMessage], None]) -> None:
+def each_result(nc: NatsConnection, take: Callable[[OutboundMessage], None]) -> None:
     """Hand over every result in its stream, in its order."""
-    run_sync(_each_told(nc, take))
+    run_sync(_each_result(nc, take))
 
 
-def twice(results: list[OutboundMessage]) -> list[str]:
+def duplicates(results: list[OutboundMessage]) -> list[str]:
     """The ids that came more than once."""
     return [msg_id for msg_id, times in Counter(r.msg_id for r in results).items() if times > 1]
 
 
-async def _each_told(nc: NatsConnection, take: Callable[[OutboundMessage], None]) -> None:
+async def _each_result(nc: NatsConnection, take: Callable[[OutboundMessage], None]) -> None:
     info = await ask(nc, f"STREAM.INFO.{RESULTS}")
 
     def take_message(msg: Delivery) -> None:
-        if not msg.subject.startswith(b"told."):  # how far they are told is nobody's result
+        if not msg.subject.startswith(b"told."):  # the mark of the last one
             take(OutboundMessage(msg.subject.decode(), msg.headers["Nats-Msg-Id"], msg.payload))
 
     stream = StreamIdentity(RESULTS, nanos(info["created"]))
@@ -127,6 +127,6 @@ def database(dsn: str, *, template: str = "template0") -> Iterator[str]:
 
 
 def drop(dsn: str, name: str) -> None:
-    """Drop a database, with whoever uses it."""
+    """Drop a database and end its sessions."""
     with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))

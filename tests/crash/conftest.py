@@ -1,10 +1,10 @@
-"""How much of the crash tests is run, and the stand that the matrix and the fencing share."""
+"""How much of the crash tests is run, and the bench that the matrix and the fencing share."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.bench import Stand, standing
+from tests.crash.bench import CrashBench, crash_bench
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="package")
-def stand() -> Iterator[Stand]:
+def bench() -> Iterator[CrashBench]:
     """Servers with a log that has ended; each case has a ledger of its own."""
-    with standing() as made:
+    with crash_bench() as made:
         yield made

@@ -26,13 +26,13 @@ def write_log(nc: Connection, *, windows: int) -> None:
     for number in range(windows):
         write_window(nc, number)
     next_window()
-    say(nc, [TICK])
+    publish(nc, [TICK])
 
 
 def write_window(nc: Connection, number: int, *, window_ms: int = WINDOW_MS) -> None:
     """One window: grants, bids in a rivalry for little supply, a broken message, a transfer."""
     next_window(window_ms)
-    say(nc, list(_window(number)))
+    publish(nc, list(_window(number)))
 
 
 def next_window(window_ms: int = WINDOW_MS) -> None:
@@ -41,7 +41,7 @@ def next_window(window_ms: int = WINDOW_MS) -> None:
     eventually(lambda: _window_id(window_ms) > now)
 
 
-def say(nc: Connection, messages: Sequence[Message]) -> None:
+def publish(nc: Connection, messages: Sequence[Message]) -> None:
     """Publish these and wait until the log has all."""
     run_sync(_say(nc, messages))
 

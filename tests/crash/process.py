@@ -20,13 +20,12 @@ from connectors.nats import results_publisher as publisher
 from connectors.nats import source
 from connectors.nats.source import NatsSource
 from connectors.postgres.writer import LedgerWriters
-from flows.runtime import shutdown as ending
-from flows.runtime import supervisor as deployment
-from flows.runtime import worker
-from flows.runtime.failpoints import with_points
+from flows.runtime import shutdown, worker
 from flows.runtime.servers import Servers
-from flows.runtime.settings import FAILPOINT, Settings
+from flows.runtime.settings import Settings
+from flows.runtime.supervisor import run_shards, split
 from state.errors import WalrasError
+from tests.crash.failpoints import worker_that_reports, worker_with
 from tests.support.eventually import eventually
 
 BATCH_SIZE: Final = 10
@@ -55,29 +54,31 @@ class Up:
     def __init__(
         self, settings: Settings, folder: Path, failpoint: str | None, limits: Limits
     ) -> None:
-        self._said = folder / f"{failpoint or 'plain'}-{len(list(folder.iterdir()))}.log"
-        told = (settings, failpoint, limits, self._said)
-        self._process = FORKS.Process(target=_run, args=told)
+        self._output_file = folder / f"{failpoint or 'plain'}-{len(list(folder.iterdir()))}.log"
+        arguments = (settings, failpoint, limits, self._output_file)
+        self._process = FORKS.Process(target=_run, args=arguments)
         self._process.start()
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         """What it wrote on stderr."""
-        return self._said.read_text() if self._said.exists() else ""
+        return self._output_file.read_text() if self._output_file.exists() else ""
 
     @property
     def runs(self) -> bool:
         return self._process.is_alive()
 
     @property
-    def stands_still(self) -> bool:
-        assert self.runs, f"it ended with {self._process.exitcode}: {self.said}"
+    def is_paused(self) -> bool:
+        assert self.runs, f"it ended with {self._process.exitcode}: {self.output}"
         return bool(psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED)
 
     def wait(self, *, within_s: float = WITHIN_S) -> int:
         """Its exit code, once it has ended by itself."""
         self._process.join(within_s)
-        assert self._process.exitcode is not None, f"it still runs after {within_s} s: {self.said}"
+        assert self._process.exitcode is not None, (
+            f"it still runs after {within_s} s: {self.output}"
+        )
         return self._process.exitcode
 
     def signal(self, number: signal.Signals) -> None:
@@ -107,9 +108,9 @@ def up(
         started.end()
 
 
-def stand_still(process: Up) -> None:
+def await_paused(process: Up) -> None:
     """Return when the process has stopped itself."""
-    eventually(lambda: process.stands_still, within_s=WITHIN_S)
+    eventually(lambda: process.is_paused, within_s=WITHIN_S)
 
 
 def points_reached(settings: Settings, done: Callable[[], bool]) -> list[str]:
@@ -118,9 +119,10 @@ def points_reached(settings: Settings, done: Callable[[], bool]) -> list[str]:
     stop = threading.Event()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "NatsSource", partial(NatsSource, batch_size=BATCH_SIZE))
-        patch.setattr(worker, "parts", lambda _failpoint: with_points(passed.append))
         thread = threading.Thread(
-            target=deployment.run, args=(settings, servers_of(settings), stop)
+            target=run_shards,
+            args=(*split(settings, servers_of(settings)), stop),
+            kwargs={"make_worker": worker_that_reports(passed.append)},
         )
         thread.start()
         try:
@@ -139,17 +141,16 @@ def servers_of(settings: Settings) -> Servers:
 
 
 def _run(settings: Settings, failpoint: str | None, limits: Limits, said: Path) -> None:
-    """What the forked process does; its exit code is that of `walras up`."""
+    """A deployment of one process, with a fault in it; its exit code is that of `walras up`."""
     os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
-    if failpoint:
-        os.environ[FAILPOINT] = failpoint
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     with pytest.MonkeyPatch.context() as patch:
         _limit(patch, limits)
         try:
-            deployment.run(settings, servers_of(settings), stop)
+            (task,) = split(settings, servers_of(settings))
+            run_shards(task, stop, make_worker=worker_with(failpoint))
         except WalrasError as failure:
             sys.stderr.write(f"error: {failure}\n")
             sys.exit(failure.exit_code)
@@ -164,4 +165,4 @@ def _limit(patch: pytest.MonkeyPatch, limits: Limits) -> None:
         patch.setattr(source, "OUTAGE_LIMIT_S", limits.nats_s)
         patch.setattr(publisher, "OUTAGE_LIMIT_S", limits.nats_s)
     if limits.grace_s is not None:
-        patch.setattr(ending, "GRACE_S", limits.grace_s)
+        patch.setattr(shutdown, "GRACE_S", limits.grace_s)

@@ -22,20 +22,27 @@ from connectors.nats.connection import connected
 from connectors.postgres.migrate import migrate
 from flows.runtime.settings import Settings
 from tests.crash.bench import replayed
-from tests.crash.books import books, database, published_up_to, read_up_to, told, twice
-from tests.crash.log import TICK, next_window, say, write_window
+from tests.crash.books import (
+    books,
+    database,
+    duplicates,
+    published_results,
+    published_up_to,
+    read_up_to,
+)
+from tests.crash.log import TICK, next_window, publish, write_window
 from tests.crash.process import PATIENT, WITHIN_S, Limits, Up, up
 from tests.support.eventually import eventually
 from tests.support.nats_logs import LOG_BYTES, last_seq, make_streams
 from tests.support.servers import open_folder
 from walras_client.nats.connection import Connection as NatsConnection
 
-TEMPLATE: Final = "ground_template"
+TEMPLATE: Final = "server_pair_template"
 WINDOW_MS: Final = 250
 
 
 @dataclass(slots=True)
-class Ground:
+class ServerPair:
     """A pair of servers in a folder."""
 
     folder: Path
@@ -108,17 +115,17 @@ class Ground:
 
     def run(self, program: str, *words: str, dsn: str) -> None:
         """Run one of Postgres's own programs on a database."""
-        told = conninfo_to_dict(dsn)
-        where = ["-h", str(told["host"]), "-U", str(told["user"])]
+        address = conninfo_to_dict(dsn)
+        where = ["-h", str(address["host"]), "-U", str(address["user"])]
         path = self.postgres.programs.bin_path / program
         subprocess.run([path, *where, *words], check=True, capture_output=True, timeout=WITHIN_S)
 
 
 @contextmanager
-def ground(folder: Path | None = None) -> Iterator[Ground]:
+def server_pair(folder: Path | None = None) -> Iterator[ServerPair]:
     """Servers for a block, with a ledger to copy; in a folder of their own if none is given."""
     with nullcontext(folder) if folder else open_folder() as where:
-        made = Ground(where)
+        made = ServerPair(where)
         (where / "said").mkdir()
         try:
             with psycopg.connect(made.postgres.dsn, autocommit=True) as owner:
@@ -134,7 +141,7 @@ def ground(folder: Path | None = None) -> Iterator[Ground]:
 class Market:
     """A log and a ledger, and who reads and writes them."""
 
-    ground: Ground
+    pair: ServerPair
     nc: NatsConnection
     settings: Settings
 
@@ -145,7 +152,7 @@ class Market:
     @contextmanager
     def up(self, limits: Limits = PATIENT) -> Iterator[Up]:
         """A deployment for a block."""
-        with up(self.settings, self.ground.folder / "said", limits=limits) as started:
+        with up(self.settings, self.pair.folder / "said", limits=limits) as started:
             yield started
 
     def trade(self, numbers: Sequence[int]) -> None:
@@ -153,22 +160,22 @@ class Market:
         for number in numbers:
             write_window(self.nc, number, window_ms=WINDOW_MS)
         next_window(WINDOW_MS)
-        say(self.nc, [TICK])
+        publish(self.nc, [TICK])
 
     def await_end(self) -> None:
-        """Return when what the log holds now, but for its last tick, is in the ledger and told."""
+        """Return when what the log holds now, but for its last tick, is settled and published."""
         end = last_seq(self.nc, "SHARD_0")
         with psycopg.connect(self.dsn, autocommit=True) as ledger:
             eventually(lambda: read_up_to(ledger) >= end, within_s=WITHIN_S)
             eventually(lambda: published_up_to(ledger) == _last_window(ledger), within_s=WITHIN_S)
 
     def check(self) -> None:
-        """The ledger is what the log gives, all of it was told, and nothing twice."""
+        """The ledger is what the log gives, all of it was published, and nothing twice."""
         live = books(self.dsn)
-        with replayed(self.ground.servers, self.ground.folder, window_ms=WINDOW_MS) as dsn:
+        with replayed(self.pair.servers, self.pair.folder, window_ms=WINDOW_MS) as dsn:
             assert live == books(dsn)
         assert live.windows
-        assert [] == twice(told(self.nc))
+        assert [] == duplicates(published_results(self.nc))
 
 
 def _last_window(ledger: Connection) -> int:
@@ -178,7 +185,7 @@ def _last_window(ledger: Connection) -> int:
 
 
 @contextmanager
-def market(on: Ground, *, log_bytes: int = LOG_BYTES) -> Iterator[Market]:
+def market(on: ServerPair, *, log_bytes: int = LOG_BYTES) -> Iterator[Market]:
     """An empty log and an empty ledger, gone after the block."""
     try:
         with (

@@ -1,17 +1,15 @@
 """Killed, paused or cut off at any point of a window's way: the ledger is that of a quiet day."""
 
 import signal
-from dataclasses import replace
 from itertools import product
 from typing import Final
 
 import pytest
 
-from flows.runtime.failpoints import POINTS
-from state.errors import WalrasError
-from tests.crash.bench import WINDOWS, Stand
-from tests.crash.log import TICK, next_window, say
-from tests.crash.process import stand_still
+from tests.crash.bench import WINDOWS, CrashBench
+from tests.crash.failpoints import POINTS
+from tests.crash.log import TICK, next_window, publish
+from tests.crash.process import await_paused
 
 PLACES: Final = ("first", "middle", "last")
 PAUSES: Final = ("copy.bid", "commit.before", "publish.before", "next")
@@ -36,22 +34,22 @@ def some() -> list[tuple[str, str]]:
     return [(point, PLACES[number % 3]) for number, point in enumerate(POINTS)]
 
 
-def nth(stand: Stand, point: str, place: str) -> int:
+def nth(bench: CrashBench, point: str, place: str) -> int:
     """The how manieth time the point is reached in that place of the log."""
-    last = WINDOWS if stand.hits[point] == WINDOWS else stand.hits[point] * 3 // 4
+    last = WINDOWS if bench.hits[point] == WINDOWS else bench.hits[point] * 3 // 4
     return {"first": 1, "middle": (last + 1) // 2, "last": last}[place]
 
 
-def test_every_point_is_passed_in_every_window(stand: Stand) -> None:
+def test_every_point_is_passed_in_every_window(bench: CrashBench) -> None:
     """A point that nothing reaches would make its row of the matrix a row of nothing."""
-    assert set(POINTS) == set(stand.hits)
-    assert [] == [point for point in POINTS if stand.hits[point] < WINDOWS]
+    assert set(POINTS) == set(bench.hits)
+    assert [] == [point for point in POINTS if bench.hits[point] < WINDOWS]
 
 
-def test_killed(stand: Stand, point: str, place: str) -> None:
+def test_killed(bench: CrashBench, point: str, place: str) -> None:
     """A process that dies without a word leaves half of something behind, at every point."""
-    with stand.case() as case:
-        with case.up(f"{point}:kill@{nth(stand, point, place)}") as killed:
+    with bench.case() as case:
+        with case.up(f"{point}:kill@{nth(bench, point, place)}") as killed:
             assert -signal.SIGKILL == killed.wait()
         with case.up() as successor:
             case.await_end(claims=2)
@@ -59,43 +57,30 @@ def test_killed(stand: Stand, point: str, place: str) -> None:
         case.check()
 
 
-def test_paused_and_replaced(stand: Stand, point: str, place: str) -> None:
+def test_paused_and_replaced(bench: CrashBench, point: str, place: str) -> None:
     """A process that sleeps through its own replacement wakes up in the belief that it is alone."""
     with (
-        stand.case() as case,
-        case.up(f"{point}:pause@{nth(stand, point, place)}") as zombie,
+        bench.case() as case,
+        case.up(f"{point}:pause@{nth(bench, point, place)}") as zombie,
     ):
-        stand_still(zombie)
+        await_paused(zombie)
         with case.up() as successor:
             case.await_end(claims=2)
             zombie.signal(signal.SIGCONT)
             next_window()
-            say(stand.nc, [TICK])  # where all is done, only the next window tells
-            assert REPLACED == zombie.wait(), zombie.said
-            assert "another process took over shard 0" in zombie.said
+            publish(bench.nc, [TICK])  # where all is done, only the next window shows it
+            assert REPLACED == zombie.wait(), zombie.output
+            assert "another process took over shard 0" in zombie.output
             assert 0 == successor.stop()
         case.check()
 
 
-def test_cut_off(stand: Stand, point: str, place: str) -> None:
+def test_cut_off(bench: CrashBench, point: str, place: str) -> None:
     """A connection that breaks leaves open whether what was said last was heard."""
     with (
-        stand.case() as case,
-        case.up(f"{point}:cut@{nth(stand, point, place)}") as cut,
+        bench.case() as case,
+        case.up(f"{point}:cut@{nth(bench, point, place)}") as cut,
     ):
         case.await_end(claims=1)
         assert 0 == cut.stop()
-        case.check()
-
-
-def test_killed_in_one_process_of_two(stand: Stand) -> None:
-    """The other one waits for a neighbour that is gone: both must end, and both come again."""
-    with stand.case() as one:
-        case = replace(one, settings=one.settings.model_copy(update={"processes": 2}))
-        with case.up("commit.before:kill@2") as doomed:
-            assert WalrasError.exit_code == doomed.wait()
-            assert "with exit code -9" in doomed.said
-        with case.up() as successor:
-            case.await_end(claims=2)
-            assert 0 == successor.stop()
         case.check()

@@ -15,9 +15,9 @@ from connectors.nats.background_loop import run_sync
 from connectors.nats.commands import open_commands
 from connectors.nats.topology import shard_config
 from state.errors import ServerUnreachable, WalrasError
-from tests.crash.log import TICK, next_window, say
+from tests.crash.log import TICK, next_window, publish
 from tests.crash.process import WITHIN_S
-from tests.crash.server_pair import WINDOW_MS, Market, ground, market
+from tests.crash.server_pair import WINDOW_MS, Market, market, server_pair
 from tests.support.eventually import eventually
 from tests.support.nats_logs import last_seq
 from tests.support.servers import open_folder
@@ -95,7 +95,7 @@ def filled(disk: Path) -> Iterator[None]:
 
 def test_a_full_log_refuses_and_forgets_nothing() -> None:
     """A log that dropped its oldest command for the newest would have no beginning to replay."""
-    with ground() as on, market(on, log_bytes=1 << 20) as place, place.up() as up:
+    with server_pair() as on, market(on, log_bytes=1 << 20) as place, place.up() as up:
         many, refused = bid_until_refused(place, places=16)
         few, still = bid_until_refused(place, places=1)
         assert {"the log refused the command"} == {refused.what, still.what}
@@ -108,7 +108,7 @@ def test_a_full_log_refuses_and_forgets_nothing() -> None:
         larger = shard_config(0, shards=1, max_bytes=1 << 24)
         run_sync(ask(place.nc, f"STREAM.UPDATE.{LOG}", larger))
         next_window(WINDOW_MS)
-        say(place.nc, [TICK])
+        publish(place.nc, [TICK])
         place.await_end()
         assert many + few == outcomes(place)
         assert 0 == up.stop()
@@ -121,7 +121,7 @@ def test_the_disk_of_the_log_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         open_folder() as folder,
         small_disk(folder / "nats", size="2g") as disk,  # the results reserve one
-        ground(folder) as on,
+        server_pair(folder) as on,
         market(on) as place,
         place.up() as up,
     ):
@@ -147,7 +147,7 @@ def test_the_disk_of_the_ledger_is_full() -> None:
     with (
         open_folder() as folder,
         small_disk(folder / "postgres", size="1g") as disk,
-        ground(folder) as on,
+        server_pair(folder) as on,
         market(on) as place,
         place.up() as up,
     ):
@@ -155,7 +155,7 @@ def test_the_disk_of_the_ledger_is_full() -> None:
         place.await_end()
         with filled(disk):
             place.trade([1])
-            eventually(lambda: "No space left on device" in up.said, within_s=WITHIN_S)
+            eventually(lambda: "No space left on device" in up.output, within_s=WITHIN_S)
             assert up.runs
         place.trade([2])
         place.await_end()

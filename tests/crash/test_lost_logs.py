@@ -11,7 +11,7 @@ from connectors.nats.background_loop import run_sync
 from connectors.nats.topology import shard_config
 from state.errors import LogError
 from tests.crash.books import books
-from tests.crash.server_pair import Ground, Market, ground, market
+from tests.crash.server_pair import Market, ServerPair, market, server_pair
 from tests.support.nats_logs import LOG_BYTES, last_seq
 from walras_client.nats.connection import Connection
 from walras_client.nats.jetstream import ask
@@ -22,19 +22,19 @@ Harm = Callable[[Connection], None]
 
 
 @pytest.fixture(scope="module")
-def on() -> Iterator[Ground]:
-    with ground() as made:
+def on() -> Iterator[ServerPair]:
+    with server_pair() as made:
         yield made
 
 
 @pytest.fixture
-def place(on: Ground) -> Iterator[Market]:
+def place(on: ServerPair) -> Iterator[Market]:
     with market(on) as made:
         yield made
 
 
 @pytest.fixture
-def frail(on: Ground) -> Iterator[Market]:
+def frail(on: ServerPair) -> Iterator[Market]:
     """A market whose log may be purged and cut, as a careless operator would make it."""
     with market(on) as made:
         run_sync(ask(made.nc, f"STREAM.DELETE.{LOG}"))
@@ -72,7 +72,7 @@ def make_anew(nc: Connection) -> None:
 def test_a_start_over_a_harmed_log_is_refused(
     frail: Market, harm: Harm, said: str, to_do: str
 ) -> None:
-    """To settle on would give windows without their bids, or those of a story nobody told."""
+    """To settle on would give windows without their bids, or those of a log that never was."""
     with frail.up() as up:
         frail.trade([0])
         frail.await_end()
@@ -82,12 +82,12 @@ def test_a_start_over_a_harmed_log_is_refused(
     harm(frail.nc)
     with frail.up() as up:
         assert LogError.exit_code == up.wait()
-        assert (True, True) == (said in up.said, to_do in up.said)
+        assert (True, True) == (said in up.output, to_do in up.output)
     assert settled.windows == books(frail.dsn).windows[: len(settled.windows)]
 
 
 def test_a_log_that_is_made_anew_under_a_deployment_stops_it(frail: Market) -> None:
-    """The connection stays up, so that nothing but the log itself can tell."""
+    """The connection stays up, so that nothing but the log itself can show it."""
     with frail.up() as up:
         frail.trade([0])
         frail.await_end()
@@ -95,13 +95,13 @@ def test_a_log_that_is_made_anew_under_a_deployment_stops_it(frail: Market) -> N
         make_anew(frail.nc)
         frail.trade([1])
         assert LogError.exit_code == up.wait()
-        assert "is another one than the ledger was built from" in up.said
-        assert "begin with an empty ledger" in up.said
+        assert "is another one than the ledger was built from" in up.output
+        assert "begin with an empty ledger" in up.output
     assert settled == books(frail.dsn)
 
 
 @contextmanager
-def set_back(on: Ground) -> Iterator[None]:
+def set_back(on: ServerPair) -> Iterator[None]:
     """After the block the log is what it was before it, as from a copy of the server's folder."""
     kept = on.folder / "kept"
     with on.without("nats"):
@@ -112,7 +112,7 @@ def set_back(on: Ground) -> Iterator[None]:
         kept.rename(on.folder / "nats" / "jetstream")
 
 
-def test_a_log_that_was_set_back_and_written_to_since(on: Ground, place: Market) -> None:
+def test_a_log_that_was_set_back_and_written_to_since(on: ServerPair, place: Market) -> None:
     """It is as long as the ledger remembers it, and its last messages are other ones."""
     with place.up() as up, set_back(on):
         place.trade([0])
@@ -122,11 +122,11 @@ def test_a_log_that_was_set_back_and_written_to_since(on: Ground, place: Market)
     place.trade([1, 2])
     with place.up() as up:
         assert LogError.exit_code == up.wait()
-        assert "is another one than the ledger was built from" in up.said
+        assert "is another one than the ledger was built from" in up.output
     assert settled == books(place.dsn)
 
 
-def test_a_log_that_was_set_back_under_a_deployment(on: Ground, place: Market) -> None:
+def test_a_log_that_was_set_back_under_a_deployment(on: ServerPair, place: Market) -> None:
     """The reader finds its place in the log again after the outage, and in it another message."""
     with place.up() as up:
         with set_back(on):
@@ -136,4 +136,4 @@ def test_a_log_that_was_set_back_under_a_deployment(on: Ground, place: Market) -
         place.trade([1, 2])
         up.signal(signal.SIGCONT)
         assert LogError.exit_code == up.wait()
-        assert "is another one than the ledger was built from" in up.said
+        assert "is another one than the ledger was built from" in up.output

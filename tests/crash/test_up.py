@@ -1,4 +1,4 @@
-"""`walras up` itself, as a supervisor would run it: replaced, and killed at a point by its name."""
+"""`walras up` itself, as a supervisor would run it, replaced by another one."""
 
 import signal
 from collections.abc import Iterator
@@ -10,10 +10,9 @@ import pytest
 from connectors.embedded.servers import Servers, embedded
 from connectors.nats.background_loop import open_on_loop
 from connectors.nats.connection import connected
-from flows.runtime.settings import FAILPOINT
 from tests.crash.bench import replayed
-from tests.crash.books import Books, books, read_up_to, told, twice
-from tests.crash.log import TICK, next_window, say, write_window
+from tests.crash.books import Books, books, duplicates, published_results, read_up_to
+from tests.crash.log import TICK, next_window, publish, write_window
 from tests.crash.process import WITHIN_S
 from tests.support.eventually import eventually
 from tests.support.nats_logs import LOG_BYTES, last_seq
@@ -50,20 +49,20 @@ def trade(servers: Servers, nc: Connection, number: int) -> None:
     """A window of trade; return when a deployment has settled all of it."""
     write_window(nc, number)
     next_window()
-    say(nc, [TICK])
+    publish(nc, [TICK])
     end = last_seq(nc, "SHARD_0")
     with psycopg.connect(servers.postgres_dsn, autocommit=True) as ledger:
         eventually(lambda: read_up_to(ledger) >= end, within_s=WITHIN_S)
 
 
 def check(servers: Servers, nc: Connection, folder: Path) -> None:
-    """The live ledger is what the log gives, as far as it has read, and nothing was told twice."""
+    """The live ledger is what the log gives up to its position; nothing was published twice."""
     live = books(servers.postgres_dsn)
     with replayed(servers, folder) as dsn:
         again: Books = books(dsn)
     assert live.windows
     assert live.windows == again.windows[: len(live.windows)]
-    assert [] == twice(told(nc))
+    assert [] == duplicates(published_results(nc))
 
 
 def end_of(up: Up) -> tuple[int, list[str]]:
@@ -83,18 +82,4 @@ def test_two_at_once(servers: Servers, nc: Connection, folder: Path) -> None:
     trade(servers, nc, 1)
     assert None is second.process.poll()
     assert 0 == second.stop(signal.SIGTERM).code
-    check(servers, nc, folder)
-
-
-def test_a_failpoint_in_the_environment(
-    servers: Servers, nc: Connection, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the matrix does to its processes must be what the variable does to a deployment."""
-    monkeypatch.setenv(FAILPOINT, "commit.before:kill@3")
-    doomed = start_up()
-    assert -signal.SIGKILL == end_of(doomed)[0]
-    monkeypatch.delenv(FAILPOINT)
-    successor = start_up()
-    trade(servers, nc, 2)
-    assert 0 == successor.stop(signal.SIGTERM).code
     check(servers, nc, folder)

@@ -31,7 +31,7 @@ SHELL: Final = {
     "POSTGRES_PASSWORD": "4711",
     "WALRAS_SHARDS": "3",
     "WALRAS_WINDOW_MS": "2000",
-    "WALRAS_WORKERS": "2",
+    "WALRAS_PROCESSES": "2",
 }
 
 
@@ -120,7 +120,7 @@ def test_defaults_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_shell_sets_what_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable of the host that does not get through changes nothing and says nothing."""
     settings = as_set(services(**SHELL)["walras"]["environment"], monkeypatch)
-    assert (3, 2000, 2) == (settings.shards, settings.window_ms, settings.workers)
+    assert (3, 2000, 2) == (settings.shards, settings.window_ms, settings.processes)
 
 
 def test_every_setting_can_be_set() -> None:

@@ -145,16 +145,16 @@ def test_every_folder_is_laid_out() -> None:
     assert [] == [folder for folder in listed if not (HOUSE / folder).is_dir()]
 
 
-def test_the_floors_are_those_of_the_contract() -> None:
-    """A floor plan that the import check does not know sends a reader through walls."""
+def test_the_layers_are_those_of_the_contract() -> None:
+    """A plan that the import check does not know sends a reader through walls."""
     project = tomllib.loads((HOUSE / "pyproject.toml").read_text())
-    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
-    plan = ARCHITECTURE.partition("## Who may import whom")[2].partition("```\n")[2]
-    floors: dict[int, set[str]] = {}
+    contract = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    plan = ARCHITECTURE.partition("## Layers")[2].partition("```\n")[2]
+    drawn: dict[int, set[str]] = {}
     for line in plan.partition("```")[0].splitlines():
         named = re.split(r" {2,}", line.strip())[0]
-        floors.setdefault(len(line) - len(line.lstrip()), set()).update(named.split(" | "))
-    assert [set(layer.split(" | ")) for layer in layers] == list(floors.values())
+        drawn.setdefault(len(line) - len(line.lstrip()), set()).update(named.split(" | "))
+    assert [set(layer.split(" | ")) for layer in contract] == list(drawn.values())
 
 
 def test_every_decision_is_listed() -> None:

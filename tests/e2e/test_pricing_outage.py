@@ -26,7 +26,7 @@ from connectors.nats.connection import connected
 from connectors.nats.export import export_log
 from connectors.nats.topology import results_config
 from connectors.postgres.connection import connect
-from flows.runtime import pricing_process
+from flows.runtime import child_process, pricing_process
 from flows.runtime import supervisor as deployment
 from flows.runtime.child_process import Process, end
 from flows.runtime.pricing_plan import read_past, save_plan
@@ -318,7 +318,7 @@ def test_a_deployment_starts_its_pricing_again(
         started.append(start_pricing(servers))
         return started[-1]
 
-    monkeypatch.setattr(pricing_process, "FIRST_PAUSE_S", 0.1)
+    monkeypatch.setattr(child_process, "RESTART_MIN_S", 0.1)
     monkeypatch.setattr(pricing_process, "start_pricing", start)
     with pricing_beside(market.servers):
         eventually(lambda: started)

@@ -1,30 +1,31 @@
-"""Two shards in two processes of two workers, killed in the middle: each log gives its ledger."""
+"""Two shards in two processes that are killed in the middle: each log gives its ledger."""
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import psutil
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
 from connectors.embedded.servers import Servers
+from connectors.nats.topology import stream_identities
+from connectors.postgres.connection import connect
+from connectors.postgres.ledger.transaction import claim
+from flows.runtime.servers import open_servers
+from flows.runtime.settings import load_settings
+from state.errors import ShardReplaced
 from tests.support.eventually import eventually
 from tests.support.servers import fresh_database, open_folder
 from tests.support.shell import DEADLINE_S, Walras, shell, start_up
 
-SHARDS: Final = ("0", "1")
-MARKETS: Final = ("m1", "m2", "m3", "m4")
-SETTINGS: Final = {
-    "SHARDS": "2",
-    "WORKERS": "2",
-    "PROCESSES": "2",
-    "WINDOW_MS": "200",
-    "HEALTH_PORT": "0",
-}
-MARKET: Final = """
+SHARDS = ("0", "1")
+MARKETS = ("m1", "m2", "m3", "m4")
+SETTINGS = {"SHARDS": "2", "PROCESSES": "2", "WINDOW_MS": "200", "HEALTH_PORT": "0"}
+MARKET = """
 [resources.tokens]
 supply = 100
 initial_price_micros = 1_000
@@ -44,14 +45,25 @@ def walras(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
 
 
 @contextmanager
-def deployment(end: signal.Signals) -> Iterator[None]:
+def deployment(end: signal.Signals, *, code: int) -> Iterator[psutil.Process]:
     """A deployment that runs until the block ends, and ends in this way."""
     up = start_up()
     try:
-        yield
+        yield psutil.Process(up.process.pid)
     finally:
         ended = up.stop(end)
-    assert ended.code == (0 if end is signal.SIGTERM else -end)
+    assert code == ended.code, ended.err
+
+
+def flow_processes(deployment: psutil.Process) -> list[psutil.Process]:
+    """The processes that run the flow now."""
+    return [each for each in deployment.children() if runs_flow(each)]
+
+
+def runs_flow(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):  # it has just ended
+        return "flows.runtime.supervisor" in process.cmdline()
+    return False
 
 
 def bid_everywhere(walras: Walras) -> None:
@@ -65,37 +77,69 @@ def settled(walras: Walras) -> list[tuple[int, int]]:
     return [(row["shard"], row["bids"]) for row in walras("sql", BIDS, "--json").json]
 
 
-@pytest.mark.timeout(300)
-def test_the_log_of_each_shard_gives_its_ledger(
-    walras: Walras, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, servers: Servers
-) -> None:
-    """More workers than shards, and a kill between two bids, must leave the books of one run."""
+@pytest.fixture
+def market_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """A market file, in a folder without any deployment yet."""
     with open_folder() as home:
         monkeypatch.setenv("WALRAS_HOME", str(home))
         file = tmp_path / "market.toml"
         file.write_text(MARKET)
-        with deployment(signal.SIGKILL):
-            for market in MARKETS:
-                assert 0 == walras("market", "open", file, "--market", market).code
-                assert 0 == walras("grant", market, "a1", "10").code
-            bid_everywhere(walras)
-            eventually(lambda: settled(walras) == [(0, 2), (1, 2)], within_s=DEADLINE_S)
-        bid_everywhere(walras)
-        with deployment(signal.SIGTERM):
-            bid_everywhere(walras)
-            eventually(lambda: settled(walras) == [(0, 6), (1, 6)], within_s=DEADLINE_S)
+        yield file
 
-        for shard in SHARDS:
-            live = walras("sql", DIGESTS.format(shard), "--json").json
-            log = tmp_path / f"{shard}.jsonl"
-            assert 0 == walras("log", "export", "--shard", shard, log).code
-            # The log continues after the last window that was committed.
-            assert live == replayed(walras, log, servers.postgres_dsn)[: len(live)]
+
+def open_markets(walras: Walras, file: Path) -> None:
+    for market in MARKETS:
+        assert walras("market", "open", file, "--market", market).code == 0
+        assert walras("grant", market, "a1", "10").code == 0
+
+
+@pytest.mark.timeout(300)
+def test_the_log_of_each_shard_gives_its_ledger(
+    walras: Walras, market_file: Path, tmp_path: Path, servers: Servers
+) -> None:
+    """With all or one process killed between two bids, the ledger must be that of a quiet run."""
+    with deployment(signal.SIGKILL, code=-signal.SIGKILL):
+        open_markets(walras, market_file)
+        bid_everywhere(walras)
+        eventually(lambda: settled(walras) == [(0, 2), (1, 2)], within_s=DEADLINE_S)
+    bid_everywhere(walras)
+    with deployment(signal.SIGTERM, code=0) as up:
+        bid_everywhere(walras)
+        eventually(lambda: settled(walras) == [(0, 6), (1, 6)], within_s=DEADLINE_S)
+        flow_processes(up)[0].kill()
+        bid_everywhere(walras)
+        eventually(lambda: settled(walras) == [(0, 8), (1, 8)], within_s=DEADLINE_S)
+
+    for shard in SHARDS:
+        live = walras("sql", DIGESTS.format(shard), "--json").json
+        log = tmp_path / f"{shard}.jsonl"
+        assert walras("log", "export", "--shard", shard, log).code == 0
+        # The log continues behind the last window that was committed.
+        assert live == replayed(walras, log, servers.postgres_dsn)[: len(live)]
+
+
+@pytest.mark.timeout(300)
+def test_a_shard_that_is_lost_stops_no_other(walras: Walras, market_file: Path) -> None:
+    """One shard that moves to another deployment must not take the rest of the market down."""
+    with deployment(signal.SIGTERM, code=ShardReplaced.exit_code) as up:
+        open_markets(walras, market_file)
+        bid_everywhere(walras)
+        eventually(lambda: settled(walras) == [(0, 2), (1, 2)], within_s=DEADLINE_S)
+        replace_writer(shard=1)
+        eventually(lambda: 1 == len(flow_processes(up)), within_s=DEADLINE_S)
+        bid_everywhere(walras)
+        eventually(lambda: settled(walras) == [(0, 4), (1, 2)], within_s=DEADLINE_S)
+
+
+def replace_writer(*, shard: int) -> None:
+    """Claim a shard, as another deployment does."""
+    with open_servers(load_settings()) as servers, connect(servers.postgres_dsn) as ledger:
+        (stream,) = stream_identities(servers.nats_url, shards=[shard]).values()
+        claim(ledger, shard, identity=stream, window_ms=load_settings().window_ms)
 
 
 def replayed(walras: Walras, log: Path, dsn: str) -> list[dict[str, object]]:
-    """The windows of the log with their digests, from two workers that take seven at a time."""
+    """The windows of the log with their digests, read seven messages at a time."""
     with fresh_database(dsn) as empty, psycopg.connect(empty, row_factory=dict_row) as conn:
-        workers = ("--workers", "2", "--batch-size", "7")
-        assert 0 == walras("replay", log, "--postgres", empty, *workers).code
+        assert walras("replay", log, "--postgres", empty, "--batch-size", "7").code == 0
         return conn.execute(REPLAYED).fetchall()

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Final
 
-from flows.testing import LogRecord, LogWriter
-from tests.golden.trading import Floor
+from flows.testing import Event, LogRecord, LogWriter
+from tests.golden.trading import CREDIT, RESOURCES, Floor
 from tests.twin.malformed import NO_SUBJECTS, broken_field, broken_text
 from walras_schemas import Rule
 
@@ -78,6 +78,27 @@ def clock_trouble() -> list[LogRecord]:
     return floor.log.records
 
 
+def news() -> list[LogRecord]:
+    """Markets that close and open again, quotas, purposes, and supplies that are all scarce."""
+    floor = Floor(2_026, markets={"main": "uniform", "lab": "uniform_lab"}, agents=9)
+    scarce: Event = {
+        name: listed | {"supply": listed["supply"] // 5, "allowance_windows": 10}
+        for name, listed in RESOURCES.items()
+    }
+    for round_ in range(30):
+        rule: Rule = ("uniform", "pay_as_bid")[round_ % 2]
+        if round_ % 5 == 3:
+            floor.log.close(market="main")
+        if round_ % 5 == 0:
+            floor.log.max_commands = floor.rng.choice([8, 20, 1_000])
+            floor.log.open(market="main", rule=rule, **scarce)
+        floor.log.grant("agent-0", CREDIT, market="main", purpose="reward")
+        floor.log.transfer("agent-0", to="agent-1", amount_micros=1, market="lab", purpose="fee")
+        floor.trade(70, batch_max=4, pause_ms=30, shares={"bundle": 40})
+        floor.log.wait(WINDOW_MS // 2)
+    return floor.log.records
+
+
 def _ticks(log: LogWriter, count: int) -> None:
     for _ in range(count):
         log.wait(WINDOW_MS)
@@ -93,4 +114,5 @@ LOGS: Final[dict[str, Callable[[], list[LogRecord]]]] = {
     "malformed": malformed,
     "silent_feed": silent_feed,
     "clock_trouble": clock_trouble,
+    "news": news,
 }

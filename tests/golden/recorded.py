@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flows.testing import Message
-from state.window import ClosedWindow
+from state.window import ClosedWindow, Settlement
 from tests.operators.steps import final_digest, settlements
 from tests.twin.rows import LogRecord
 from walras_schemas import BidStatus
@@ -55,7 +55,29 @@ def outcome(windows: Sequence[ClosedWindow]) -> dict[str, Any]:
         "dead_letters": sum(len(window.dead_letters) for window in settled),
         "stale_prices": sum(price.stale for price in prices),
         "fresh_prices": sum(not price.stale for price in prices),
+        "scarce_together": _scarce_together(settled),
+        "reasons": dict(sorted(_reasons(settled).items())),
     }
+
+
+def _reasons(windows: Iterable[Settlement]) -> Counter[str]:
+    """How often each reason was given."""
+    reasons: Counter[str] = Counter()
+    for window in windows:
+        reasons.update(str(bid.reason) for bid in window.bids if bid.reason)
+        reasons.update(str(row.reason) for row in window.commands if row.reason)
+    return reasons
+
+
+def _scarce_together(windows: Iterable[Settlement]) -> int:
+    """In how many windows of a market several resources sold above their reserves."""
+    above = Counter(
+        (window.window_id, price.market)
+        for window in windows
+        for price in window.prices
+        if (price.clearing_micros or 0) > price.reserve_micros
+    )
+    return sum(count > 1 for count in above.values())
 
 
 def _line(record: Message) -> dict[str, Any]:

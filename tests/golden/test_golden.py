@@ -12,7 +12,9 @@ from flows.testing import settle_log
 from tests.golden.logs import LOGS, WINDOW_MS
 from tests.golden.recorded import HERE, expected, outcome, path_of, read
 from tests.operators.steps import final_digest, settle
-from tests.support.flow import rows_of, run_twin
+from tests.operators.ways import counted, one_by_one
+from tests.support.flow import run_twin
+from tests.support.rows import rows_of
 from tests.twin.rows import in_order
 
 EXPECTED: Final = expected()
@@ -35,6 +37,23 @@ def test_the_recorded_logs_stay_small() -> None:
 def test_the_outcome_is_the_recorded_one(name: str) -> None:
     """The digest, and in numbers what it is the digest of."""
     assert EXPECTED[name] == outcome(settle(read(name), window_ms=WINDOW_MS))
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_one_by_one_changes_nothing(name: str) -> None:
+    """The sequential way is the definition: what is judged and cleared at once means the same."""
+    with one_by_one():
+        closed = settle(read(name), window_ms=WINDOW_MS)
+    assert EXPECTED[name]["digest"] == final_digest(closed)
+
+
+@pytest.mark.parametrize("name", LOGS)
+def test_each_log_is_settled_over_columns(name: str) -> None:
+    """A log that only ever took the sequential way would compare it with itself."""
+    with counted() as counts:
+        settle(read(name), window_ms=WINDOW_MS)
+    assert counts["judged over columns"] > 0
+    assert counts["cleared one by one" if name == "vickrey" else "cleared over columns"] > 0
 
 
 @pytest.mark.parametrize("name", LOGS)
@@ -63,7 +82,8 @@ def test_the_twin_settles_each_log_alike(name: str) -> None:
     """A digest recorded from a wrong core would keep it wrong for ever."""
     log = read(name)
     expected = in_order(run_twin(log, WINDOW_MS))
-    assert expected == in_order(rows_of(settle(log, window_ms=WINDOW_MS)))
+    closed = settle(log, window_ms=WINDOW_MS)
+    assert expected == in_order(rows_of(closed, window_ms=WINDOW_MS))
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -83,5 +103,7 @@ def test_the_logs_hold_what_they_are_about() -> None:
     assert EXPECTED["malformed"]["dead_letters"] > 200
     assert sum(EXPECTED["busy"]["bids"].values()) + EXPECTED["busy"]["commands"] > 20_000
     assert EXPECTED["clock_trouble"]["idle_windows"] > 5
+    assert min(EXPECTED["news"]["reasons"][name] for name in ("market_closed", "over_quota")) > 20
+    assert EXPECTED["news"]["scarce_together"] > 20
     for name in ("uniform", "uniform_lab", "pay_as_bid", "vickrey"):
         assert min(EXPECTED[name]["bids"].values()) > 0

@@ -1,12 +1,49 @@
-"""A mutant is one named mistake: a text of the core, and what a tired hand made of it."""
+"""A mutant is one named mistake: a text of the product, and what a tired hand made of it."""
 
 from dataclasses import dataclass
 
 ADMIT, ALLOCATE, CLEAR = "operators/admit.py", "operators/allocate.py", "operators/clear.py"
+ADMIT_COLUMNS, CLEAR_COLUMNS = "operators/admit_columns.py", "operators/clear_columns.py"
 CUT, DECODE, JOIN = "operators/windows.py", "operators/decode.py", "operators/join_prices.py"
-SETTLE, ANNOUNCE = "operators/settle.py", "operators/results.py"
+COLUMNS, STRICT = "operators/columns.py", "operators/strict.py"
+SETTLE, ANNOUNCE, DIGEST = "operators/settle.py", "operators/results.py", "operators/digest.py"
 BOOK, MARKET, SEEN = "state/accounts.py", "state/market.py", "state/dedupe.py"
+NUMBERS = "state/names.py"
 NAMES = "schemas/walras_schemas/names.py"
+KEYED, SHUTDOWN = "operators/keyed.py", "flows/runtime/shutdown.py"
+SUPERVISOR, PROCESSES = "flows/runtime/supervisor.py", "flows/runtime/processes.py"
+CHILD = "flows/runtime/child_process.py"
+SOURCE, READER = "connectors/nats/source.py", "connectors/nats/reader.py"
+RESULTS_PUBLISHER = "connectors/nats/results_publisher.py"
+WRITER, TRANSACTION = "connectors/postgres/writer.py", "connectors/postgres/ledger/transaction.py"
+
+# The sharpest first: they answer soonest, and say the most about what is wrong.
+SHARP = ["clear", "settle", "allocate", "guards", "columns", "windows", "join_prices", "results"]
+BROAD = ["precedence", "properties", "decode", "two_ways", "alone", "replay", "truthfulness"]
+WHOLE = ["machine", "twin"]
+CORE_TESTS = (
+    *(f"tests/operators/test_{name}.py" for name in SHARP),
+    "tests/stories",
+    *(f"tests/operators/test_{name}.py" for name in BROAD + WHOLE),
+)
+LIFECYCLE_TESTS = (
+    "tests/operators/test_keyed.py",
+    "tests/flows/runtime/test_shutdown.py",
+    "tests/flows/runtime/test_supervisor.py",
+    "tests/flows/runtime/test_child_process.py",
+    "tests/flows/runtime/test_processes.py",
+)
+NATS_TESTS = (
+    "tests/connectors/nats/test_source.py",
+    "tests/connectors/nats/test_fence.py",
+    "tests/connectors/nats/test_results_publisher.py",
+)
+POSTGRES_TESTS = (
+    "tests/connectors/postgres/test_close.py",
+    "tests/connectors/postgres/test_writer.py",
+    "tests/connectors/postgres/ledger/test_transaction.py",
+    "tests/connectors/postgres/ledger/test_claim.py",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +54,5 @@ class Mutant:
     file: str
     before: str
     after: str
+    tests: tuple[str, ...] = CORE_TESTS
+    """Where it has to be noticed."""

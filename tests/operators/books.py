@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Final
 
+import numpy as np
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from operators.clear import Clearing, clear
-from state.accounts import Bid
+from operators.clear_columns import clear_many
+from state.bids import BUNDLE, LOST, NOT_REPORTED, Bid, Bids
 from state.market import ResourceTerms, Terms
+from state.names import Names
 from walras_schemas import BidStatus
 
 RULES: Final = ("uniform", "uniform_lab", "pay_as_bid", "vickrey")
@@ -27,7 +30,7 @@ def resource(supply: int, *, reference: int = 1, reserve: int = 0) -> ResourceTe
 
 def terms(rule: str = "uniform", **resources: ResourceTerms) -> Terms:
     """The terms of a market that opened before any bid."""
-    return Terms(opened_at=(0, 0), rule=rule, resources=resources)
+    return Terms(opened_at=(0, 0), is_open=True, rule=rule, max_commands=1000, resources=resources)
 
 
 def unit(  # noqa: PLR0913  # as many as a unit bid has
@@ -63,9 +66,55 @@ def cleared(market: Terms, bids: Sequence[Bid]) -> tuple[Clearing, list[Bid]]:
     return clear(market, copies), copies
 
 
+def cleared_in_columns(market: Terms, bids: Sequence[Bid]) -> tuple[Clearing | None, list[Bid]]:
+    """The same over columns."""
+    columns = as_columns(bids)
+    clearing = clear_many(market, columns, np.arange(len(columns)))
+    results = zip(bids, columns, strict=True)
+    return clearing, [
+        replace(
+            bid,
+            won=done.won,
+            paid_micros=done.paid_micros,
+            lost_value_micros=done.lost_value_micros,
+        )
+        for bid, done in results
+    ]
+
+
+def as_columns(bids: Sequence[Bid]) -> Bids:
+    """Admitted bids as columns; an id is its bid's number."""
+    names = Names()
+    accounts = [names.account(bid.market, bid.agent) for bid in bids]
+    numbers = [BUNDLE if bid.resource is None else names.resource(bid.resource) for bid in bids]
+    ids = [bytes(12) + bid.seq.to_bytes(4) for bid in bids]
+    columns = {
+        "seq": np.array([bid.seq for bid in bids], dtype=np.int64),
+        "ord": np.array([bid.ord for bid in bids], dtype=np.int16),
+        "time_ns": np.array([bid.time_ns for bid in bids], dtype=np.int64),
+        "account": np.array(accounts, dtype=np.int32),
+        "event_id": np.frombuffer(b"".join(ids), dtype=np.uint8).reshape(-1, 16),
+        "resource": np.array(numbers, dtype=np.int32),
+        "quantity": np.array([bid.quantity for bid in bids], dtype=np.int64),
+        "unit_price_micros": np.array([bid.unit_price_micros for bid in bids], dtype=np.int64),
+        "min_quantity": np.array([bid.min_quantity for bid in bids], dtype=np.int64),
+    }
+    bundles = {row: bid.bundle for row, bid in enumerate(bids) if bid.bundle is not None}
+    made = Bids.of(columns, bundles)
+    made.names = names
+    made.status[:] = LOST
+    assert (made.lost_value_micros == NOT_REPORTED).all()
+    return made
+
+
 def density(market: Terms, bid: Bid) -> Fraction:
-    """What the bid offers for one unit of reference value, straight from the definition."""
-    return Fraction(bid.limit_micros, worth(market, bid.demand))
+    """What the bid offers above the reserve for one unit of reference value, by the definition."""
+    return Fraction(net(market, bid), worth(market, bid.demand))
+
+
+def net(market: Terms, bid: Bid) -> int:
+    """What the bid offers above the reserve."""
+    return bid.limit_micros - reserve(market, bid.demand)
 
 
 def worth(market: Terms, units: Mapping[str, int]) -> int:

@@ -5,33 +5,51 @@ by meaning the same.
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 import walras_schemas as registry
 from operators.decode import decode
-from state.accounts import Bid
-from state.log import Event, Malformed, WindowSlice
+from state.bids import Bid
+from state.log import Event, EventSlice, Malformed, WindowSlice
+from state.names import Names
 from walras_schemas import BATCH_MAX
 
 BID_SUBJECT: Final = "market.m1.bid.a1"
+FIRST_SEQ: Final = 7
 any_command: TypeAdapter[registry.Command] = TypeAdapter(registry.Command)
 
 
 def events_of(payload: bytes, subject: str = BID_SUBJECT) -> list[Event | Bid]:
     """The events of one message."""
-    raw = WindowSlice(
-        shard=0,
-        window_id=0,
-        first_seq=7,
-        times_ns=[5],
-        subjects=[subject],
-        payloads=[payload],
-        stream_time_ns=5,
-        closes=False,
+    return events_of_all([(subject, payload)])
+
+
+def events_of_all(messages: Sequence[tuple[str, bytes]]) -> list[Event | Bid]:
+    """The events of several messages that are decoded together, in their order."""
+    decoded = decode(
+        WindowSlice(
+            shard=0,
+            window_id=0,
+            first_seq=FIRST_SEQ,
+            times_ns=[5] * len(messages),
+            subjects=[subject for subject, _ in messages],
+            payloads=[payload for _, payload in messages],
+            stream_time_ns=5,
+            closes=False,
+        )
     )
-    return decode(raw).events
+    every: list[Event | Bid] = [*_bids(decoded), *decoded.events]
+    return sorted(every, key=lambda event: (event.seq, event.ord))
+
+
+def _bids(decoded: EventSlice) -> list[Bid]:
+    """The bids as records, which name what the columns number."""
+    names = Names(accounts=decoded.senders.owners, resources=list(decoded.resources))
+    return list(replace(decoded.bids, names=names))
 
 
 class Refused(Exception):

@@ -5,24 +5,27 @@ logs can be settled in a test; and a shard can be stopped at any message and res
 settlements alone, as the ledger restores it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import islice, repeat
-from typing import Final
+from typing import Any, Final
 
 from flows.testing import Message, fresh_shard, with_final_tick
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
 from operators.windows import WindowAssigner
-from state.accounts import Account, Bid, MarketAccounts, bid_key
+from state.bids import Bids, event_id_bytes
+from state.dedupe import agent_key, operator_key
 from state.log import RawBatch
 from state.shard import Position, ShardState, Token
-from state.window import ClosedWindow, CommandRow, Settlement
+from state.window import ClosedWindow, Settlement
 from walras_schemas import TREASURY, RejectionReason
 
 FORGOTTEN: Final = {
     RejectionReason.UNKNOWN_MARKET,
+    RejectionReason.MARKET_CLOSED,
+    RejectionReason.OVER_QUOTA,
     RejectionReason.STALE_EVENT_ID,
     RejectionReason.FUTURE_EVENT_ID,
 }
@@ -39,6 +42,7 @@ class Shard:
     cut: WindowAssigner = field(init=False)
     join: JoinPrices = field(init=False)
     allocate: Allocate = field(init=False)
+    _runs: list[Bids] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.cut = WindowAssigner(self.window_ms, self.state.position.stream_time_ns)
@@ -49,7 +53,14 @@ class Shard:
         """Take one batch of contiguous messages through all steps."""
         for raw in self.cut(raw_batch(records)):
             for priced in self.join(decode(raw)):
+                self._runs.append(priced.slice.bids)
                 self.closed += self.allocate(priced)
+                if priced.slice.closes:
+                    self._runs.clear()
+
+    def open_runs(self) -> list[Bids]:
+        """The bids of the open window, slice by slice, as they were judged."""
+        return self._runs
 
 
 def raw_batch(records: Sequence[Message]) -> RawBatch:
@@ -103,21 +114,44 @@ def restore(windows: Sequence[ClosedWindow]) -> ShardState:
 
 
 def _take_in(state: ShardState, settlement: Settlement) -> None:
-    accounts = state.accounts
+    accounts, names = state.accounts, state.accounts.names
     accounts.digest = settlement.digest
     state.listings.by_market |= {listing.market: listing for listing in settlement.listings}
-    for balance in settlement.balances:
-        of_market = accounts.markets.setdefault(balance.market, MarketAccounts())
-        of_market.by_agent[balance.agent] = Account(balance_micros=balance.balance_micros)
-    for market, sender, row in _used_ids(settlement):
-        index = state.listings.dedupe if sender == TREASURY else accounts.dedupe
-        index.remember(bid_key(market, sender, row.event_id))
-
-
-def _used_ids(settlement: Settlement) -> Iterator[tuple[str, str, Bid | CommandRow]]:
+    for market, owner in settlement.new_names.accounts:
+        names.account(market, owner)
+    for resource in settlement.new_names.resources:
+        names.resource(resource)
+    accounts.make_room()
+    for account, micros in settlement.balances.of().items():
+        accounts.set_balance(account, micros)
     for bid in settlement.bids:
         if bid.reason not in FORGOTTEN:
-            yield bid.market, bid.agent, bid
+            account = names.account_numbers[bid.market, bid.agent]
+            accounts.dedupe.remember(agent_key(account, event_id_bytes(bid.event_id)))
     for row in settlement.commands:
         if row.reason not in FORGOTTEN:
-            yield row.market, row.sender, row
+            event_id = event_id_bytes(row.event_id)
+            if row.sender == TREASURY:
+                state.listings.dedupe.remember(operator_key(row.market, event_id))
+            else:
+                account = names.account_numbers[row.market, row.sender]
+                accounts.dedupe.remember(agent_key(account, event_id))
+
+
+def plain(windows: Iterable[ClosedWindow]) -> list[dict[str, Any]]:
+    """All that windows hold, as values that compare by ==."""
+    return [_plain(window) for window in windows]
+
+
+def _plain(window: ClosedWindow) -> dict[str, Any]:
+    content = {field.name: getattr(window, field.name) for field in fields(window)}
+    if isinstance(window, Settlement):
+        owners = window.bids.names.accounts
+        moved = window.balances.accounts[window.balances.moved].tolist()
+        content |= {
+            "bids": list(window.bids),
+            "accounts": window.bids.account.tolist(),
+            "balances": {owners[n]: micros for n, micros in window.balances.of().items()},
+            "moved": [owners[number] for number in moved],
+        }
+    return content

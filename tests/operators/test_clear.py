@@ -2,7 +2,7 @@
 
 import pytest
 
-from state.accounts import Bid
+from state.bids import Bid
 from state.market import Terms
 from tests.operators.books import RULES, bundle, cleared, resource, terms, unit
 
@@ -27,7 +27,7 @@ def test_a_higher_density_beats_a_larger_limit() -> None:
     """What counts is what a bid offers for what it takes."""
     market = terms(gpu=resource(4, reference=10), cpu=resource(9, reference=1))
     large, dense = bundle(1, "a1", limit=45, gpu=4, cpu=5), unit(2, "a2", "gpu", 1, price=11)
-    assert [(0, 0), (1, 10)] == outcome(market, large, dense)
+    assert [(0, 0), (1, 11)] == outcome(market, large, dense)
 
 
 def test_who_does_not_fit_does_not_stop_the_next() -> None:
@@ -67,8 +67,8 @@ def _of_one(bid: Bid) -> list[Bid]:
     return [unit(bid.seq, bid.agent, "gpu", 1, price=bid.unit_price_micros)]
 
 
-def test_a_bid_rejected_above_the_winners_sets_no_price() -> None:
-    """A bundle that does not fit, though it offers more, must not lift the price over a limit."""
+def test_a_loser_prices_what_it_lacked_and_nothing_else() -> None:
+    """A bundle that was short of cpu must not make gpu dear, of which there was enough for it."""
     market = terms(gpu=resource(2), cpu=resource(1))
     bids = [
         unit(1, "a1", "cpu", 1, price=9),
@@ -76,18 +76,41 @@ def test_a_bid_rejected_above_the_winners_sets_no_price() -> None:
         unit(3, "a3", "gpu", 2, price=3),
         unit(4, "a4", "gpu", 1, price=2),
     ]
-    assert [(1, 2), (0, 0), (2, 4), (0, 0)] == outcome(market, *bids)
+    assert [(1, 8), (0, 0), (2, 4), (0, 0)] == outcome(market, *bids)
+
+
+def test_a_loser_lifts_no_price_over_a_winner_s_limit() -> None:
+    """A bundle that does not fit, though it offers more, must not make a winner regret its bid."""
+    market = terms(gpu=resource(2))
+    bids = [
+        unit(1, "a1", "gpu", 1, price=9),
+        bundle(2, "a2", limit=16, gpu=2),
+        unit(3, "a3", "gpu", 1, price=3),
+    ]
+    assert [(1, 3), (0, 0), (1, 3)] == outcome(market, *bids)
+    assert [None, 10, None] == [bid.lost_value_micros for bid in cleared(market, bids)[1]]
+
+
+def test_the_highest_of_several_losers_sets_the_price() -> None:
+    """Each resource is priced by those who lacked it, the bundle by all that is scarce of it."""
+    market = terms(gpu=resource(1, reference=2), cpu=resource(1, reference=1))
+    bids = [
+        bundle(1, "a1", limit=30, gpu=1, cpu=1),
+        bundle(2, "a2", limit=12, gpu=1, cpu=1),
+        unit(3, "a3", "cpu", 1, price=3),
+    ]
+    assert [(1, 12), (0, 0), (0, 0)] == outcome(market, *bids)
 
 
 def test_a_level_is_rounded_up_for_each_winner() -> None:
     """Rounded down, the market would sell below the level; by unit, winners would pay too much."""
-    market = terms(gpu=resource(10, reference=2), cpu=resource(3, reference=3))
+    market = terms(gpu=resource(8, reference=2), cpu=resource(3, reference=3))
     bids = [
         unit(1, "a1", "gpu", 8, price=9),
         unit(2, "a2", "cpu", 3, price=13),
-        unit(3, "a3", "cpu", 1, price=5),
+        bundle(3, "a3", limit=17, gpu=1, cpu=1),
     ]
-    assert [(8, 27), (3, 15), (0, 0)] == outcome(market, *bids)
+    assert [(8, 55), (3, 31), (0, 0)] == outcome(market, *bids)
 
 
 def test_pay_as_bid_charges_what_was_won() -> None:

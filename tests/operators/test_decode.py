@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from operators.decode import NESTING_MAX
-from state.accounts import Bid
+from operators.strict import NESTING_MAX
+from state.bids import Bid
 from state.log import Malformed
 from tests.badinput.strings import as_stored
 from tests.operators.oracle import (
@@ -27,6 +27,12 @@ from tests.operators.wire_texts import BUNDLE, ID, OTHER_ID, UNIT, WITHDRAWAL, m
 from walras_schemas import BATCH_MAX, PAYLOAD_MAX_BYTES
 
 thorough = settings(max_examples=250, deadline=None)
+
+
+def beginning_of(text: bytes) -> tuple[bytes, int]:
+    """What a dead letter keeps of a text, and how long it says that the whole is."""
+    return text[:1024], len(text)
+
 
 # --- what is a bid -------------------------------------------------------------------------------
 
@@ -89,7 +95,9 @@ def test_a_batch_is_judged_one_by_one(payloads: Sequence[bytes]) -> None:
 def test_no_bid_slips_in(payload: str) -> None:
     """Each of these is nearly a bid, and one of two decoders might think that it is one."""
     assert [Malformed] == kinds_of(payload.encode())
-    assert [payload.encode()] == [letter.payload for letter in letters_of(payload.encode())]
+    assert [beginning_of(payload.encode())] == [
+        (letter.payload, letter.payload_bytes) for letter in letters_of(payload.encode())
+    ]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +143,16 @@ def test_a_bad_element_is_a_dead_letter_of_its_own_text(bad: str) -> None:
     assert [Bid, Malformed, Bid] == kinds_of(batch)
     [letter] = letters_of(batch)
     assert (BID_SUBJECT, bad.encode()) == (letter.subject, letter.payload)
+    assert len(bad.encode()) == letter.payload_bytes
+
+
+@pytest.mark.parametrize("length", [1023, 1024, 1025, 3000])
+def test_a_dead_letter_keeps_the_beginning_and_the_length(length: int) -> None:
+    """One sender's megabytes of nonsense must not fill the ledger, nor hide how many they were."""
+    bad = b'"' + b"x" * (length - 2) + b'"'
+    for payload in (bad, b"[" + bad + b"]"):
+        [letter] = letters_of(payload)
+        assert (bad[:1024], length) == (letter.payload, letter.payload_bytes)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +175,8 @@ def test_a_hopeless_message_is_one_dead_letter(subject: str, payload: bytes) -> 
     """A message that cannot be taken apart must neither vanish nor multiply."""
     [event] = events_of(payload, subject)
     [letter] = letters_of(payload, subject)
-    assert (0, subject, payload) == (event.ord, letter.subject, letter.payload)
+    assert (0, subject) == (event.ord, letter.subject)
+    assert beginning_of(payload) == (letter.payload, letter.payload_bytes)
 
 
 def test_a_batch_and_a_payload_may_be_as_large_as_allowed() -> None:

@@ -3,6 +3,7 @@
 Hypothesis writes the log while the steps read it, and shrinks it when a promise breaks.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
@@ -13,12 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from flows.testing import LogWriter, with_final_tick
-from operators.results import result_messages
-from state.accounts import Bid, MarketAccounts
+from operators.results import agent_results, market_windows
+from state.accounts import ShardAccounts
+from state.bids import Bid
+from state.names import Owner
 from state.window import ClosedWindow, CommandRow, DeadLetter, Settlement
-from tests.operators.steps import Shard, final_digest, restore, settle, settlements
-from tests.support.flow import rows_of, run_twin
+from tests.operators.steps import Shard, final_digest, plain, restore, settle, settlements
+from tests.support.flow import run_twin
 from tests.support.generated_logs import MOVES, Move, start, write_move
+from tests.support.rows import rows_of
 from tests.twin.rows import in_order
 from walras_schemas import TREASURY, BidStatus
 
@@ -75,16 +79,17 @@ class Market(RuleBasedStateMachine):
 
     @invariant()
     def no_credit_is_promised_twice(self) -> None:
-        for accounts in self.accounts():
-            for name, account in accounts.by_agent.items():
-                held = [b.limit_micros for b in accounts.open_bids.values() if b.agent == name]
-                assert account.held_micros == sum(held)
-                assert name == TREASURY or 0 <= account.held_micros <= account.balance_micros
+        held: Counter[Owner] = Counter()
+        for bid in self.open_bids():
+            held[bid.market, bid.agent] += bid.limit_micros
+        for number, owner in enumerate(self.accounts.names.accounts):
+            free = self.accounts.free_of(number)
+            assert held[owner] == self.accounts.balance_of(number) - free
+            assert owner[1] == TREASURY or free >= 0
 
     @invariant()
     def no_credit_is_created_or_lost(self) -> None:
-        for accounts in self.accounts():
-            assert 0 == sum(account.balance_micros for account in accounts.by_agent.values())
+        assert 0 == sum(map(self.accounts.balance_of, range(len(self.accounts.names.accounts))))
 
     @invariant()
     def every_window_keeps_its_promises(self) -> None:
@@ -97,14 +102,22 @@ class Market(RuleBasedStateMachine):
             return
         whole = settle(self.log.records, window_ms=WINDOW_MS)
         expected = in_order(run_twin(self.log.records, WINDOW_MS))
-        assert expected == in_order(rows_of(whole))
+        assert expected == in_order(rows_of(whole, window_ms=WINDOW_MS))
         closing = with_final_tick(self.log.records, window_ms=WINDOW_MS)
         self.shard.read(closing[self.read_up_to :])
         assert final_digest(whole) == final_digest(self.shard.closed)
+        assert plain(whole) == plain(self.shard.closed)
         assert list(announced(whole)) == list(announced(self.shard.closed))
 
-    def accounts(self) -> Iterator[MarketAccounts]:
-        yield from self.shard.allocate.accounts.markets.values()
+    @property
+    def accounts(self) -> ShardAccounts:
+        return self.shard.allocate.accounts
+
+    def open_bids(self) -> list[Bid]:
+        """The admitted bids of the open window, as a slice that closes now would clear them."""
+        return [
+            bid for run in self.shard.open_runs() for bid in run if bid.status is BidStatus.LOST
+        ]
 
 
 def alone(move: Move) -> Move:
@@ -115,7 +128,8 @@ def alone(move: Move) -> Move:
 def announced(windows: list[ClosedWindow]) -> Iterator[object]:
     for window in windows:
         if isinstance(window, Settlement):
-            yield from result_messages(window, window_ms=WINDOW_MS)
+            yield from agent_results(window)
+            yield from market_windows(window, window_ms=WINDOW_MS)
 
 
 def check_settlement(window: Settlement) -> None:

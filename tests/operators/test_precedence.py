@@ -19,13 +19,10 @@ from walras_schemas import RejectionReason, Rule
 R = RejectionReason
 
 # SEMANTICS §4, rule by rule, for each kind of command.
-FIRST_RULES: Final = [
-    R.MALFORMED,
-    R.UNKNOWN_MARKET,
-    R.STALE_EVENT_ID,
-    R.FUTURE_EVENT_ID,
-    R.DUPLICATE,
-]
+OF_IDS: Final = [R.STALE_EVENT_ID, R.FUTURE_EVENT_ID, R.DUPLICATE]
+OF_MARKETS: Final = [R.MALFORMED, R.UNKNOWN_MARKET, R.MARKET_CLOSED]
+FIRST_RULES: Final = [*OF_MARKETS, R.OVER_QUOTA, *OF_IDS]
+OPERATORS: Final = [*OF_MARKETS, *OF_IDS]
 PRECEDENCE: Final = {
     "bid": [
         *FIRST_RULES,
@@ -39,18 +36,23 @@ PRECEDENCE: Final = {
     ],
     "withdrawal": [*FIRST_RULES, R.NOT_OPEN],
     "transfer": [*FIRST_RULES, R.UNKNOWN_AGENT, R.SELF_TRANSFER, R.INSUFFICIENT_BALANCE],
-    "grant": FIRST_RULES,
-    "supply": [*FIRST_RULES, R.UNKNOWN_RESOURCE],
-    "price": [*FIRST_RULES, R.UNKNOWN_RESOURCE],
-    "opening": [R.MALFORMED, *FIRST_RULES[2:]],
+    "grant": OPERATORS,
+    "closing": OPERATORS,
+    "supply": [*OPERATORS, R.UNKNOWN_RESOURCE],
+    "price": [*OPERATORS, R.UNKNOWN_RESOURCE],
+    "opening": [R.MALFORMED, *OF_IDS],
 }
 
 # No command can be both: an id is early or late; and a market that is not open, or an id that is
-# early, never came to remember a use of the id.
+# early, never came to remember a use of the id. What was never opened is not closed, and counts no
+# command; nor does what is closed.
 IMPOSSIBLE: Final = [
     {R.STALE_EVENT_ID, R.FUTURE_EVENT_ID},
     {R.FUTURE_EVENT_ID, R.DUPLICATE},
     {R.UNKNOWN_MARKET, R.DUPLICATE},
+    {R.UNKNOWN_MARKET, R.MARKET_CLOSED},
+    {R.UNKNOWN_MARKET, R.OVER_QUOTA},
+    {R.MARKET_CLOSED, R.OVER_QUOTA},
 ]
 PAIRS: Final = [
     pytest.param(kind, [first, second], id=f"{kind}-{first}-{second}")
@@ -64,6 +66,7 @@ ALONE: Final = [
     for reason in reasons
 ]
 
+WINDOW_MS: Final = 1000
 SUPPLY: Final = 10**10
 RESERVE: Final = 10**9
 RICH: Final = 10**15
@@ -85,8 +88,13 @@ class ViolatingLog:
             own_id = self.log.fresh_id()
         if R.DUPLICATE in self.violations:
             self._use(own_id)
+        if R.MARKET_CLOSED in self.violations:
+            self.log.close()
+            self.log.wait(WINDOW_MS)
         if R.STALE_EVENT_ID in self.violations:
             self.log.wait(60_001)
+        if R.OVER_QUOTA in self.violations:
+            self._use(self.log.fresh_id())
         command = {**self._command(), "event_id": own_id}
         if R.MALFORMED in self.violations:
             command["surprise"] = 1
@@ -95,7 +103,9 @@ class ViolatingLog:
 
     def _set_up(self) -> None:
         rule: Rule = "vickrey" if R.UNSUPPORTED_BY_RULE in self.violations else "uniform"
-        self.log.open(market="m1", rule=rule, gpu={"supply": SUPPLY, "reserve_micros": RESERVE})
+        self.log.max_commands = 1 if R.OVER_QUOTA in self.violations else None
+        listed = {"supply": SUPPLY, "reserve_micros": RESERVE}
+        self.log.open(market="m1", rule=rule, gpu=listed)
         balance = 1 if R.INSUFFICIENT_BALANCE in self.violations else RICH
         for agent in ("a1", "a2"):
             self.log.grant(agent, balance)
@@ -145,6 +155,7 @@ class ViolatingLog:
             "grant": {"type": "credits_granted", "agent_id": "a1", "amount_micros": 1},
             "supply": {"type": "supply_changed", "resource": resource, "supply": 1},
             "price": {"type": "price_quoted", "price_micros": 1},
+            "closing": {"type": "market_closed"},
             "opening": {"type": "market_opened", "resources": listing},
         }
         return commands[self.kind]
@@ -177,7 +188,7 @@ def outcome(rows: Rows, record: LogRecord) -> str | None:
 def reason_for(kind: str, violations: Iterable[R]) -> str | None:
     """Why the real flow rejects a command with these violations; None when it is applied."""
     records = ViolatingLog(kind, set(violations)).records()
-    return outcome(run_flow(records, 1000), records[-1])
+    return outcome(run_flow(records, WINDOW_MS), records[-1])
 
 
 @pytest.mark.parametrize("kind", PRECEDENCE)

@@ -1,5 +1,6 @@
 """What every cleared window promises, whatever the bids: on `clear` itself, by hypothesis."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
@@ -10,12 +11,23 @@ from typing import Final
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from operators.clear import ceil_div, rank, round_half_up
-from state.accounts import Bid
+from operators.clear import allocate_supply, price_levels, rank, round_half_up
+from operators.clear import ceil as exact_ceil
+from state.bids import Bid
 from state.market import Terms
 from tests.operators import books
-from tests.operators.books import cleared, density, in_auction_order, markets, reserve, worth
+from tests.operators.books import (
+    cleared,
+    cleared_in_columns,
+    in_auction_order,
+    markets,
+    net,
+    reserve,
+    worth,
+)
+from walras_schemas import BidStatus
 
 Market = tuple[Terms, list[Bid]]
 
@@ -102,29 +114,89 @@ def test_nobody_envies_a_lower_price(drawn: Market) -> None:
             )
 
 
+@given(drawn=markets())
+@settings(max_examples=400, deadline=None)
+def test_a_book_clears_alike_over_columns(drawn: Market) -> None:
+    """A winner, a price or a reported loss that depends on the way is another auction."""
+    market, bids = drawn
+    clearing, done = cleared_in_columns(market, bids)
+    if market.rule == "vickrey":
+        assert (None, bids) == (clearing, done)
+    else:
+        slow, records = cleared(market, bids)
+        assert (slow, records) == (clearing, [replace(bid, status=BidStatus.LOST) for bid in done])
+
+
+def short_of(bid: Bid, market: Terms, ranked: list[Bid]) -> list[str]:
+    """The resources for want of which a bid lost units, by what was left at its turn."""
+    if bid.won == bid.quantity:
+        return []
+    left = left_for(bid, market, ranked)
+    if bid.bundle is None:
+        return list(bid.demand)
+    return [name for name, units in bid.demand.items() if units > left[name]]
+
+
+def levels_by_definition(market: Terms, done: list[Bid]) -> dict[str, Fraction]:
+    """The price levels, word for word as the page defines them."""
+    ranked = in_auction_order(market, done)
+    lost = {(bid.seq, bid.ord): short_of(bid, market, ranked) for bid in ranked}
+    won = {name for bid in done for name in bid.allocation}
+    lab = market.rule == "uniform_lab"
+    scarce = won if lab else {name for names in lost.values() for name in names}
+
+    def scarce_density(bid: Bid) -> Fraction:
+        asked = {name: units for name, units in bid.demand.items() if name in scarce}
+        return Fraction(net(market, bid), worth(market, asked))
+
+    levels = {}
+    for name in scarce:
+        winners = [scarce_density(bid) for bid in done if name in bid.allocation]
+        losers = [scarce_density(bid) for bid in done if name in lost[bid.seq, bid.ord]]
+        levels[name] = min(winners) if lab else min(*winners, max(losers))
+    return levels
+
+
 @given(drawn=markets(rules=["uniform", "uniform_lab"]))
 @thorough
-def test_one_level_prices_every_winner(drawn: Market) -> None:
+def test_each_resource_has_one_price_for_all_winners(drawn: Market) -> None:
     """Two winners who pay different prices for the same thing would not be a uniform price."""
     market, bids = drawn
-    clearing, done = cleared(market, bids)
-    assert clearing.level is not None
-    for bid in done:
-        due = ceil(clearing.level * worth(market, bid.allocation))
-        assert bid.paid_micros == max(due, reserve(market, bid.allocation))
-        assert not bid.won or clearing.level <= density(market, bid)
+    levels = levels_by_definition(market, cleared(market, bids)[1])
+    for bid in cleared(market, bids)[1]:
+        above = sum(
+            levels.get(name, 0) * market.resources[name].reference_micros * units
+            for name, units in bid.allocation.items()
+        )
+        assert bid.paid_micros == reserve(market, bid.allocation) + ceil(above)
 
 
-@given(drawn=markets(rules=["uniform"]))
+@given(drawn=markets())
 @thorough
-def test_the_level_is_a_rejected_bid_or_nothing(drawn: Market) -> None:
-    """The price is what the best bid behind the winners offered: no winner sets it alone."""
+def test_the_levels_are_those_of_the_page(drawn: Market) -> None:
+    """A scarce resource sold too cheap or too dear misleads everyone who reads its price."""
     market, bids = drawn
-    clearing, done = cleared(market, bids)
-    winning = [density(market, bid) for bid in done if bid.won]
-    losing = [density(market, bid) for bid in done if bid.won < bid.quantity]
-    behind_all = [level for level in losing if winning and level <= min(winning)]
-    assert clearing.level == max(behind_all, default=Fraction(0))
+    ranked = rank(market, [replace(bid) for bid in bids])
+    allocate_supply(market, ranked)
+    expected = levels_by_definition(market, cleared(market, bids)[1])
+    assert expected == price_levels(market, ranked)
+
+
+@given(drawn=markets(rules=["uniform", "uniform_lab"]))
+@thorough
+def test_a_paradoxical_rejection_is_reported_and_nothing_else(drawn: Market) -> None:
+    """A loser who offered more than its cost must be able to see it, to the micro."""
+    market, bids = drawn
+    done = cleared(market, bids)[1]
+    levels = levels_by_definition(market, done)
+    for bid in done:
+        above = sum(
+            levels.get(name, 0) * market.resources[name].reference_micros * units
+            for name, units in bid.demand.items()
+        )
+        lost_value = bid.limit_micros - reserve(market, bid.demand) - ceil(above)
+        expected = lost_value if bid.won == 0 and lost_value > 0 else None
+        assert expected == bid.lost_value_micros
 
 
 @given(drawn=markets(rules=["uniform"], names=ONE))
@@ -151,7 +223,7 @@ def test_lowest_accepted_is_never_cheaper_than_highest_rejected(drawn: Market) -
     """The two uniform rules differ by who sets the price: the accepted bid is the higher one."""
     market, bids = drawn
     at_rejected = cleared(market, bids)[1]
-    at_accepted = cleared(Terms(market.opened_at, "uniform_lab", market.resources), bids)[1]
+    at_accepted = cleared(dataclasses.replace(market, rule="uniform_lab"), bids)[1]
     for lower, higher in zip(at_rejected, at_accepted, strict=True):
         assert lower.won == higher.won
         assert lower.paid_micros <= higher.paid_micros
@@ -195,7 +267,7 @@ LARGE: Final = st.integers(1, 10**15)
 def test_densities_are_compared_exactly(offers: list[tuple[int, int]]) -> None:
     """Two bids that differ in the 30th digit must not be taken for a tie, nor a tie for two."""
     listed = {f"r{n}": books.resource(10, reference=ref) for n, (_, ref) in enumerate(offers)}
-    market = Terms((0, 0), "uniform", listed)
+    market = books.terms("uniform", **listed)
     bids = [
         books.unit(seq, "a1", f"r{seq}", 1, price=price) for seq, (price, _) in enumerate(offers)
     ]
@@ -224,6 +296,6 @@ def test_the_closest_densities_keep_their_order(largest: int, earlier: str) -> N
 def test_rounding_is_exact(numerator: int, denominator: int) -> None:
     """A float on the way would round a large payment by whole credits."""
     value = Fraction(numerator, denominator)
-    assert ceil(value) == ceil_div(numerator, denominator)
+    assert ceil(value) == exact_ceil(value)
     nearest = round_half_up(value)
     assert Fraction(-1, 2) < nearest - value <= Fraction(1, 2)

@@ -16,9 +16,11 @@ def price(resource: str = "gpu", **differs: object) -> ResourcePrice:
     usual = {
         "resource": resource,
         "reference_micros": 10,
+        "reserve_micros": 0,
         "clearing_micros": 12,
         "supply": 100,
         "demanded": 50,
+        "wanted": 50,
         "sold": 50,
         "stale": False,
     }
@@ -31,7 +33,21 @@ def window(window_id: int = WINDOW, *prices: ResourcePrice, market: str = "m1") 
         shard=0,
         window_id=window_id,
         window_ms=1000,
+        next_seq=2,
         digest="0" * 64,
+        closed_at="2025-10-09T08:53:21Z",
+        rule="uniform",
+        agents=1,
+        bids=1,
+        won=1,
+        partially_won=0,
+        lost=0,
+        withdrawn=0,
+        rejected=0,
+        commands=0,
+        paid_micros=0,
+        offered_micros=0,
+        served_micros=0,
         prices=list(prices or [price()]),
     )
 

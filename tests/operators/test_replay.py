@@ -14,7 +14,7 @@ from flows.allocation import build
 from flows.testing import batches, fresh_shard, settle_log, with_final_tick
 from state.log import RawBatch
 from state.window import ClosedWindow
-from tests.operators.steps import Shard, final_digest, restore, settle
+from tests.operators.steps import Shard, final_digest, plain, restore, settle
 from tests.twin.random_logs import random_log
 from tests.twin.rows import LogRecord
 
@@ -69,7 +69,7 @@ def test_a_restart_at_any_message_changes_nothing() -> None:
         restarted = Shard(WINDOW_MS, state, shard.closed)
         restarted.read(log[state.position.next_seq - 1 :])
         assert final_digest(whole) == final_digest(restarted.closed), f"at {stopped_after}"
-        assert whole == restarted.closed
+        assert plain(whole) == plain(restarted.closed)
 
 
 def test_a_restart_after_every_window_changes_nothing() -> None:
@@ -94,10 +94,11 @@ def test_a_restarted_dataflow_goes_on_where_it_stopped() -> None:
     rest = settle_log(
         LONG[state.position.next_seq - 1 :], window_ms=WINDOW_MS, batch_size=7, shard=state
     )
-    assert whole == [*half, *rest.windows]
+    assert plain(whole) == plain([*half, *rest.windows])
 
 
 def test_a_window_read_twice_is_the_same_window() -> None:
     """A window that was already committed is recomputed after a crash, to the same digest."""
     first = settle(LONG, window_ms=WINDOW_MS, sizes=chain([3], repeat(11)))
-    assert first == settle(LONG, window_ms=WINDOW_MS, sizes=repeat(1000))
+    again = settle(LONG, window_ms=WINDOW_MS, sizes=repeat(1000))
+    assert plain(first) == plain(again)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from state.accounts import Bid
+from state.bids import Bid
 from state.market import Terms
 from tests.operators import books
 from tests.operators.books import cleared
@@ -101,7 +101,7 @@ def test_the_search_finds_what_a_minimum_gives_away_under_uniform() -> None:
         books.unit(10, "a1", "gpu", 1, price=5),
         books.unit(11, "a2", "gpu", 2, price=3, least=2),
     ]
-    assert 3 == best_lie(market_of(2, "uniform"), (4,), others, seq=1)
+    assert 2 == best_lie(market_of(2, "uniform"), (4,), others, seq=1)
     others[1].min_quantity = 1
     assert 0 == best_lie(market_of(2, "uniform"), (4,), others, seq=1)
 

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 
 from flows.testing import LogRecord, settle_log
 from tests.operators.steps import settle
-from tests.support.flow import rows_of, run_twin
+from tests.support.flow import run_twin
 from tests.support.generated_logs import LOGS
+from tests.support.rows import rows_of
 from tests.twin.random_logs import random_log
 from tests.twin.rows import in_order
 
@@ -42,7 +43,9 @@ def test_random_logs_settle_as_the_twin_says(first_seed: int) -> None:
         window_ms = WINDOWS_MS[seed % len(WINDOWS_MS)]
         log = random_log(seed, commands=length_of(seed), window_ms=window_ms)
         closed = settle(log, window_ms=window_ms, sizes=random_sizes(seed))
-        assert in_order(run_twin(log, window_ms)) == in_order(rows_of(closed)), f"seed {seed}"
+        assert in_order(run_twin(log, window_ms)) == in_order(
+            rows_of(closed, window_ms=window_ms)
+        ), f"seed {seed}"
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -50,7 +53,7 @@ def test_the_dataflow_settles_as_the_twin_says(seed: int) -> None:
     """The steps could be right and yet be wired in a way that loses or reorders a batch."""
     log = random_log(10_000 + seed, commands=200)
     settled = settle_log(log, window_ms=1000, batch_size=1 + seed * 7)
-    assert in_order(run_twin(log, 1000)) == in_order(rows_of(settled.windows))
+    assert in_order(run_twin(log, 1000)) == in_order(rows_of(settled.windows, window_ms=1000))
 
 
 @given(log=LOGS)
@@ -58,4 +61,4 @@ def test_the_dataflow_settles_as_the_twin_says(seed: int) -> None:
 def test_any_small_log_settles_as_the_twin_says(log: list[LogRecord]) -> None:
     """A difference that hides in a long log is shown here by the shortest log that has it."""
     closed = settle(log, sizes=chain([1, 2, 3], repeat(20)))
-    assert in_order(run_twin(log, 1000)) == in_order(rows_of(closed))
+    assert in_order(run_twin(log, 1000)) == in_order(rows_of(closed, window_ms=1000))

@@ -29,13 +29,15 @@ SHOWN: Final = {
     ),
     "grant": (
         '{"type": "credits_granted", "event_id": "0199...", "agent_id": "a1",'
-        ' "amount_micros": 1000000000}'
+        ' "amount_micros": 1000000000, "purpose": "reward"}'
     ),
     "market": (
         '{"type": "market_opened", "event_id": "0199...", "rule": "uniform",'
-        ' "stale_after_windows": 60,\n "resources": {"tokens": {"supply": 100000,'
-        ' "initial_price_micros": 1000, "reserve_micros": 0, "reserve_ratio_ppm": 0}}}'
+        ' "stale_after_windows": 60, "max_commands": 1000,\n "resources": {"tokens":'
+        ' {"supply": 100000, "initial_price_micros": 1000, "reserve_micros": 0,'
+        ' "reserve_ratio_ppm": 0, "allowance_windows": 10}}}'
     ),
+    "closing": '{"type": "market_closed", "event_id": "0199..."}',
     "supply": (
         '{"type": "supply_changed", "event_id": "0199...", "resource": "tokens", "supply": 50000}'
     ),

@@ -17,13 +17,22 @@ from walras_schemas import (
     MarketOpened,
     ResourceRules,
 )
+from walras_schemas.names import (
+    COMMANDS_MAX,
+    LAG_MIN,
+    METERS_MAX,
+    PURPOSE_MAX,
+    RESOURCES_MAX,
+    WINDOWS_MAX,
+)
 
 
 @pytest.mark.parametrize("name", WIRE)
 def test_the_examples_of_the_semantics_read_as_they_are_written(name: str) -> None:
     """A registry stricter than the published page would turn honest commands into dead letters."""
     read = COMMAND.validate_json(WIRE[name])
-    assert json.loads(WIRE[name]) | {"version": 1} == read.model_dump()
+    unsaid = {"lag_windows": 600, "meters": 1} if name == "market" else {}
+    assert json.loads(WIRE[name]) | {"version": 1} | unsaid == read.model_dump()
 
 
 @pytest.mark.parametrize("name", WIRE)
@@ -48,6 +57,10 @@ EDGES: Final = [
     ("transfer", "amount_micros", 1, AMOUNT_MAX),
     ("transfer", "purpose", "", "ü" * 200),
     ("grant", "amount_micros", 1, AMOUNT_MAX),
+    ("grant", "purpose", "", "ü" * PURPOSE_MAX),
+    ("market", "max_commands", 1, COMMANDS_MAX),
+    ("market", "lag_windows", LAG_MIN, WINDOWS_MAX),
+    ("market", "meters", 1, METERS_MAX),
     ("market", "stale_after_windows", 0, INT64_MAX),
     ("supply", "supply", 0, QUANTITY_MAX),
     ("price", "price_micros", 1, AMOUNT_MAX),
@@ -69,15 +82,16 @@ def test_both_edges_of_a_range_belong_to_it(
 @pytest.mark.parametrize(
     ("rules", "expected"),
     [
-        ({"supply": 0, "initial_price_micros": 1}, (0, 1, 0, 0)),
+        ({"supply": 0, "initial_price_micros": 1}, (0, 1, 0, 0, 0)),
         (
             {
                 "supply": QUANTITY_MAX,
                 "initial_price_micros": AMOUNT_MAX,
                 "reserve_micros": AMOUNT_MAX,
                 "reserve_ratio_ppm": 10**9,
+                "allowance_windows": WINDOWS_MAX,
             },
-            (QUANTITY_MAX, AMOUNT_MAX, AMOUNT_MAX, 10**9),
+            (QUANTITY_MAX, AMOUNT_MAX, AMOUNT_MAX, 10**9, WINDOWS_MAX),
         ),
     ],
 )
@@ -90,11 +104,22 @@ def test_the_rules_of_a_resource_reach_from_nothing_to_the_limits(
     assert expected == tuple(market.resources["tokens"].model_dump().values())
 
 
+def test_a_market_lists_as_many_resources_as_the_semantics_say() -> None:
+    """A deployment that offers a model per resource needs all of them, and no more fit."""
+    most = {f"r{n}": {"supply": 1, "initial_price_micros": 1} for n in range(RESOURCES_MAX)}
+    assert 256 == len(most)
+    assert not refusals(example("market", resources=most))
+    assert refusals(example("market", resources={**most, "r": most["r0"]}))
+
+
 def test_left_out_fields_take_their_defaults() -> None:
     """A default that drifts from the semantics would clear a market by another rule."""
-    market = COMMAND.validate_python(without("market", "rule", "stale_after_windows"))
+    market = COMMAND.validate_python(
+        without("market", "rule", "stale_after_windows", "max_commands")
+    )
     assert isinstance(market, MarketOpened)
     expected = {"version": 1, "rule": "uniform", "stale_after_windows": 60}
+    expected |= {"max_commands": 1000, "lag_windows": 600, "meters": 1}
     expected |= {"timestamp": None, "scenario_id": None}
     assert expected == {field: getattr(market, field) for field in expected}
 

@@ -18,6 +18,7 @@ EVENT_ID: Final = {"type": "string", "pattern": EVENT_ID_PATTERN}
 AMOUNT: Final = {"type": "integer", "minimum": 1, "maximum": 10**15}
 QUANTITY: Final = {"type": "integer", "minimum": 1, "maximum": 10**12}
 SUPPLY: Final = {"type": "integer", "minimum": 0, "maximum": 10**12}
+PURPOSE: Final = {"type": "string", "maxLength": 200, "pattern": "^[^\\x00]*$"}
 RULES: Final = {
     "type": "object",
     "additionalProperties": False,
@@ -27,6 +28,7 @@ RULES: Final = {
         "initial_price_micros": AMOUNT,
         "reserve_micros": AMOUNT | {"minimum": 0, "default": 0},
         "reserve_ratio_ppm": {"type": "integer", "minimum": 0, "maximum": 10**9, "default": 0},
+        "allowance_windows": {"type": "integer", "minimum": 0, "maximum": 10**6, "default": 0},
     },
 }
 COMMON: Final = {
@@ -54,9 +56,9 @@ OWN: Final[dict[str, dict[str, Any]]] = {
     "credits_transferred": {
         "to_agent_id": AGENT,
         "amount_micros": AMOUNT,
-        "purpose": {"type": "string", "maxLength": 200},
+        "purpose": PURPOSE,
     },
-    "credits_granted": {"agent_id": AGENT, "amount_micros": AMOUNT},
+    "credits_granted": {"agent_id": AGENT, "amount_micros": AMOUNT, "purpose": PURPOSE},
     "market_opened": {
         "rule": {
             "type": "string",
@@ -69,13 +71,18 @@ OWN: Final[dict[str, dict[str, Any]]] = {
             "maximum": 2**63 - 1,
             "default": 60,
         },
+        "max_commands": {"type": "integer", "minimum": 1, "maximum": 10**6, "default": 1000},
+        "lag_windows": {"type": "integer", "minimum": 10, "maximum": 10**6, "default": 600},
+        "meters": {"type": "integer", "minimum": 1, "maximum": 64, "default": 1},
         "resources": {
             "type": "object",
             "minProperties": 1,
+            "maxProperties": 256,
             "propertyNames": NAME,
             "additionalProperties": RULES,
         },
     },
+    "market_closed": {},
     "supply_changed": {"resource": NAME, "supply": SUPPLY},
     "price_quoted": {"price_micros": AMOUNT},
 }
@@ -85,6 +92,7 @@ REQUIRED: Final = {
     "credits_transferred": {"to_agent_id", "amount_micros"},
     "credits_granted": {"agent_id", "amount_micros"},
     "market_opened": {"resources"},
+    "market_closed": set(),
     "supply_changed": {"resource", "supply"},
     "price_quoted": {"price_micros"},
 }

@@ -10,6 +10,8 @@ from walras_schemas import BidStatus, CommandStatus, RejectionReason
 ADMISSION: Final = [
     ["malformed"],
     ["unknown_market"],
+    ["market_closed"],
+    ["over_quota"],
     ["stale_event_id", "future_event_id"],
     ["duplicate"],
     ["unknown_agent"],
@@ -20,12 +22,13 @@ ADMISSION: Final = [
     ["amount_overflow"],
     ["insufficient_balance"],
 ]
-FIRST_FOUR: Final = [reason for rule in ADMISSION[:4] for reason in rule]
+FIRST_SIX: Final = [reason for rule in ADMISSION[:6] for reason in rule]
+FIRST_OF_OPERATORS: Final = [reason for reason in FIRST_SIX if reason != "over_quota"]
 CHECKED: Final = {
     "bid": [reason for rule in ADMISSION for reason in rule],
-    "withdrawal": [*FIRST_FOUR, "not_open"],
-    "transfer": [*FIRST_FOUR, "unknown_agent", "self_transfer", "insufficient_balance"],
-    "supply and price": [*FIRST_FOUR, "unknown_resource"],
+    "withdrawal": [*FIRST_SIX, "not_open"],
+    "transfer": [*FIRST_SIX, "unknown_agent", "self_transfer", "insufficient_balance"],
+    "supply and price": [*FIRST_OF_OPERATORS, "unknown_resource"],
 }
 
 

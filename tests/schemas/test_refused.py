@@ -25,10 +25,14 @@ INTEGERS: Final = [
     ("transfer", "amount_micros", 0, 10**15 + 1),
     ("grant", "amount_micros", 0, 10**15 + 1),
     ("market", "stale_after_windows", -1, 2**63),
+    ("market", "max_commands", 0, 10**6 + 1),
+    ("market", "lag_windows", 9, 10**6 + 1),
+    ("market", "meters", 0, 65),
     ("market", "resources.tokens.supply", -1, 10**12 + 1),
     ("market", "resources.tokens.initial_price_micros", 0, 10**15 + 1),
     ("market", "resources.tokens.reserve_micros", -1, 10**15 + 1),
     ("market", "resources.tokens.reserve_ratio_ppm", -1, 10**9 + 1),
+    ("market", "resources.tokens.allowance_windows", -1, 10**6 + 1),
     ("supply", "supply", -1, 10**12 + 1),
     ("price", "price_micros", 0, 10**15 + 1),
     ("price", "version", 0, 2),
@@ -202,7 +206,7 @@ def test_an_unknown_field_of_a_resource_is_refused() -> None:
         for name in WIRE
         for field in example(name)
         if name not in ("unit bid", "bundle")
-        and field not in ("type", "rule", "stale_after_windows", "purpose")
+        and field not in ("type", "rule", "stale_after_windows", "max_commands", "purpose")
     ]
     + [("unit bid", "event_id"), ("bundle", "event_id")],
 )

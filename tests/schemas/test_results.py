@@ -25,53 +25,77 @@ TRANSFER: Final[dict[str, Any]] = {
     "type": "credits_transferred",
     "status": "rejected",
     "reason": "self_transfer",
+    "purpose": "service",
+}
+CREDIT: Final[dict[str, Any]] = {
+    "seq": 40,
+    "ord": 0,
+    "kind": "grant",
+    "from_agent_id": "treasury",
+    "amount_micros": 100,
+    "purpose": "reward",
 }
 RESULT: Final[dict[str, Any]] = {
-    "version": 1,
+    "version": 2,
     "type": "agent_result",
     "market": "m1",
     "agent_id": "a1",
-    "part": 1,
-    "parts": 2,
     "shard": 0,
     "window_id": 7,
     "balance_micros": 84,
+    "complete": True,
     "outcomes": [BID, TRANSFER],
+    "credits": [CREDIT],
+}
+COUNTED: Final[dict[str, Any]] = {
+    **{name: value for name, value in RESULT.items() if name not in {"outcomes", "credits"}},
+    "complete": False,
+    "counts": {"won": 4000, "applied": 1},
 }
 PRICE: Final[dict[str, Any]] = {
     "resource": "gpu",
     "reference_micros": 10,
+    "reserve_micros": 2,
     "clearing_micros": None,
     "supply": 3,
     "demanded": 4,
+    "wanted": 3,
     "sold": 0,
     "stale": False,
 }
 WINDOW: Final[dict[str, Any]] = {
-    "version": 1,
+    "version": 2,
     "type": "market_window",
     "market": "m1",
-    "part": 1,
-    "parts": 1,
     "shard": 0,
     "window_id": 7,
     "window_ms": 1000,
+    "next_seq": 43,
     "digest": "0123456789abcdef" * 4,
+    "closed_at": "2026-11-22T16:51:37.25Z",
+    "rule": "uniform",
+    **dict.fromkeys(("agents", "bids", "won", "partially_won", "lost"), 1),
+    **dict.fromkeys(("withdrawn", "rejected", "commands"), 2),
+    **dict.fromkeys(("paid_micros", "offered_micros", "served_micros"), 10**20),
     "prices": [PRICE, PRICE | {"resource": "cpu", "clearing_micros": 12}],
 }
 
 
-@pytest.mark.parametrize(("model", "message"), [(AgentResult, RESULT), (MarketWindow, WINDOW)])
+@pytest.mark.parametrize(
+    ("model", "message"), [(AgentResult, RESULT), (AgentResult, COUNTED), (MarketWindow, WINDOW)]
+)
 def test_a_result_reads_as_it_is_written(
     model: type[AgentResult | MarketWindow], message: dict[str, Any]
 ) -> None:
     """An agent that cannot read its outcome bids on as if it had lost."""
-    assert message == json.loads(model.model_validate_json(json.dumps(message)).model_dump_json())
+    read = model.model_validate_json(json.dumps(message))
+    assert message == json.loads(read.model_dump_json(exclude_unset=True))
 
 
 def test_an_outcome_is_a_bids_or_a_commands() -> None:
     """An agent distinguishes them by class: what was won must never read as a mere command."""
     result = AgentResult.model_validate_json(json.dumps(RESULT))
+    assert result.outcomes is not None
     assert [BidOutcome, CommandOutcome] == [type(outcome) for outcome in result.outcomes]
 
 
@@ -82,6 +106,14 @@ def test_an_outcome_is_a_bids_or_a_commands() -> None:
         (AgentResult, RESULT | {"balance_micros": -1}, "balance_micros"),
         (AgentResult, RESULT | {"balance_micros": 1.0}, "balance_micros"),
         (AgentResult, RESULT | {"extra": 1}, "extra"),
+        (AgentResult, RESULT | {"version": 1}, "version"),
+        (AgentResult, RESULT | {"complete": 1}, "complete"),
+        (AgentResult, RESULT | {"outcomes": None}, "outcomes"),
+        (AgentResult, RESULT | {"credits": [CREDIT | {"kind": "payment"}]}, "credits.0.kind"),
+        (AgentResult, COUNTED | {"counts": {"won": 0}}, "counts.won"),
+        (MarketWindow, WINDOW | {"next_seq": 0}, "next_seq"),
+        (MarketWindow, WINDOW | {"closed_at": "today"}, "closed_at"),
+        (MarketWindow, WINDOW | {"prices": [PRICE | {"wanted": -1}]}, "prices.0.wanted"),
         (AgentResult, RESULT | {"type": "market_window"}, "type"),
         (BidOutcome, BID | {"status": "applied"}, "status"),
         (BidOutcome, BID | {"reason": "bad luck"}, "reason"),

@@ -147,7 +147,7 @@ def test_each_kind_of_subject_carries_the_types_of_the_semantics() -> None:
         "bid": {"bid_placed", "bid_withdrawn"},
         "transfer": {"credits_transferred"},
         "grant": {"credits_granted"},
-        "market": {"market_opened", "supply_changed"},
+        "market": {"market_opened", "market_closed", "supply_changed"},
         "price": {"price_quoted"},
         "clock": set(),
     } == subjects.TYPES_ON

@@ -4,8 +4,9 @@
 do not say stays out of the event, so that the defaults of the wire are tested too.
 
     market open uniform gpu=10@1      supply 10, initial price 1; several resources stand side by
-                                      side; `reserve gpu=3`, `ratio gpu=900000` (ppm) and `stale 2`
-                                      follow where needed; without a rule none is sent
+                                      side; `reserve gpu=3`, `ratio gpu=900000` (ppm), `stale 2`
+                                      and `quota 3` follow where needed; without a rule none is sent
+    market close
     grant a1 100
     transfer a1 a2 50
     supply gpu 5
@@ -33,6 +34,8 @@ def read_command(verb: str, words: list[str], id_of: IdOf) -> Command:
         case "withdraw":
             agent, name = words
             return f"bid.{agent}", {"type": "bid_withdrawn", "bid_event_id": id_of(name)}
+        case "market" if words == ["close"]:
+            return "market", {"type": "market_closed"}
         case "market":
             return _market(words[1:])
     return _movement(verb, words)
@@ -79,7 +82,7 @@ def _bid(words: list[str]) -> Command:
 
 def _market(words: list[str]) -> Command:
     floors = {"reserve_micros": take(words, "reserve"), "reserve_ratio_ppm": take(words, "ratio")}
-    stale = take(words, "stale")
+    limits = {"stale_after_windows": take(words, "stale"), "max_commands": take(words, "quota")}
     event: Event = {"type": "market_opened", "resources": {}}
     for word in words:
         resource, named, terms = word.partition("=")
@@ -87,10 +90,11 @@ def _market(words: list[str]) -> Command:
             event["resources"][resource] = _listing(terms)
         else:
             event["rule"] = word
-    for name, stated in floors.items():
-        for resource, value in _numbers(stated or "", between="=").items():
+    for name, floor in floors.items():
+        for resource, value in _numbers(floor or "", between="=").items():
             event["resources"][resource][name] = value
-    return "market", event | ({"stale_after_windows": int(stale)} if stale else {})
+    stated = {name: int(limit) for name, limit in limits.items() if limit}
+    return "market", event | stated
 
 
 def _listing(terms: str) -> dict[str, int]:

@@ -15,7 +15,14 @@ BOOKS: Final = sorted(Path(__file__).parent.glob("*.txt"))
 CHAPTERS: Final = {f"{book.stem}: {c.title}": c for book in BOOKS for c in read_chapters(book)}
 OUTCOMES: Final = {
     *("applied", "dead", "lost", "withdrawn"),
-    *("unknown_market", "stale_event_id", "future_event_id", "duplicate"),
+    *(
+        "unknown_market",
+        "market_closed",
+        "over_quota",
+        "stale_event_id",
+        "future_event_id",
+        "duplicate",
+    ),
     *("unknown_agent", "unknown_resource", "unsupported_by_rule", "exceeds_supply"),
     *("below_reserve", "amount_overflow", "insufficient_balance", "not_open", "self_transfer"),
 }

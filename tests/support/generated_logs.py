@@ -71,8 +71,13 @@ OPENINGS: Final = _kind(
     rule=RULES,
     resources=st.dictionaries(RESOURCES, LISTING, min_size=1, max_size=3),
     stale_after_windows=st.sampled_from([0, 1, 60]),
+    max_commands=st.sampled_from([1000, 1000, 2, 4]),
 )
-GRANTS: Final = _kind("credits_granted", agent_id=AGENTS, amount_micros=st.integers(1, 300))
+CLOSINGS: Final = _kind("market_closed")
+PURPOSES: Final = st.sampled_from(["", "service", "\u00fc"])
+GRANTS: Final = _kind(
+    "credits_granted", agent_id=AGENTS, amount_micros=st.integers(1, 300), purpose=PURPOSES
+)
 BUNDLES: Final = _kind(
     "bid_placed",
     bundle=st.dictionaries(RESOURCES, st.integers(1, 4), min_size=1, max_size=3),
@@ -81,7 +86,10 @@ BUNDLES: Final = _kind(
 WITHDRAWALS: Final = _kind("bid_withdrawn", bid_event_id=st.integers(1, 4))
 """The id named is that of the n-th last command, until the log is written."""
 TRANSFERS: Final = _kind(
-    "credits_transferred", to_agent_id=AGENTS, amount_micros=st.integers(1, 60)
+    "credits_transferred",
+    to_agent_id=AGENTS,
+    amount_micros=st.integers(1, 60),
+    purpose=PURPOSES,
 )
 SUPPLIES: Final = _kind("supply_changed", resource=RESOURCES, supply=st.integers(0, 9))
 QUOTES: Final = _kind("price_quoted", price_micros=SMALL)
@@ -111,6 +119,7 @@ RARER_MOVES: Final = st.one_of(
     _moves(st.just("market"), SUPPLIES),
     _moves(RESOURCES.map(lambda resource: f"price.{resource}"), QUOTES),
     _moves(st.just("market"), OPENINGS),
+    _moves(st.just("market"), CLOSINGS),
 )
 BY_DICE: Final = [
     *[UNIT_BID_MOVES] * 10,

@@ -12,7 +12,7 @@ from typing import Any, Final
 from flows.testing import LogWriter
 from operators.pricing_rules import Observation
 from operators.quote import Plan, QuotePrices
-from operators.results import result_messages
+from operators.results import market_windows
 from state.window import OutboundMessage, PriceRow, Settlement
 from tests.operators.steps import Shard, settlements
 from walras_schemas import MarketWindow, subjects
@@ -25,12 +25,8 @@ Bids = Sequence[Mapping[str, Any]]
 
 def results_of(settlement: Settlement) -> list[MarketWindow]:
     """What is published of the markets of a window."""
-    messages = result_messages(settlement, window_ms=WINDOW_MS)
-    return [
-        MarketWindow.model_validate_json(message.payload)
-        for message in messages
-        if message.subject.startswith("window.")
-    ]
+    messages = market_windows(settlement, window_ms=WINDOW_MS)
+    return [MarketWindow.model_validate_json(message.payload) for message in messages]
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""Settlements as the public views show them, so that they compare by == with the naive twin's rows."""
+"""Settlements as the public views show them: they compare by == with the naive twin's rows."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -52,9 +52,7 @@ def _add(rows: Rows, window: Settlement, window_ms: int) -> None:
         rows.prices.append(fields | {"window_id": window.window_id})
     for market in window.markets:
         fields = {name: getattr(market, name) for name in market.__dataclass_fields__}
-        rows.market_windows.append(
-            fields | {"window_id": window.window_id, "shard": window.shard}
-        )
+        rows.market_windows.append(fields | {"window_id": window.window_id, "shard": window.shard})
     rows.dead_letters += [_dead_letter(letter, window) for letter in window.dead_letters]
     rows.windows.append(_window(window, window_ms))
     rows.agent_results += [json.loads(message.payload) for message in agent_results(window)]

@@ -54,6 +54,7 @@ class DeliveryParser(Parser):
             self._deliver()
 
     async def _parse(self, data: bytes) -> None:
+        assert self.nc is not None, "a connection made this parser"
         wire, at, waiting = self._rest + data, 0, self._waiting
         size, number = len(wire), self._number
         # This loop is run for each message: to call for its parts would cost as much as they do.

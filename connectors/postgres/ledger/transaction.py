@@ -60,14 +60,6 @@ def claim(
         return with_eviction(conn, shard, take)
 
 
-def resume(conn: Connection, shard: int, *, token: Token) -> ShardState:
-    """The state of a shard that was claimed with `token`, for another process of the claimant."""
-    with translate_errors(), conn.transaction():
-        row = lock_shard(conn, shard)
-        require_own(row, token)
-        return _state(conn, row)
-
-
 def _state(conn: Connection, row: ShardRow) -> ShardState:
     return ShardState(
         shard=row.shard,

@@ -61,7 +61,7 @@ def test_a_market_file_chooses_controllers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pricing", "told"),
+    ("pricing", "named"),
     [
         ("3", "Expected `object`, got `int`"),
         ("{}", "missing required field `controller`"),
@@ -77,12 +77,12 @@ def test_a_market_file_chooses_controllers(tmp_path: Path) -> None:
         ('{ controller = "vwap", min_micros = 5, max_micros = 4 }', "5 is above max_micros 4"),
     ],
 )
-def test_what_is_wrong_is_named(pricing: str, told: str) -> None:
+def test_what_is_wrong_is_named(pricing: str, named: str) -> None:
     """A choice that is quietly corrected prices the market in a way that nobody chose."""
     with pytest.raises(SettingsError) as refused:
         pricing_of(f"pricing = {pricing}")
     assert refused.value.detail.startswith("resources.gpu.pricing: ")
-    assert told in refused.value.detail
+    assert named in refused.value.detail
 
 
 @pytest.mark.parametrize("controller", ["vwap", "ewma"])

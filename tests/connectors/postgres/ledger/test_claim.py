@@ -10,7 +10,7 @@ from connectors.postgres.ledger.transaction import claim, commit_window
 from state.accounts import ShardAccounts
 from state.bids import event_id_bytes
 from state.dedupe import agent_key, operator_key
-from state.errors import LogReplaced, SettingsError
+from state.errors import LogReplaced, SettingsError, ShardReplaced
 from state.market import ListedResource, Quote
 from state.shard import Position, ShardState, StreamIdentity, Token
 from state.window import EmptyWindow, Settlement
@@ -76,6 +76,17 @@ def test_a_new_shard_starts_at_the_beginning(conn: Connection) -> None:
 def test_each_claim_has_a_token_of_its_own(conn: Connection) -> None:
     """Two claims with one token could both write."""
     assert [1, 2, 3] == [claim_log(conn).token for _ in range(3)]
+
+
+def test_a_claim_after_our_own_takes_the_shard_from_nobody(conn: Connection) -> None:
+    """A worker that claims anew after an outage would replace the one that replaced it."""
+    ours = claim_log(conn).token
+    again = claim(conn, 0, identity=LOG, window_ms=WINDOW_MS, after=ours).token
+    assert ours + 1 == again
+    successor = claim_log(conn).token
+    with pytest.raises(ShardReplaced):
+        claim(conn, 0, identity=LOG, window_ms=WINDOW_MS, after=again)
+    assert successor + 1 == claim_log(conn).token
 
 
 def test_state_comes_back(conn: Connection) -> None:

@@ -18,7 +18,7 @@ from state.bids import Bid
 from state.window import CommandRow, DeadLetter, MarketRow, PriceRow, Settlement
 from tests.connectors.postgres.asking import empty_the_ledger
 from tests.connectors.postgres.digest_page import window_digest
-from tests.connectors.postgres.settled import commit_all, settled, settlements
+from tests.connectors.postgres.settled import commit_all, settled
 from tests.connectors.postgres.windows import (
     balances,
     bundle_won,
@@ -31,6 +31,7 @@ from tests.connectors.postgres.windows import (
     window,
     won,
 )
+from tests.operators.steps import settlements
 from walras_schemas import INT64_MAX, BidStatus, RejectionReason
 
 ODD_TEXT: Final = '\x01\x1f\x7f\u2028\U0001f4b6"\\/\n\tü'

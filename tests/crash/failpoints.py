@@ -1,9 +1,8 @@
 """Faults on purpose: at a named point of a window's way a process dies, stands still or is cut off.
 
-Set for a test by `WALRAS_FAILPOINT=point:action@nth`: the n-th time that the point is reached (each
-process counts for itself), the process kills itself, stops itself like a machine that went to
-sleep, or loses all its connections. Promise: all is put around the steps from outside, so that
-without the variable not one instruction of this file is on the way of a window.
+A failpoint is written `point:action@nth`: the n-th time that the point is reached, the process
+kills itself, stops itself like a machine that went to sleep, or loses all its connections.
+Promise: all is put around the steps of a `Worker` from outside; the deployment knows none of it.
 """
 
 import os
@@ -11,7 +10,8 @@ import re
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from socket import SHUT_RDWR, socket
@@ -23,10 +23,9 @@ from psycopg import Connection, Copy, Cursor
 from typing_extensions import override
 
 from connectors.postgres.connection import connect
-from connectors.postgres.writer import Connect
 from flows import allocation
+from flows.runtime.worker import Worker
 from operators.keyed import BuildStep, Step, V, W
-from state.errors import SettingsError
 
 POINTS: Final = (
     "pull",  # messages were read
@@ -51,7 +50,7 @@ FORM: Final = re.compile(
 )
 SOCKET: Final = "socket:"
 
-# The statements that tell how far a transaction is, by their beginning.
+# The statements that show how far a transaction is, by their beginning.
 BEFORE: Final = {
     "SELECT shard, token": "begin",
     "UPDATE ledger.shard SET published_window": "publish.after",
@@ -64,46 +63,34 @@ AFTER: Final = {
 COPY: Final = re.compile(r"COPY ledger\.(\w+)")
 
 Reach = Callable[[str], None]
-Build = Callable[..., Dataflow]
 Logic = StatefulBatchLogic[Any, Any, Any]
 Work = Callable[[Any], list[Any]]
 Observe = Callable[[Work, Any], list[Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a worker is made with: plain, or with a fault in it."""
-
-    connect: Connect = connect
-    build: Build = allocation.build
-
-
-def parts(failpoint: str | None) -> Parts:
-    """The parts for a worker with this fault, or for one without."""
-    return with_points(Fault.of(failpoint).reach) if failpoint else Parts()
+def worker_that_reports(reach: Reach) -> Callable[..., Worker]:
+    """What makes a worker that calls `reach` with each point that it reaches."""
+    return partial(
+        Worker,
+        connect=lambda dsn: _observed_connection(connect(dsn), reach),
+        build=partial(_build, reach),
+    )
 
 
-def known(failpoint: str | None) -> str | None:
-    """The text itself, where it names a fault; one that nobody knows would test nothing."""
-    if failpoint:
-        Fault.of(failpoint)
-    return failpoint
+def worker_with(failpoint: str | None) -> Callable[..., Worker]:
+    """What makes a worker with this fault, or one without."""
+    return worker_that_reports(Fault.of(failpoint).reach) if failpoint else Worker
 
 
-def with_points(reach: Reach) -> Parts:
-    """Parts that say which point they reach."""
-
-    def build(
-        *, commit: BuildStep[Any, Any], publish: BuildStep[Any, Any], **rest: Any
-    ) -> Dataflow:
-        flow = allocation.build(
-            commit=_around(commit, reach, after="commit.after"),
-            publish=_around(publish, reach, before="publish.before", after="next"),
-            **rest,
-        )
-        return _observed(flow, reach)
-
-    return Parts(connect=lambda dsn: _observed_connection(connect(dsn), reach), build=build)
+def _build(
+    reach: Reach, *, commit: BuildStep[Any, Any], publish: BuildStep[Any, Any], **rest: Any
+) -> Dataflow:
+    flow = allocation.build(
+        commit=_around(commit, reach, after="commit.after"),
+        publish=_around(publish, reach, before="publish.before", after="next"),
+        **rest,
+    )
+    return _observed(flow, reach)
 
 
 class Fault:
@@ -117,15 +104,11 @@ class Fault:
 
     @classmethod
     def of(cls, text: str) -> "Fault":
-        """The fault that the variable names."""
-        told = FORM.fullmatch(text)
-        if told is None or told["point"] not in POINTS:
-            raise SettingsError(
-                "the failpoint is not understood",
-                detail=text,
-                hint=f"Write point:kill@1, :pause@1 or :cut@1; the points are {', '.join(POINTS)}",
-            )
-        return cls(told["point"], ACTIONS[told["action"]], nth=int(told["nth"] or 1))
+        """The fault that a text names; one that nobody knows would test nothing."""
+        parts = FORM.fullmatch(text)
+        assert parts is not None, f"no failpoint: {text}"
+        assert parts["point"] in POINTS, f"no such point: {text}"
+        return cls(parts["point"], ACTIONS[parts["action"]], nth=int(parts["nth"] or 1))
 
     def reach(self, point: str) -> None:
         """Be at a point; at the n-th time of the one it is, the fault happens."""
@@ -226,18 +209,18 @@ def _observed_connection(conn: Connection, reach: Reach) -> Connection:
 
     class Observed(Cursor[Any]):
         @override
-        def execute(self, query: Any, *told: Any, **how: Any) -> Self:
+        def execute(self, query: Any, *values: Any, **how: Any) -> Self:
             text = " ".join(str(query).split())
             _reach_at(text, BEFORE, reach)
-            super().execute(query, *told, **how)
+            super().execute(query, *values, **how)
             _reach_at(text, AFTER, reach)
             return self
 
         @override
         @contextmanager
-        def copy(self, statement: Any, *told: Any, **how: Any) -> Iterator[Copy]:
+        def copy(self, statement: Any, *values: Any, **how: Any) -> Iterator[Copy]:
             table = COPY.match(str(statement))
-            with super().copy(statement, *told, **how) as rows:
+            with super().copy(statement, *values, **how) as rows:
                 yield rows
                 if table:
                     reach(f"copy.{table[1]}")
