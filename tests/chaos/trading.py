@@ -12,8 +12,9 @@ from random import Random
 from typing import Final
 
 from bench.workload import EventIds
-from walras_client.nats.publisher import message_id, payload_of
+from walras_client.nats.publisher import payload_of
 from walras_schemas import (
+    TREASURY,
     BidPlaced,
     BidWithdrawn,
     CommandBase,
@@ -23,6 +24,7 @@ from walras_schemas import (
     ResourceRules,
     Rule,
     SupplyChanged,
+    message_id,
     subjects,
 )
 
@@ -197,7 +199,11 @@ class Trader:
         return self.chance.choice(list(MARKETS)), _agent(self.chance.randrange(AGENTS + 2))
 
     def _message(self, subject: str, *commands: CommandBase) -> Message:
-        return Message(subject, payload_of(commands), message_id(commands))
+        about = subjects.parse(subject)
+        assert about is not None, "it was built from names"
+        ids = [command.event_id for command in commands]
+        msg_id = message_id(str(about.market), about.agent or TREASURY, ids)
+        return Message(subject, payload_of(commands), msg_id)
 
     def _id(self) -> str:
         return self._ids.next()
