@@ -1,1 +1,1 @@
-"""Small ways to break the market's core, each of which some test must notice."""
+"""Small ways to break the product, each of which some test must notice."""

@@ -1,4 +1,4 @@
-"""A mutant is one named mistake: a text of the core, and what a tired hand made of it."""
+"""A mutant is one named mistake: a text of the product, and what a tired hand made of it."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,48 @@ SETTLE, ANNOUNCE, DIGEST = "operators/settle.py", "operators/results.py", "opera
 BOOK, MARKET, SEEN = "state/accounts.py", "state/market.py", "state/dedupe.py"
 NUMBERS = "state/names.py"
 NAMES = "schemas/walras_schemas/names.py"
+KEYED, SHUTDOWN = "operators/keyed.py", "flows/runtime/shutdown.py"
+SUPERVISOR, PROCESSES = "flows/runtime/supervisor.py", "flows/runtime/processes.py"
+CHILD = "flows/runtime/child_process.py"
+SOURCE, READER = "connectors/nats/source.py", "connectors/nats/reader.py"
+RESULTS_PUBLISHER = "connectors/nats/results_publisher.py"
+WRITER, TRANSACTION = "connectors/postgres/writer.py", "connectors/postgres/ledger/transaction.py"
+
+# The sharpest first: they answer soonest, and say the most about what is wrong.
+SHARP = ["clear", "allocate", "settle", "windows", "join_prices", "results", "guards", "precedence"]
+BROAD = ["replay", "columns", "properties", "decode", "two_ways", "alone", "truthfulness"]
+WHOLE = ["machine", "twin"]
+_core, _fast = (
+    tuple(f"tests/operators/test_{name}.py" for name in names)
+    for names in (SHARP, [*BROAD, *WHOLE])
+)
+CORE_TESTS = (*_core, "tests/stories", *_fast)
+DECODING_TESTS = ("tests/operators/test_columns.py", "tests/operators/test_decode.py")
+ADMISSION_TESTS = tuple(
+    f"tests/operators/test_{name}.py"
+    for name in ("guards", "allocate", "precedence", "two_ways", "twin")
+)
+CLEARING_TESTS = tuple(
+    f"tests/operators/test_{name}.py" for name in ("clear", "settle", "properties", "two_ways")
+)
+LIFECYCLE_TESTS = (
+    "tests/operators/test_keyed.py",
+    "tests/flows/runtime/test_shutdown.py",
+    "tests/flows/runtime/test_supervisor.py",
+    "tests/flows/runtime/test_child_process.py",
+    "tests/flows/runtime/test_processes.py",
+)
+NATS_TESTS = (
+    "tests/connectors/nats/test_source.py",
+    "tests/connectors/nats/test_fence.py",
+    "tests/connectors/nats/test_results_publisher.py",
+)
+POSTGRES_TESTS = (
+    "tests/connectors/postgres/test_close.py",
+    "tests/connectors/postgres/test_writer.py",
+    "tests/connectors/postgres/ledger/test_transaction.py",
+    "tests/connectors/postgres/ledger/test_claim.py",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +62,5 @@ class Mutant:
     file: str
     before: str
     after: str
+    tests: tuple[str, ...] = CORE_TESTS
+    """Where it has to be noticed."""

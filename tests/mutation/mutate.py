@@ -1,4 +1,4 @@
-"""Break the core in every named way and see which test notices.
+"""Break the product in every named way and see which test notices.
 
     python -m tests.mutation.mutate [--page docs/mutation.md] [NAME...]
 
@@ -7,6 +7,7 @@ is written only when all mutants were tried and none survived.
 """
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -20,22 +21,18 @@ from tests.mutation.mutant import Mutant
 from tests.mutation.mutants import MUTANTS
 
 HOUSE = Path(__file__).parents[2]
-COPIED = ["operators", "state", "schemas", "flows", "connectors", "otel", "tests", "pyproject.toml"]
-# The sharpest first: they answer soonest, and say the most about what is wrong.
-SHARP = ["clear", "settle", "allocate", "guards", "columns", "windows", "join_prices", "results"]
-BROAD = ["precedence", "properties", "decode", "two_ways", "alone", "replay", "truthfulness"]
-WHOLE = ["machine", "twin"]
-CORE_TESTS = [*(f"tests/operators/test_{name}.py" for name in SHARP), "tests/stories"]
-CORE_TESTS += [f"tests/operators/test_{name}.py" for name in BROAD + WHOLE]
+PACKAGES = ["operators", "state", "schemas", "client", "flows", "connectors", "otel", "bench"]
+COPIED = [*PACKAGES, "tests", "pyproject.toml"]
 LIMIT_S = 900  # many times what the tests take: a slow machine must not pass for a mutant's end
 OPTIONS = ["-xq", "--hypothesis-seed=0", "-p", "tests.mutation.without_shrinking"]
+Suite = tuple[str, ...]
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 
 PAGE = """# What the tests notice
 
-Each row is a mistake made on purpose in a copy of the core, and the first test that failed because
-of it. All {count} were noticed. One that is not would make the command below exit with 1, and the
-tests would have to grow. (It takes about half an hour; names of mistakes may follow it.)
+Each row is a mistake made on purpose in a copy of the product, and the first test that failed
+because of it. All {count} were noticed. One that is not would make the command below exit with 1,
+and the tests would have to grow. (It takes about half an hour; names of mistakes may follow it.)
 
     uv run python -m tests.mutation.mutate --page docs/mutation.md
 
@@ -67,7 +64,7 @@ def main() -> int:
     chosen = [mutant for mutant in MUTANTS if not asked.names or mutant.name in asked.names]
     with tempfile.TemporaryDirectory() as place:
         tree = _copy(Path(place))
-        _expect_health(tree)
+        _expect_health(tree, dict.fromkeys(mutant.tests for mutant in chosen))
         verdicts = [_try(mutant, tree) for mutant in chosen]
     survivors = [verdict for verdict in verdicts if not verdict.noticed_by]
     if asked.page is not None and not survivors and chosen == MUTANTS:
@@ -86,14 +83,15 @@ def _copy(place: Path) -> Path:
     return place
 
 
-def _expect_health(tree: Path) -> None:
+def _expect_health(tree: Path, suites: Iterable[Suite]) -> None:
     """Nothing can be learnt from a mutant if the tests fail, or test another tree, without it."""
     where = _python(tree, "-c", "import operators; print(operators.__file__)").stdout.strip()
     if not where.startswith(str(tree)):
         raise SystemExit(f"the copy is not what is tested: {where}")
-    healthy = _run_tests(tree)
-    if healthy.returncode != 0:
-        raise SystemExit(f"the tests fail without a mutant:\n{healthy.stdout}{healthy.stderr}")
+    for suite in suites:
+        healthy = _run_tests(tree, suite)
+        if healthy.returncode != 0:
+            raise SystemExit(f"the tests fail without a mutant:\n{healthy.stdout}{healthy.stderr}")
 
 
 def _try(mutant: Mutant, tree: Path) -> Verdict:
@@ -102,30 +100,30 @@ def _try(mutant: Mutant, tree: Path) -> Verdict:
     if sound.count(mutant.before) != 1:
         raise SystemExit(f"{mutant.name}: its place in {mutant.file} has moved")
     file.write_text(sound.replace(mutant.before, mutant.after))
-    verdict = Verdict(mutant, _noticed_by(tree))
+    verdict = Verdict(mutant, _noticed_by(tree, mutant.tests))
     file.write_text(sound)
     sys.stderr.write(f"{mutant.name}: {verdict.noticed_by or 'SURVIVED'}\n")
     return verdict
 
 
-def _noticed_by(tree: Path) -> str:
-    run = _run_tests(tree)
+def _noticed_by(tree: Path, suite: Suite) -> str:
+    run = _run_tests(tree, suite)
     if run.returncode == 0:
         return ""
     failed = FAILED.search(run.stdout)
     return f"`{failed[1].partition('[')[0]}`" if failed else "the tests could not be read"
 
 
-def _run_tests(tree: Path) -> subprocess.CompletedProcess[str]:
-    return _python(tree, "-m", "pytest", *OPTIONS, *CORE_TESTS)
+def _run_tests(tree: Path, suite: Suite) -> subprocess.CompletedProcess[str]:
+    return _python(tree, "-m", "pytest", *OPTIONS, *suite)
 
 
 def _python(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    paths = f"{tree}:{tree / 'schemas'}"
+    paths = f"{tree}:{tree / 'schemas'}:{tree / 'client'}"
     return subprocess.run(
         [sys.executable, "-B", *arguments],
         cwd=tree,
-        env={"PYTHONPATH": paths, "TWIN_LOGS": "120"},
+        env=os.environ | {"PYTHONPATH": paths, "TWIN_LOGS": "120"},
         capture_output=True,
         text=True,
         timeout=LIMIT_S,

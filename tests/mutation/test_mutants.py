@@ -1,4 +1,4 @@
-"""The mutants still fit the core, and the page that tells of them tells of these."""
+"""The mutants still fit the product, and their page lists these."""
 
 import re
 from pathlib import Path
@@ -24,9 +24,9 @@ def test_no_two_mutants_are_alike() -> None:
     assert len(MUTANTS) == len({(m.file, m.before, m.after) for m in MUTANTS})
 
 
-def test_the_page_tells_of_these_mutants() -> None:
+def test_the_page_lists_these_mutants() -> None:
     """A table of last month's mutants says nothing about today's tests."""
     page = (HOUSE / "docs" / "mutation.md").read_text()
-    told = re.findall(r"^\| ([^|]+?) \| `", page, re.MULTILINE)
-    assert [mutant.name for mutant in MUTANTS] == told
+    listed = re.findall(r"^\| ([^|]+?) \| `", page, re.MULTILINE)
+    assert [mutant.name for mutant in MUTANTS] == listed
     assert "survived" not in page
