@@ -17,10 +17,10 @@ from itertools import pairwise
 from statistics import NormalDist, fmean, pstdev
 from typing import Final
 
-from operators.admit import admit_bid
+from operators.admit import terms_refusal
+from operators.clear import clear
 from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Observation, Vwap
-from operators.settle import settle_market
-from state.accounts import Account, Bid, MarketAccounts
+from state.bids import Bid
 from state.market import PPM, ListedResource, Listing, Quote, Terms, terms_of
 from state.window import PriceRow
 from walras_schemas import BidStatus
@@ -122,14 +122,13 @@ def simulate(scenario: Scenario, setting: Setting) -> Run:
     """Let a pricing rule price the market of a scenario."""
     rng = random.Random(SEED)
     follow = setting.controller.start(())
-    accounts = MarketAccounts(by_agent={"a": Account(balance_micros=10**30)})
     in_force: deque[int] = deque([INITIAL_MICROS] * DELAY)
     rows: list[PriceRow] = []
     balanced: list[float] = []
     for window in range(scenario.windows):
         valuation = INITIAL_MICROS * scenario.valuation(window, rng)
         bids = _bids(valuation, scenario.spread, rng)
-        row = _cleared(_terms(in_force.popleft(), setting.ratio_ppm), accounts, bids)
+        row = _cleared(_terms(in_force.popleft(), setting.ratio_ppm), bids)
         rows.append(row)
         balanced.append(valuation * _balance(scenario.spread))
         in_force.append(follow(_observation(window, row)) or in_force[-1])
@@ -137,9 +136,28 @@ def simulate(scenario: Scenario, setting: Setting) -> Run:
 
 
 def _terms(reference_micros: int, ratio_ppm: int) -> Terms:
-    resource = ListedResource(SUPPLY, INITIAL_MICROS, 0, ratio_ppm)
-    quotes = {"r": Quote(reference_micros, 0)}
-    return terms_of(Listing("m", (0, 0), "uniform", 60, {"r": resource}, quotes))
+    listing = Listing(
+        market="m",
+        opened_at=(0, 0),
+        opened_seq=0,
+        is_open=True,
+        rule="uniform",
+        stale_after_windows=60,
+        max_commands=BIDS,
+        lag_windows=600,
+        meters=1,
+        resources={
+            "r": ListedResource(
+                supply=SUPPLY,
+                initial_price_micros=INITIAL_MICROS,
+                reserve_micros=0,
+                reserve_ratio_ppm=ratio_ppm,
+                allowance_windows=0,
+            )
+        },
+        quotes={"r": Quote(reference_micros, 0)},
+    )
+    return terms_of(listing)
 
 
 def _bids(valuation: float, spread: float, rng: random.Random) -> list[Bid]:
@@ -153,11 +171,26 @@ def _bid(seq: int, quantity: int, price_micros: int) -> Bid:
     return Bid(seq, 0, 0, "m", "a", str(seq), "r", quantity, price_micros, 1, None, BidStatus.LOST)
 
 
-def _cleared(terms: Terms, accounts: MarketAccounts, bids: Iterable[Bid]) -> PriceRow:
-    for bid in bids:
-        admit_bid(terms, accounts, bid.event_id, bid)
-    (row,) = settle_market("m", terms, accounts, window_id=0)
-    return row
+def _cleared(terms: Terms, bids: Iterable[Bid]) -> PriceRow:
+    """What the market's own code makes of bids whose agents can pay for all of them."""
+    admitted = [
+        bid
+        for bid in bids
+        if terms_refusal(terms, bid.demand, bid.limit_micros, divisible=True) is None
+    ]
+    clearing, rules = clear(terms, admitted), terms.resources["r"]
+    return PriceRow(
+        market="m",
+        resource="r",
+        reference_micros=rules.reference_micros,
+        reserve_micros=rules.reserve_micros,
+        clearing_micros=clearing.clearing_micros.get("r"),
+        supply=rules.supply,
+        demanded=clearing.demanded["r"],
+        wanted=clearing.wanted["r"],
+        sold=clearing.sold["r"],
+        stale=False,
+    )
 
 
 def _observation(window: int, row: PriceRow) -> Observation:
