@@ -1,8 +1,8 @@
 """Pricing rules in a closed loop: demand moves, the market clears, the price follows.
 
 Each window is judged and cleared by the market's own rules, and a quote is in force two windows
-after the one it was computed from, as in a deployment. No bidder runs out of credits. Promise: every
-run gives the same numbers.
+after the one it was computed from, as in a deployment. No bidder runs out of credits. Promise:
+every run gives the same numbers.
 
     python -m bench.pricing.simulation            the tables of docs/pricing.md
     python -m bench.pricing.plots docs/img        its plots, drawn with matplotlib
