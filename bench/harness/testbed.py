@@ -19,7 +19,7 @@ from psycopg.sql import SQL, Identifier
 
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
-from connectors.nats.subjects import RESULTS, stream_name
+from connectors.nats.subjects import WINDOWS, stream_name
 from connectors.postgres.migrate import migrate
 from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import GIB, Settings, load_settings
@@ -76,17 +76,17 @@ class Testbed:
 
     @contextmanager
     def ledger(self) -> Iterator[Servers]:
-        """The log, an empty ledger, and no results yet."""
+        """The log, an empty ledger, and no windows published yet."""
         with self.database() as servers:
             migrate(servers.postgres_dsn)
-            # The results go with their ids, or those of the run before would make duplicates.
-            self._delete_streams([RESULTS])
+            # The windows go with their ids, or those of the run before would make duplicates.
+            self._delete_streams([WINDOWS])
             prepare(self.settings, servers)
             yield servers
 
     @contextmanager
     def log_and_ledger(self) -> Iterator[Servers]:
-        """An empty log and an empty ledger, and no results yet."""
+        """An empty log and an empty ledger, and no windows published yet."""
         self._delete_streams([stream_name(shard) for shard in range(self.settings.shards)])
         with self.ledger() as servers:
             yield servers

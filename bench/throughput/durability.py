@@ -24,10 +24,9 @@ import uuid_utils
 
 from connectors.embedded.nats_server import CONFIG, HOST, STOP_DEADLINE_S, executable
 from connectors.nats.connection import connected
-from connectors.nats.publisher import BATCH_MAX, Publisher
+from connectors.nats.publisher import Publisher
 from connectors.nats.topology import ensure_streams
-from state.window import OutboundMessage
-from walras_schemas import subjects
+from walras_schemas import BATCH_MAX, subjects
 
 INTERVALS: Final = ("always", "1s", "2m")
 ROUNDS: Final = 3
@@ -72,13 +71,6 @@ async def in_flight(publisher: Publisher) -> int:
     return BATCH_MAX
 
 
-async def atomic_batch(publisher: Publisher) -> int:
-    """A thousand bids that enter the log together, with one acknowledgement."""
-    messages = [OutboundMessage(SUBJECT, str(next(_ids)), BID) for _ in range(BATCH_MAX)]
-    await (await publisher.publish_batch_async(messages))
-    return BATCH_MAX
-
-
 async def one_message(publisher: Publisher) -> int:
     """A thousand bids in one message, as a JSON array."""
     await publisher.publish(SUBJECT, BATCH, msg_id=str(next(_ids)))
@@ -92,7 +84,6 @@ Rates = Mapping[tuple[str, str], float]
 CASES: Final[dict[str, Case]] = {
     "one at a time": alone,
     "1000 in flight": in_flight,
-    "atomic batch of 1000": atomic_batch,
     "one message of 1000": one_message,
 }
 

@@ -1,8 +1,10 @@
 """Latency of a live market: commands arrive at a rate, each is timed until its window's commit.
 
-The publisher is a process of its own beside the worker, as agents are. Promise: a command's time
-begins when its sender has made its id, just before it is published, and ends when the transaction
-of its window has returned; no command is left out.
+The publisher is a process of its own beside the worker, as agents are, and hears their results.
+Promise: a command's time begins when its sender has made its id, just before it is published, and
+ends when the transaction of its window has returned; no command is left out. The time until its
+result is heard begins at the same moment; how many results were heard is reported, as they leave
+once at most.
 """
 
 import asyncio
@@ -13,34 +15,45 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import count, islice
-from typing import Final
+from typing import Final, NamedTuple
+
+import numpy as np
 
 from bench.harness.instrumented_flow import Course, claim, run
 from bench.harness.isolated import isolated_process
 from bench.harness.resources import cpu_s, root_pids, sampling_memory
 from bench.harness.testbed import Testbed
-from bench.report.model import LatencyRun
+from bench.report.runs import LatencyRun
 from bench.throughput.drain import count_rows, percentile
+from bench.throughput.hearing import Heard, hearing, made_at_ms, waited_ms
 from bench.throughput.load import next_window, open_market
 from bench.workload import Workload, bids
 from connectors.nats.commands import commands
+from connectors.nats.connection import connected
 from connectors.nats.publisher import Publisher
 from connectors.nats.ticker import ticking
 from connectors.nats.topology import FINEST_TICK_MS
 from flows.runtime.servers import Servers
+from state.bids import Bytes
 from state.errors import WalrasError
 from state.window import Settlement
-from walras_schemas import uuid7_ms
 
 BURST_S: Final = 0.02
 WARM_UP_S: Final = 1.0
-MS_PER_S: Final = 1000
 SILENCE_S: Final = 30.0
 POLL_INTERVAL_S: Final = 0.05
 NS_PER_MS: Final = 1_000_000
 
 Live = tuple[list[float], str]
 """Latencies in milliseconds, and the last digest."""
+
+
+class Published(NamedTuple):
+    """What the publisher's process reports."""
+
+    rate: float
+    """Bids per second."""
+    heard: Heard
 
 
 def measure_latency(
@@ -60,12 +73,15 @@ def measure_latency(
         _await_opening(live, ledger, workload)
         with sampling_memory(kinds) as memory:
             began, before = time.perf_counter(), cpu_s(kinds)
-            sent_rate = publisher.run(publish_at, ledger.nats_url, workload, rate=rate)
+            publishing = publisher.submit(
+                publish_at, ledger.nats_url, workload, rate=rate, warm_up_s=warm_up_s
+            )
             latency_ms, digest = live.result()
             seconds, after = time.perf_counter() - began, cpu_s(kinds)
+            published = publishing.result()
     return LatencyRun(
         wanted_rate=rate,
-        rate=sent_rate,
+        rate=published.rate,
         bids=len(latency_ms),
         window_ms=workload.window_ms,
         latency_ms_p50=percentile(latency_ms, 50),
@@ -74,14 +90,17 @@ def measure_latency(
         busy={kind: (after[kind] - before[kind]) / seconds for kind in kinds},
         peak_mib=memory.peak_mib,
         digest=digest,
+        heard=published.heard.outcomes,
+        heard_ms_p50=published.heard.ms_p50,
+        heard_ms_p99=published.heard.ms_p99,
     )
 
 
 def _await_opening(live: Future[Live], ledger: Servers, workload: Workload) -> None:
     """Wait until the flow has committed the grants: in a live market they are old."""
     deadline = time.monotonic() + SILENCE_S
-    # The treasury, which they come from, has an account too.
-    while count_rows(ledger.postgres_dsn)["account"] <= workload.agents:
+    # The treasury, which they come from, and the house have accounts too.
+    while count_rows(ledger.postgres_dsn)["account"] < workload.agents + 2:
         if live.done():
             live.result()  # it has ended by an error, which is raised here
         if time.monotonic() > deadline:
@@ -107,20 +126,22 @@ def open_now(url: str, workload: Workload) -> None:
     asyncio.run(opening())
 
 
-def publish_at(url: str, workload: Workload, *, rate: float) -> float:
-    """Publish the bids in small, even bursts; the rate that was reached."""
-    return asyncio.run(_publish_at(url, workload, rate))
+def publish_at(url: str, workload: Workload, *, rate: float, warm_up_s: float) -> Published:
+    """Publish the bids in small, even bursts; the rate that was reached, and what was heard."""
+    return asyncio.run(_publish_at(url, workload, rate, warm_up_s))
 
 
-async def _publish_at(url: str, workload: Workload, rate: float) -> float:
+async def _publish_at(url: str, workload: Workload, rate: float, warm_up_s: float) -> Published:
     size = max(1, round(rate * BURST_S / workload.per_message))
-    async with commands(url) as publisher:
+    async with connected(url, name="walras bench") as nc, hearing(nc, workload.market) as results:
         await next_window(workload.window_ms)
         began = time.perf_counter()
         await _send_bursts(
-            publisher, workload, size=size, pause_s=size * workload.per_message / rate
+            Publisher(nc), workload, size=size, pause_s=size * workload.per_message / rate
         )
-        return workload.bids / (time.perf_counter() - began)
+        sent_rate = workload.bids / (time.perf_counter() - began)
+        await results.until(outcomes=workload.bids)
+    return Published(sent_rate, results.heard(warm_up_s=warm_up_s))
 
 
 async def _send_bursts(
@@ -159,28 +180,27 @@ def run_live(servers: Servers, workload: Workload, *, warm_up_s: float) -> Live:
 class Latencies:
     """The ids of each window with the time of its commit; evaluated after the run."""
 
-    committed: list[tuple[int, list[str]]] = field(default_factory=list)
+    committed: list[tuple[int, Bytes]] = field(default_factory=list)
 
     def record(self, window: Settlement) -> None:
         """Record the time of a window's commit."""
-        self.committed.append((time.time_ns(), [bid.event_id for bid in window.bids]))
+        self.committed.append((time.time_ns(), window.bids.event_id))
 
     def ms(self, *, warm_up_s: float = 0.0) -> list[float]:
         """From each bid's id to its commit, without the bids of the warm-up."""
-        made = [
-            (uuid7_ms(event_id), committed_ns / NS_PER_MS)
-            for committed_ns, event_ids in self.committed
-            for event_id in event_ids
-        ]
-        from_ms = min(made_ms for made_ms, _ in made) + warm_up_s * MS_PER_S
-        return [committed_ms - made_ms for made_ms, committed_ms in made if made_ms >= from_ms]
+        made_ms = np.concatenate([made_at_ms(ids) for _, ids in self.committed])
+        committed_ms = np.repeat(
+            [committed_ns / NS_PER_MS for committed_ns, _ in self.committed],
+            [len(ids) for _, ids in self.committed],
+        )
+        return waited_ms(made_ms, committed_ms, warm_up_s=warm_up_s)
 
 
 def _ticks(url: str, window_ms: int) -> AbstractContextManager[None]:
     """As in a deployment: the server ticks every second, we tick where windows are shorter."""
     if window_ms >= FINEST_TICK_MS:
         return nullcontext()
-    return ticking(url, shards=[0], window_ms=window_ms)
+    return ticking(url, shards=1, window_ms=window_ms)
 
 
 @contextmanager

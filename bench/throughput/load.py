@@ -6,23 +6,19 @@ window. The log ends with the tick that closes the last window.
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
 from bench.harness.testbed import LoadedLog
 from bench.workload import Message, Workload, bids, opening
 from connectors.nats.commands import commands
-from connectors.nats.publisher import BATCH_MAX, Publisher
-from connectors.nats.subjects import shard_of
+from connectors.nats.publisher import Publisher
+from connectors.nats.subjects import clock_subject, shard_of
 from state.errors import WalrasError
-from state.window import OutboundMessage
-from walras_schemas import BATCH_MAX as COMMANDS_MAX
-from walras_schemas import subjects
 
-IN_FLIGHT_BATCHES: Final = 4
-COMMANDS_IN_BATCH: Final = 5000
-"""In one atomic batch of messages, which the server holds in memory until it is complete."""
+IN_FLIGHT: Final = 4096
+"""Messages that are not acknowledged yet: so many keep the server busy and fit into its queue."""
 PAST_BOUNDARY_MS: Final = 5
 NS_PER_MS: Final = 1_000_000
 
@@ -37,11 +33,11 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
     All have windows of one length and as many of them; each market has a shard to itself.
     """
     window_ms = workloads[0].window_ms
-    async with commands(url, in_flight=IN_FLIGHT_BATCHES) as publisher:
+    async with commands(url, in_flight=IN_FLIGHT) as publisher:
         opened = [await open_market(publisher, workload) for workload in workloads]
         assert len(set(opened)) == len(workloads), "each market has a shard to itself"
         await next_window(window_ms)
-        opened_seq = {shard: await _tick(publisher, shard, "opened") for shard in opened}
+        opened_seq = {shard: await _tick(publisher, shard) for shard in opened}
         streams = [bids(workload) for workload in workloads]
         messages, seconds = 0, 0.0
         for _ in range(workloads[0].windows):
@@ -49,11 +45,11 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
             began = time.perf_counter()
             for workload, stream in zip(workloads, streams, strict=True):
                 window = islice(stream, workload.messages_per_window)
-                messages += await publish(publisher, window, of=workload.per_message)
+                messages += await publish(publisher, window)
             seconds += time.perf_counter() - began
             _require_in_time(ends_ms, workloads[0])
         await next_window(window_ms)
-        last_seq = {shard: await _tick(publisher, shard, "loaded") for shard in opened}
+        last_seq = {shard: await _tick(publisher, shard) for shard in opened}
     return LoadedLog(
         messages=messages,
         bids=sum(workload.bids for workload in workloads),
@@ -67,18 +63,18 @@ async def open_market(publisher: Publisher, workload: Workload) -> int:
     """Open the market and grant the credits; its shard."""
     first, *grants = opening(workload)
     receipt = await publisher.publish(first.subject, first.payload, msg_id=first.msg_id)
-    await publish(publisher, grants, of=COMMANDS_MAX)
+    await publish(publisher, grants)
     return shard_of(receipt.stream)
 
 
-async def publish(publisher: Publisher, messages: Iterable[Message], *, of: int) -> int:
-    """Publish messages of so many commands in atomic batches, several in flight; how many."""
-    receipts, count = [], 0
-    for batch in _batches(iter(messages), max(1, min(BATCH_MAX, COMMANDS_IN_BATCH // of))):
-        receipts.append(await publisher.publish_batch_async(batch))
-        count += len(batch)
+async def publish(publisher: Publisher, messages: Iterable[Message]) -> int:
+    """Publish messages, many in flight, and wait until all are acknowledged; how many."""
+    receipts = [
+        await publisher.publish_async(each.subject, each.payload, msg_id=each.msg_id)
+        for each in messages
+    ]
     await asyncio.gather(*receipts)
-    return count
+    return len(receipts)
 
 
 async def next_window(window_ms: int) -> int:
@@ -90,14 +86,9 @@ async def next_window(window_ms: int) -> int:
     return begins_ms + window_ms
 
 
-def _batches(messages: Iterator[Message], size: int) -> Iterator[list[OutboundMessage]]:
-    while chunk := list(islice(messages, size)):
-        yield [OutboundMessage(each.subject, each.msg_id, each.payload) for each in chunk]
-
-
-async def _tick(publisher: Publisher, shard: int, occasion: str) -> int:
-    """Publish the tick that ends the window before."""
-    tick = await publisher.publish(subjects.clock(shard), b"", msg_id=f"{occasion} {shard}")
+async def _tick(publisher: Publisher, shard: int) -> int:
+    """Publish the tick that ends the window before; its sequence."""
+    tick = await publisher.publish(clock_subject(shard), b"", msg_id=None)
     return tick.seq
 
 

@@ -8,20 +8,22 @@ import pytest
 from bench.__main__ import RESULTS
 from bench.harness.machine import describe
 from bench.report.model import (
-    KINDS,
-    STAGES,
     BaselineNote,
-    BaselineRun,
-    DrainRun,
-    LatencyRun,
     LatencyRuns,
-    Machine,
     Measured,
     Point,
     Repetition,
     Report,
     ScalingReport,
     Series,
+)
+from bench.report.runs import (
+    KINDS,
+    STAGES,
+    BaselineRun,
+    DrainRun,
+    LatencyRun,
+    Machine,
     StageRun,
 )
 from bench.report.tables import tables

@@ -3,7 +3,7 @@
 from bench.harness import testbed as testbeds  # pytest would collect a name that begins with Test
 from bench.harness.instrumented_flow import SHARD
 from bench.harness.testbed import open_testbed
-from bench.report.model import LatencyRun
+from bench.report.runs import LatencyRun
 from bench.throughput.drain import count_rows
 from bench.throughput.latency import Latencies, measure_latency
 from bench.throughput.verify import shard_digests

@@ -1,7 +1,7 @@
 """Each stage alone does its whole work."""
 
 from bench.harness.instrumented_flow import SHARD
-from bench.report.model import STAGES
+from bench.report.runs import STAGES
 from bench.throughput.drain import count_rows
 from bench.throughput.stages import run_stages
 from bench.throughput.verify import replay_digest, require_same, shard_digests
