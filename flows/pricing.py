@@ -1,7 +1,7 @@
-"""The market manager: from the results of closed windows to the quotes of the next ones.
+"""The market manager: from closed windows to the quotes of the next ones.
 
 A flow of its own beside allocation, which never waits for it: while it is away the market clears at
-the last known prices. Everything is handed in, so that the same route runs on the live results and
+the last known prices. Everything is handed in, so that the same route runs on the live windows and
 in a test without any server. Items are `(market, value)` pairs.
 """
 
@@ -26,16 +26,16 @@ def build(
     quoted_of: QuotedOf,
     publish: Sink[tuple[str, OutboundMessage]],
 ) -> Dataflow:
-    """The dataflow over the results of all markets.
+    """The dataflow over the windows of all markets.
 
     `plan_of` reads the operator's choice of controllers when a window comes, `past_of` the past
     windows that these need, `quoted_of` the latest quotes in the log; `publish` adds new ones.
     """
     flow = Dataflow("pricing")
-    results = op.input("results_in", flow, source)  # MarketWindow
+    windows = op.input("windows_in", flow, source)  # MarketWindow
     step = QuotePrices(plan_of, past_of, quoted_of)
     quotes = op.stateful_batch(
-        "quote", results, lambda _resume: KeyedStep(lambda _first: step)
+        "quote", windows, lambda _resume: KeyedStep(lambda _first: step)
     )  # OutboundMessage
     op.output("publish", quotes, publish)
     return flow

@@ -27,9 +27,6 @@ from walras_schemas import COMMANDS, Rule, subjects
 START_MS: Final = 1_760_000_000_000
 """When a written log begins, since the epoch: the first moment of a window of one second."""
 
-MAX_COMMANDS: Final = 1000
-"""The quota of a market that is opened without one, as on the wire."""
-
 Event = dict[str, Any]
 
 
@@ -78,6 +75,8 @@ class LogWriter:
     now_ms: int = START_MS
     ids: list[str] = field(default_factory=list)
     """Every event id made so far, the oldest first."""
+    max_commands: int | None = None
+    """What markets that are opened from now on allow each agent to send in a window."""
 
     def wait(self, milliseconds: int) -> None:
         """Let time pass before the next message; less than 0 sets the server's clock back."""
@@ -88,17 +87,14 @@ class LogWriter:
         return self.append(subjects.clock(0), b"")
 
     def open(
-        self,
-        *,
-        market: str = "m1",
-        rule: Rule = "uniform",
-        max_commands: int = MAX_COMMANDS,
-        **resources: Mapping[str, int],
+        self, *, market: str = "m1", rule: Rule = "uniform", **resources: Mapping[str, int]
     ) -> Sent:
         """Open a market of resources with the fields of `ResourceRules`; the first price is 10."""
         listed = {name: {"initial_price_micros": 10, **given} for name, given in resources.items()}
-        rules = {"rule": rule, "max_commands": max_commands, "resources": listed}
-        return self._send(subjects.market(market), self.command("market_opened", **rules))
+        opened = self.command("market_opened", rule=rule, resources=listed)
+        if self.max_commands is not None:
+            opened["max_commands"] = self.max_commands
+        return self._send(subjects.market(market), opened)
 
     def close(self, *, market: str = "m1") -> Sent:
         """Close a market for later windows, until it is opened again."""

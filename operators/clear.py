@@ -257,7 +257,7 @@ def _clearing_prices(
     if PAYMENT_RULES[terms.rule] is pay_cost:
         return {name: round_half_up(unit_price(terms, levels, name)) for name in units_sold}
     paid = _paid_for(terms, (entry.bid for entry in ranked))
-    return {name: round_half_up(paid[name] / units) for name, units in units_sold.items()}
+    return {name: round_half_up(Fraction(paid[name], units)) for name, units in units_sold.items()}
 
 
 def unit_price(terms: Terms, levels: Levels, name: str) -> Fraction:

@@ -419,7 +419,9 @@ def _clearing_prices(
     paid = {} if uniform else _paid_for(market)
     for name, units in sold.items():
         if units:
-            exact = unit_price(market.terms, levels, name) if uniform else paid[name] / units
+            exact = (
+                unit_price(market.terms, levels, name) if uniform else Fraction(paid[name], units)
+            )
             yield name, round_half_up(exact)
 
 

@@ -2,7 +2,7 @@
 
 Promise: what is decoded here is what the registry would have accepted, and means the same; every
 message of which that is not certain is left to the registry, alone. However many of those a sender
-mixes in, no other message is read more than a few times.
+mixes in, no other message is read more than twice; however many senders do, once for each halving.
 
 Joining is exact. Each message that is joined, inside its brackets, begins with `{` and ends with
 `}`. So the seam reads `},{`, which outside a text is valid between two elements alone; inside a
@@ -27,8 +27,7 @@ from walras_schemas import BATCH_MAX, PAYLOAD_MAX_BYTES
 from walras_schemas.names import TIMESTAMP_PATTERN, is_name
 
 CHUNK: Final = 4096
-"""Messages that are decoded jointly: so many are read again when one of them is odd."""
-JOINT_TRIES: Final = 3
+"""Messages that are decoded jointly: so many are read again, in halves, when one of them is odd."""
 ID_TEXT_BYTES: Final = 36
 HYPHEN: Final = ord("-")
 NO_ID: Final = "-" * ID_TEXT_BYTES
@@ -79,7 +78,7 @@ class Messages:
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidates:
+class Candidates:
     """Messages that may hold bids and nothing else."""
 
     place: Int64s
@@ -146,7 +145,7 @@ class _Decoded:
     alone: list[int] = field(default_factory=list)
     """Places of the messages that are left to the registry."""
 
-    def add(self, some: _Candidates, found: _Found) -> None:
+    def add(self, some: Candidates, found: _Found) -> None:
         """Take in the bids of some messages."""
         self.found.append(found)
         self.places.append(some.place)
@@ -164,7 +163,7 @@ def decode_bids(messages: Messages, resources: ResourceNumbers) -> tuple[Bids, l
     return _bids(messages, decoded), decoded.alone
 
 
-def _candidates(messages: Messages, alone: list[int]) -> _Candidates:
+def _candidates(messages: Messages, alone: list[int]) -> Candidates:
     payloads = messages.payloads
     elements = np.array([payload.count(b'"bid_placed"') for payload in payloads], dtype=np.int64)
     marks = np.array([payload.count(b'"') for payload in payloads], dtype=np.int64)
@@ -181,35 +180,30 @@ def _candidates(messages: Messages, alone: list[int]) -> _Candidates:
     whole &= (elements == 1) | (batch & (elements > 0) & (elements <= BATCH_MAX))
     whole &= np.array([len(payload) <= PAYLOAD_MAX_BYTES for payload in payloads], dtype=np.bool_)
     alone += np.flatnonzero(~whole).tolist()
-    every = _Candidates(np.arange(len(payloads)), messages.sender, bodies, elements, marks)
+    every = Candidates(np.arange(len(payloads)), messages.sender, bodies, elements, marks)
     return every if whole.all() else every.taken(np.flatnonzero(whole))
 
 
-def _decode(
-    chunk: _Candidates, odd: set[int], resources: ResourceNumbers, decoded: _Decoded
-) -> None:
-    """Decode a chunk jointly, but for the messages of senders that spoiled it before: alone."""
-    for _ in range(JOINT_TRIES):
-        apart = np.isin(chunk.sender, list(odd))
-        joined = chunk.taken(np.flatnonzero(~apart)) if odd else chunk
-        if not len(joined):
-            break
-        found, bad = _jointly(joined, resources)
-        if found is not None:
-            decoded.add(joined, found)
-            chunk = chunk.taken(np.flatnonzero(apart))
-            break
+def _decode(some: Candidates, odd: set[int], resources: ResourceNumbers, decoded: _Decoded) -> None:
+    """Decode messages jointly, in halves where that fails; of senders that spoiled it, singly."""
+    apart = np.isin(some.sender, list(odd))
+    for row in np.flatnonzero(apart).tolist():
+        _decode(some.taken(np.array([row], dtype=np.intp)), set(), resources, decoded)
+    joined = some.taken(np.flatnonzero(~apart)) if apart.any() else some
+    if not len(joined):
+        return
+    found, bad = decode_jointly(joined, resources)
+    if found is not None:
+        decoded.add(joined, found)
+    elif len(joined) == 1:
+        decoded.alone.append(int(joined.place[0]))
+    else:
         odd.add(int(joined.sender[bad]))
-    for row in range(len(chunk)):
-        single = chunk.taken(np.array([row]))
-        found, _ = _jointly(single, resources)
-        if found is None:
-            decoded.alone.append(int(single.place[0]))
-        else:
-            decoded.add(single, found)
+        for half in np.array_split(np.arange(len(joined)), 2):
+            _decode(joined.taken(half), odd, resources, decoded)
 
 
-def _jointly(some: _Candidates, resources: ResourceNumbers) -> tuple[_Found | None, int]:
+def decode_jointly(some: Candidates, resources: ResourceNumbers) -> tuple[_Found | None, int]:
     """The bids of the messages, or none and the place in `some` of one that may be the reason."""
     joint = b"[%b]" % b",".join(some.bodies)
     if not joint.isascii() or b"\\" in joint:
@@ -223,7 +217,7 @@ def _jointly(some: _Candidates, resources: ResourceNumbers) -> tuple[_Found | No
     return (found, 0) if bad is None else (None, bad)
 
 
-def _culprit(some: _Candidates, refusal: str) -> int:
+def _culprit(some: Candidates, refusal: str) -> int:
     """The message that the reader stopped at, as far as its words tell; else the first one."""
     element, byte = _element_of(refusal), _byte_of(refusal)
     if element is not None:
@@ -245,7 +239,7 @@ def _columns(elements: Sequence[BidPlaced | _OtherCommand], resources: ResourceN
     bundles = {row: bid.bundle for row, bid in enumerate(bids) if bid.bundle is not None}
     unit = (resource >= 0) & (quantity > 0) & (price > 0) & (least <= quantity) & (limit == 0)
     if bundles:
-        rows = np.array(list(bundles))
+        rows = np.array(list(bundles), dtype=np.intp)
         # An absent resource is an empty text, which is no name either.
         whole = [not bids[row].resource and all(map(_is_name, bundles[row])) for row in bundles]
         blank = (quantity[rows] == 0) & (price[rows] == 0) & (least[rows] == 0)
@@ -269,12 +263,12 @@ def read_event_ids(texts: Sequence[str]) -> tuple[Bytes, NDArray[np.bool_]]:
     return ids, certain
 
 
-def _first_uncertain(some: _Candidates, found: _Found) -> int | None:
+def _first_uncertain(some: Candidates, found: _Found) -> int | None:
     """The first message whose elements are not surely what the registry would accept."""
     ends, expected = np.cumsum(some.elements), np.cumsum(some.marks)
     marks = np.where(found.min_quantity > 0, UNIT_MARKS + 2, UNIT_MARKS)
     if found.bundles:
-        asked = np.array([len(bundle) for bundle in found.bundles.values()])
+        asked = np.array([len(bundle) for bundle in found.bundles.values()], dtype=np.int64)
         marks[list(found.bundles)] = BUNDLE_MARKS + 2 * asked
     if len(marks) == ends[-1] and found.certain.all():
         if np.array_equal(np.cumsum(marks)[ends - 1], expected):

@@ -57,6 +57,14 @@ def _subjects() -> _Subjects:
     return _known_subjects[0]
 
 
+class _Place(NamedTuple):
+    """Where an event stands in the log, and when its message came."""
+
+    seq: int
+    ord: int
+    time_ns: int
+
+
 class _Row(NamedTuple):
     """A bid that the registry read: one row of `Bids`."""
 
@@ -121,41 +129,39 @@ def _read_alone(
     raw: WindowSlice, at: int, sender: int, resources: ResourceNumbers, alone: _Alone
 ) -> None:
     """Read one message by the registry: each of its commands in its place."""
-    seq, time_ns, subject = raw.first_seq + at, raw.times_ns[at], raw.subjects[at]
+    subject, first = raw.subjects[at], _Place(raw.first_seq + at, 0, raw.times_ns[at])
     parsed = subjects.parse(subject)
     if parsed is None or parsed.market is None:
         letter = malformed(escape_for_storage(subject), "no such subject", raw.payloads[at])
-        alone.events.append(_dead(seq, 0, time_ns, letter))
+        alone.events.append(_dead(first, letter))
         return
     speaker = parsed.agent or TREASURY
     for ord_, command in enumerate(read_message(parsed, subject, raw.payloads[at])):
+        place = first._replace(ord=ord_)
         if isinstance(command, Malformed):
-            alone.events.append(_dead(seq, ord_, time_ns, command))
+            alone.events.append(_dead(place, command))
         elif isinstance(command, BidPlaced):
-            alone.rows.append(_row(seq, ord_, time_ns, sender, command, resources))
+            alone.rows.append(_row(place, sender, command, resources))
             if command.bundle is not None:
                 alone.bundles[len(alone.rows) - 1] = dict(command.bundle)
         else:
-            place = (seq, ord_, time_ns)
             event = Event(*place, parsed.market, speaker, parsed.resource, command)
             alone.events.append(event)
 
 
-def _row(
-    seq: int, ord_: int, time_ns: int, sender: int, bid: BidPlaced, resources: ResourceNumbers
-) -> _Row:
-    place = (seq, ord_, time_ns, sender, event_id_bytes(bid.event_id))
+def _row(place: _Place, sender: int, bid: BidPlaced, resources: ResourceNumbers) -> _Row:
+    event_id = event_id_bytes(bid.event_id)
     if bid.resource is None:
         assert bid.limit_micros is not None, "a bundle has a limit"
-        return _Row(*place, BUNDLE, 1, bid.limit_micros, 1)
+        return _Row(*place, sender, event_id, BUNDLE, 1, bid.limit_micros, 1)
     assert bid.quantity is not None, "a unit bid has a quantity"
     assert bid.unit_price_micros is not None, "and a price"
     asked = (bid.quantity, bid.unit_price_micros, bid.min_quantity or 1)
-    return _Row(*place, resources[bid.resource], *asked)
+    return _Row(*place, sender, event_id, resources[bid.resource], *asked)
 
 
-def _dead(seq: int, ord_: int, time_ns: int, letter: Malformed) -> Event:
-    return Event(seq, ord_, time_ns, "", "", None, letter)
+def _dead(place: _Place, letter: Malformed) -> Event:
+    return Event(*place, "", "", None, letter)
 
 
 def _merged(bids: Bids, alone: _Alone) -> Bids:

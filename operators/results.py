@@ -18,7 +18,14 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from state.bids import BUNDLE, REASONS, STATUSES, Bids
-from state.window import CommandRow, MarketRow, OutboundMessage, PriceRow, Settlement
+from state.window import (
+    CommandRow,
+    MarketRow,
+    OutboundMessage,
+    PriceRow,
+    Settlement,
+    WindowSummary,
+)
 from walras_schemas import (
     RESULT_MAX_BYTES,
     TREASURY,
@@ -98,7 +105,9 @@ def agent_results(settlement: Settlement) -> Iterator[OutboundMessage]:
         yield OutboundMessage(_result_subject(market, agent), "", _encoded(result))
 
 
-def market_windows(settlement: Settlement, *, window_ms: int) -> Iterator[OutboundMessage]:
+def market_windows(
+    settlement: Settlement | WindowSummary, *, window_ms: int
+) -> Iterator[OutboundMessage]:
     """The window of each active market, under an id that names the shard, window and market."""
     prices: defaultdict[str, list[dict[str, object]]] = defaultdict(list)
     for price in settlement.prices:
@@ -209,7 +218,7 @@ def _credit(row: CommandRow) -> _Credit:
 
 
 def _market_window(
-    settlement: Settlement, row: MarketRow, prices: Sequence[object], window_ms: int
+    settlement: Settlement | WindowSummary, row: MarketRow, prices: Sequence[object], window_ms: int
 ) -> dict[str, object]:
     return {
         "type": "market_window",

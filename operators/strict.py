@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,6 +17,14 @@ import walras_schemas as registry
 from state.log import Malformed
 from walras_schemas import BATCH_MAX, PAYLOAD_MAX_BYTES, subjects
 from walras_schemas.subjects import Subject
+
+NESTING_MAX: Final = 100
+LETTER_MAX_BYTES: Final = 1024
+_DIGITS_MAX: Final = 30
+_SHOWN: Final = 256
+# Possessive, and a text may end with the payload: no text, however ill, is read twice.
+_TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_BRACKET: Final = re.compile(rb"[\[\]{}]")
 
 _any_command: TypeAdapter[registry.Command] = TypeAdapter(registry.Command)
 
@@ -119,14 +127,7 @@ def _bounded_int(digits: str) -> int:
     return int(digits) if len(digits) <= _DIGITS_MAX else 10**_DIGITS_MAX
 
 
-NESTING_MAX = 100
-LETTER_MAX_BYTES = 1024
-_DIGITS_MAX = 30
-_SHOWN = 256
-# Possessive, and a text may end with the payload: no text, however ill, is read twice.
-_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
-_STRICT_JSON: dict[str, Any] = {
+_STRICT_JSON: Final[Mapping[str, Any]] = {
     "object_pairs_hook": _distinct,
     "parse_constant": _no_constant,
     "parse_int": _bounded_int,

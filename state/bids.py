@@ -38,7 +38,7 @@ REASON_CODES: Final[Mapping[RejectionReason | None, int]] = {
 UUID_BYTES: Final = 16
 _HEX: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 _HYPHENS: Final = (8, 13, 18, 23)
-_DIGITS: Final = np.array([at for at in range(36) if at not in _HYPHENS])
+_DIGITS: Final = np.array([at for at in range(36) if at not in _HYPHENS], dtype=np.intp)
 
 
 class Bid(msgspec.Struct, gc=False):

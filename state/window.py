@@ -145,6 +145,21 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowSummary:
+    """What the messages of a committed window's markets are made of, as the ledger has it."""
+
+    shard: int
+    window_id: int
+    next_seq: int
+    """The next to read."""
+    digest: bytes
+    prices: Sequence[PriceRow]
+    """In the order of markets and resources."""
+    markets: Sequence[MarketRow]
+    """In the order of their names."""
+
+
+@dataclass(frozen=True, slots=True)
 class EmptyWindow:
     """A window that saw nothing but ticks: no row, only the position moves past it."""
 

@@ -27,7 +27,8 @@ UNFINISHED: Final = re.compile(
 ONE_MACHINE: Final = re.compile(r"(?<![\w.~-])/(?:work|root|home|Users)/\w|/tmp/\w")
 
 CLOCKS_AND_CHANCE: Final = {"time", "random", "secrets"}
-INEXACT_MODULES: Final = {"cmath", "decimal", "math", "numpy", "statistics"}
+EXACT_OF_MATH: Final = {"gcd", "lcm"}
+INEXACT_MODULES: Final = {"cmath", "decimal", "math", "statistics"}
 READS_OF_A_CLOCK: Final = {"now", "today", "utcnow"}
 # Floats by name, and Python's own rounding, which sends halves to the even side.
 INEXACT_NAMES: Final = {
@@ -39,6 +40,17 @@ INEXACT_NAMES: Final = {
     "__truediv__",
     "__float__",
 }
+# Of numpy, whose integers are exact: what is or makes a float.
+INEXACT_OF_NUMPY: Final = {
+    *("float16", "float32", "float64", "float128", "floating", "inexact", "longdouble", "double"),
+    *("half", "single", "complex64", "complex128", "mean", "average", "median", "std", "var"),
+    *("divide", "true_divide", "reciprocal", "sqrt", "cbrt", "exp", "log", "log2", "log10"),
+    *("linspace", "logspace", "geomspace", "interp", "quantile", "percentile", "nan", "inf"),
+    *("rint", "float_power", "nanmean", "random"),
+}
+UNTYPED: Final = {"array", "asarray", "empty", "full", "ones", "zeros", "fromiter"}
+"""Makers of numpy's arrays, of floats unless a type is named."""
+FLOAT_CODE: Final = re.compile(r"[<>=|]?[efdgFDG]\d*")
 BANNED_CALLS: Final = {"hash", "open"}  # other in each process, I/O
 
 
@@ -81,27 +93,65 @@ def code_of(markdown: str) -> str:
 def violations(source: str) -> Iterator[str]:
     """Whatever could make an outcome inexact, or another one tomorrow."""
     for node in ast.walk(ast.parse(source)):
-        match node:
-            case ast.Constant(value=float() | complex()):
-                yield f"{node.lineno}: a float"
-            case ast.Name(id=name) | ast.Attribute(attr=name) if name in INEXACT_NAMES:
-                yield f"{node.lineno}: the name {name}"
-            case ast.BinOp(op=ast.Div()) | ast.AugAssign(op=ast.Div()):
-                yield f"{node.lineno}: a true division"
-            case ast.BinOp(op=ast.Pow(), right=ast.UnaryOp(op=ast.USub())):
-                yield f"{node.lineno}: a negative power"
-            case ast.Call(func=ast.Name(id=name)) if name in BANNED_CALLS:
-                yield f"{node.lineno}: a call of {name}"
-            case ast.Attribute(attr=name) if name in READS_OF_A_CLOCK:
-                yield f"{node.lineno}: a read of a clock"
-            case ast.Import(names=imported):
-                yield from _banned(node.lineno, [alias.name for alias in imported])
-            case ast.ImportFrom(module=str(module), names=imported):
-                yield from _banned(node.lineno, [module, *(alias.name for alias in imported)])
+        yield from _operations(node)
+        yield from _names(node)
+        yield from _imports(node)
+
+
+def _operations(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Constant(value=float() | complex()):
+            yield f"{node.lineno}: a float"
+        case ast.keyword(arg="dtype", value=ast.Constant(value=str(code))) if (
+            FLOAT_CODE.fullmatch(code) or "float" in code
+        ):
+            yield f"{node.value.lineno}: the type {code}"
+        case ast.BinOp(op=ast.Div()) | ast.AugAssign(op=ast.Div()):
+            yield f"{node.lineno}: a true division"
+        case ast.BinOp(op=ast.Pow(), right=ast.UnaryOp(op=ast.USub())):
+            yield f"{node.lineno}: a negative power"
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id="np"), attr=name), args=args, keywords=named
+        ) if name in UNTYPED and not _has_type(name, args, named):
+            yield f"{node.lineno}: an array without its type"
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) if name in INEXACT_NAMES:
+            yield f"{node.lineno}: the name {name}"
+        case ast.Attribute(attr=name) if name in INEXACT_OF_NUMPY:
+            yield f"{node.lineno}: the name {name}"
+        case ast.Attribute(attr=name) if name in READS_OF_A_CLOCK:
+            yield f"{node.lineno}: a read of a clock"
+        case ast.Call(func=ast.Name(id=name)) if name in BANNED_CALLS:
+            yield f"{node.lineno}: a call of {name}"
+
+
+def _imports(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Import(names=imported):
+            yield from _banned(node.lineno, [alias.name for alias in imported])
+        case ast.ImportFrom(module="math", names=imported) if {
+            alias.name for alias in imported
+        } <= EXACT_OF_MATH:
+            pass
+        case ast.ImportFrom(module="numpy", names=imported):
+            for alias in imported:
+                if alias.name in INEXACT_NAMES | INEXACT_OF_NUMPY:
+                    yield f"{node.lineno}: an import of {alias.name}"
+        case ast.ImportFrom(module=str(module), names=imported):
+            yield from _banned(node.lineno, [module, *(alias.name for alias in imported)])
+
+
+def _has_type(maker: str, args: list[ast.expr], named: list[ast.keyword]) -> bool:
+    place = 2 if maker == "full" else 1
+    return len(args) > place or any(keyword.arg == "dtype" for keyword in named)
 
 
 def _banned(line: int, imported: list[str]) -> Iterator[str]:
-    roots = {name.partition(".")[0] for name in imported}
+    roots = {name.partition(".")[0] for name in imported if name != "numpy.random"}
+    roots |= {"random" for name in imported if name == "numpy.random"}
     for name in sorted(roots & (CLOCKS_AND_CHANCE | INEXACT_MODULES | INEXACT_NAMES)):
         yield f"{line}: an import of {name}"
 
@@ -143,8 +193,23 @@ def test_outcomes_are_exact_and_repeatable(file: Path) -> None:
         "at = datetime.now(UTC)",
         "import time",
         "import numpy.random",
+        "from numpy import random",
+        "shares = np.random.default_rng(seed)",
         "from random import shuffle",
-        "import numpy as np",
+        "price = np.float64(micros)",
+        "prices = np.zeros(9, dtype=np.float32)",
+        'prices = micros.astype(dtype="<f8")',
+        'prices = micros.astype(dtype="float64")',
+        "price = prices.mean()",
+        "price = np.average(prices)",
+        "price = np.divide(paid, units)",
+        "price = np.true_divide(paid, units)",
+        "price = np.sqrt(paid)",
+        "prices = np.linspace(1, 9, 9)",
+        "from numpy import median",
+        "prices = np.zeros(9)",
+        "prices = np.array([])",
+        "prices = np.full(9, price)",
         "import math",
         "from math import sqrt",
         "from decimal import Decimal",
@@ -155,6 +220,24 @@ def test_outcomes_are_exact_and_repeatable(file: Path) -> None:
 def test_a_violation_is_found(source: str) -> None:
     """A search that finds nothing anywhere would let every file pass."""
     assert 1 == len(list(violations(source)))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import numpy as np",
+        "units = np.zeros(9, dtype=np.int64)",
+        "units = np.zeros(9, np.int64)",
+        "units = np.full(9, 1, np.int16)",
+        'units = column.astype("<i8")',
+        "units = total // 2",
+        "from math import lcm",
+        "units = np.cumsum(column)",
+    ],
+)
+def test_what_is_exact_may_stay(source: str) -> None:
+    """Integers of numpy are as exact as Python's, as long as none wraps."""
+    assert [] == list(violations(source))
 
 
 def test_help_names_every_target() -> None:

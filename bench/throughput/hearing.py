@@ -7,8 +7,6 @@ from the count, and ends no run.
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -17,11 +15,11 @@ from nats.aio.msg import Msg
 from numpy.typing import NDArray
 
 from bench.throughput.drain import percentile
+from bench.workload import Workload
+from connectors.nats.connection import connected
 from state.bids import UUID_BYTES, Bytes
-from walras_client.nats.connection import Connection
-from walras_schemas import subjects
 
-SILENCE_S: Final = 5.0
+SILENCE_S: Final = 10.0
 POLL_INTERVAL_S: Final = 0.05
 NS_PER_MS: Final = 1_000_000
 MS_PER_S: Final = 1000
@@ -73,18 +71,22 @@ class Hearing:
         return Heard(len(columns), percentile(waited, 50), percentile(waited, 99))
 
 
-@asynccontextmanager
-async def hearing(nc: Connection, market: str) -> AsyncIterator[Hearing]:
-    """Listen to the results of all agents of a market, from now on."""
-    heard = Hearing()
-    listening = await nc.subscribe(
-        subjects.result(market, "*"), cb=heard.take, pending_msgs_limit=0, pending_bytes_limit=0
-    )
-    await nc.flush()
-    try:
-        yield heard
-    finally:
-        await listening.unsubscribe()
+def hear(url: str, workload: Workload, *, warm_up_s: float) -> Heard:
+    """Listen to the results of all agents in this process, until all bids have theirs."""
+    return asyncio.run(_hear(url, workload, warm_up_s))
+
+
+async def _hear(url: str, workload: Workload, warm_up_s: float) -> Heard:
+    hearing = Hearing()
+    async with connected(url, name="walras bench listen") as nc:
+        await nc.subscribe(
+            f"result.{workload.market}.*",
+            cb=hearing.take,
+            pending_msgs_limit=0,
+            pending_bytes_limit=0,
+        )
+        await hearing.until(outcomes=workload.bids)
+    return hearing.heard(warm_up_s=warm_up_s)
 
 
 def made_at_ms(event_ids: Bytes) -> Millis:

@@ -1,10 +1,10 @@
 """Latency of a live market: commands arrive at a rate, each is timed until its window's commit.
 
-The publisher is a process of its own beside the worker, as agents are, and hears their results.
-Promise: a command's time begins when its sender has made its id, just before it is published, and
-ends when the transaction of its window has returned; no command is left out. The time until its
-result is heard begins at the same moment; how many results were heard is reported, as they leave
-once at most.
+The publisher is a process of its own beside the worker, as agents are, and so is who hears the
+results. Promise: a command's time begins when its sender has made its id, just before it is
+published, and ends when the transaction of its window has returned; no command is left out. The
+time until its result is heard begins at the same moment; how many results were heard is reported,
+as they leave once at most.
 """
 
 import asyncio
@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, islice
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -25,20 +26,19 @@ from bench.harness.resources import cpu_s, root_pids, sampling_memory
 from bench.harness.testbed import Testbed
 from bench.report.runs import LatencyRun
 from bench.throughput.drain import count_rows, percentile
-from bench.throughput.hearing import Heard, hearing, made_at_ms, waited_ms
-from bench.throughput.load import next_window, open_market
+from bench.throughput.hearing import hear, made_at_ms, waited_ms
+from bench.throughput.load import frame, next_window, open_market
 from bench.workload import Workload, bids
-from connectors.nats.commands import commands
 from connectors.nats.connection import connected
-from connectors.nats.publisher import Publisher
 from connectors.nats.ticker import ticking
 from connectors.nats.topology import FINEST_TICK_MS
 from flows.runtime.servers import Servers
 from state.bids import Bytes
 from state.errors import WalrasError
 from state.window import Settlement
+from walras_client.nats.connection import Connection
 
-BURST_S: Final = 0.02
+BURST_S: Final = 0.005
 WARM_UP_S: Final = 1.0
 SILENCE_S: Final = 30.0
 POLL_INTERVAL_S: Final = 0.05
@@ -46,14 +46,6 @@ NS_PER_MS: Final = 1_000_000
 
 Live = tuple[list[float], str]
 """Latencies in milliseconds, and the last digest."""
-
-
-class Published(NamedTuple):
-    """What the publisher's process reports."""
-
-    rate: float
-    """Bids per second."""
-    heard: Heard
 
 
 def measure_latency(
@@ -65,23 +57,27 @@ def measure_latency(
     warm_up_s: float = WARM_UP_S,
 ) -> LatencyRun:
     """Publish the workload at `rate` into a running flow, and wait until all is committed."""
-    with isolated_process() as worker, isolated_process() as publisher:
+    with (
+        isolated_process() as worker,
+        isolated_process() as publisher,
+        isolated_process() as listener,
+    ):
         publisher.run(open_now, ledger.nats_url, workload)
         worker.run(ready)
+        listener.run(ready)
         kinds = root_pids(testbed.home, worker=worker.pid)
         live = worker.submit(run_live, ledger, workload, warm_up_s=warm_up_s)
         _await_opening(live, ledger, workload)
         with sampling_memory(kinds) as memory:
+            hearing = listener.submit(hear, ledger.nats_url, workload, warm_up_s=warm_up_s)
             began, before = time.perf_counter(), cpu_s(kinds)
-            publishing = publisher.submit(
-                publish_at, ledger.nats_url, workload, rate=rate, warm_up_s=warm_up_s
-            )
+            sent_rate = publisher.run(publish_at, ledger.nats_url, workload, rate=rate)
             latency_ms, digest = live.result()
             seconds, after = time.perf_counter() - began, cpu_s(kinds)
-            published = publishing.result()
+            heard = hearing.result()
     return LatencyRun(
         wanted_rate=rate,
-        rate=published.rate,
+        rate=sent_rate,
         bids=len(latency_ms),
         window_ms=workload.window_ms,
         latency_ms_p50=percentile(latency_ms, 50),
@@ -90,9 +86,9 @@ def measure_latency(
         busy={kind: (after[kind] - before[kind]) / seconds for kind in kinds},
         peak_mib=memory.peak_mib,
         digest=digest,
-        heard=published.heard.outcomes,
-        heard_ms_p50=published.heard.ms_p50,
-        heard_ms_p99=published.heard.ms_p99,
+        heard=heard.outcomes,
+        heard_ms_p50=heard.ms_p50,
+        heard_ms_p99=heard.ms_p99,
     )
 
 
@@ -120,44 +116,38 @@ def open_now(url: str, workload: Workload) -> None:
     """Open the workload's market and grant the credits."""
 
     async def opening() -> None:
-        async with commands(url) as publisher:
-            await open_market(publisher, workload)
+        async with connected(url, name="walras bench load") as nc:
+            await open_market(nc, workload)
 
     asyncio.run(opening())
 
 
-def publish_at(url: str, workload: Workload, *, rate: float, warm_up_s: float) -> Published:
-    """Publish the bids in small, even bursts; the rate that was reached, and what was heard."""
-    return asyncio.run(_publish_at(url, workload, rate, warm_up_s))
+def publish_at(url: str, workload: Workload, *, rate: float) -> float:
+    """Publish the bids in small, even bursts; the rate that was reached."""
+    return asyncio.run(_publish_at(url, workload, rate))
 
 
-async def _publish_at(url: str, workload: Workload, rate: float, warm_up_s: float) -> Published:
+async def _publish_at(url: str, workload: Workload, rate: float) -> float:
     size = max(1, round(rate * BURST_S / workload.per_message))
-    async with connected(url, name="walras bench") as nc, hearing(nc, workload.market) as results:
+    async with connected(url, name="walras bench publish") as nc:
         await next_window(workload.window_ms)
         began = time.perf_counter()
-        await _send_bursts(
-            Publisher(nc), workload, size=size, pause_s=size * workload.per_message / rate
-        )
-        sent_rate = workload.bids / (time.perf_counter() - began)
-        await results.until(outcomes=workload.bids)
-    return Published(sent_rate, results.heard(warm_up_s=warm_up_s))
+        await _send_bursts(nc, workload, size=size, pause_s=size * workload.per_message / rate)
+        return workload.bids / (time.perf_counter() - began)
 
 
-async def _send_bursts(
-    publisher: Publisher, workload: Workload, *, size: int, pause_s: float
-) -> None:
-    began, messages, receipts = time.perf_counter(), bids(workload), []
+async def _send_bursts(nc: Connection, workload: Workload, *, size: int, pause_s: float) -> None:
+    began, messages = time.perf_counter(), bids(workload)
+    # The server acknowledges each message, as it does to agents. A message that it refused would
+    # be missing from what is committed, so that nobody here has to wait for the answers.
+    acknowledged = partial(frame, reply=nc.new_inbox())
     for number in count():
         await asyncio.sleep(began + number * pause_s - time.perf_counter())
         burst = list(islice(messages, size))
         if not burst:
             break
-        # One by one, as agents send: an atomic batch costs the broker milliseconds, however small.
-        receipts += [
-            await publisher.publish_async(m.subject, m.payload, msg_id=m.msg_id) for m in burst
-        ]
-    await asyncio.gather(*receipts)
+        await nc.write(map(acknowledged, burst))
+    await nc.flush()
 
 
 def run_live(servers: Servers, workload: Workload, *, warm_up_s: float) -> Live:
@@ -200,7 +190,7 @@ def _ticks(url: str, window_ms: int) -> AbstractContextManager[None]:
     """As in a deployment: the server ticks every second, we tick where windows are shorter."""
     if window_ms >= FINEST_TICK_MS:
         return nullcontext()
-    return ticking(url, shards=1, window_ms=window_ms)
+    return ticking(url, shards=[0], window_ms=window_ms)
 
 
 @contextmanager

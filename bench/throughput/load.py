@@ -1,7 +1,7 @@
 """Load workloads into a real log, window by window, before it is drained.
 
-Promise: every message is acknowledged by the server, and a window's bids are published within the
-window. The log ends with the tick that closes the last window.
+Promise: every message is in its log, by the server's own count, and a window's bids are published
+within the window. The log ends with the tick that closes the last window.
 """
 
 import asyncio
@@ -12,15 +12,23 @@ from typing import Final
 
 from bench.harness.testbed import LoadedLog
 from bench.workload import Message, Workload, bids, opening
-from connectors.nats.commands import commands
+from connectors.nats.connection import connected
 from connectors.nats.publisher import Publisher
 from connectors.nats.subjects import clock_subject, shard_of
 from state.errors import WalrasError
+from walras_client.nats.connection import Connection
+from walras_client.nats.publisher import MSG_ID, PubAck
+from walras_schemas import BATCH_MAX as COMMANDS_MAX
 
-IN_FLIGHT: Final = 4096
-"""Messages that are not acknowledged yet: so many keep the server busy and fit into its queue."""
+MESSAGES_TOGETHER: Final = 1000
+COMMANDS_TOGETHER: Final = 5000
+"""In messages of which the last alone is acknowledged; the server drops what it cannot hold."""
 PAST_BOUNDARY_MS: Final = 5
 NS_PER_MS: Final = 1_000_000
+
+
+class MessagesLost(WalrasError):
+    """The log has fewer messages than were published."""
 
 
 class LoadTooSlow(WalrasError):
@@ -33,8 +41,9 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
     All have windows of one length and as many of them; each market has a shard to itself.
     """
     window_ms = workloads[0].window_ms
-    async with commands(url, in_flight=IN_FLIGHT) as publisher:
-        opened = [await open_market(publisher, workload) for workload in workloads]
+    async with connected(url, name="walras bench load") as nc:
+        publisher = Publisher(nc)
+        opened = [await open_market(nc, workload) for workload in workloads]
         assert len(set(opened)) == len(workloads), "each market has a shard to itself"
         await next_window(window_ms)
         opened_seq = {shard: await _tick(publisher, shard) for shard in opened}
@@ -45,7 +54,7 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
             began = time.perf_counter()
             for workload, stream in zip(workloads, streams, strict=True):
                 window = islice(stream, workload.messages_per_window)
-                messages += await publish(publisher, window)
+                messages += await publish(nc, window, of=workload.per_message)
             seconds += time.perf_counter() - began
             _require_in_time(ends_ms, workloads[0])
         await next_window(window_ms)
@@ -59,22 +68,48 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
     )
 
 
-async def open_market(publisher: Publisher, workload: Workload) -> int:
+async def open_market(nc: Connection, workload: Workload) -> int:
     """Open the market and grant the credits; its shard."""
     first, *grants = opening(workload)
-    receipt = await publisher.publish(first.subject, first.payload, msg_id=first.msg_id)
-    await publish(publisher, grants)
+    receipt = await Publisher(nc).publish(first.subject, first.payload, msg_id=first.msg_id)
+    await publish(nc, grants, of=COMMANDS_MAX)
     return shard_of(receipt.stream)
 
 
-async def publish(publisher: Publisher, messages: Iterable[Message]) -> int:
-    """Publish messages, many in flight, and wait until all are acknowledged; how many."""
-    receipts = [
-        await publisher.publish_async(each.subject, each.payload, msg_id=each.msg_id)
-        for each in messages
-    ]
-    await asyncio.gather(*receipts)
-    return len(receipts)
+async def publish(nc: Connection, messages: Iterable[Message], *, of: int) -> int:
+    """Publish messages of so many commands, all of one shard; how many."""
+    publisher, messages = Publisher(nc), iter(messages)
+    first = next(messages)
+    seq, published = (await _publish_one(publisher, first)).seq, 1
+    together = max(1, min(MESSAGES_TOGETHER, COMMANDS_TOGETHER // of))
+    while chunk := list(islice(messages, together)):
+        *others, last = chunk
+        await nc.write(map(frame, others))
+        ack = await _publish_one(publisher, last)
+        if ack.seq < seq + len(chunk):
+            raise _lost(ack.stream, len(chunk), ack.seq - seq)
+        seq, published = ack.seq, published + len(chunk)
+    return published
+
+
+async def _publish_one(publisher: Publisher, message: Message) -> PubAck:
+    return await publisher.publish(message.subject, message.payload, msg_id=message.msg_id)
+
+
+def frame(message: Message, *, reply: str = "") -> bytes:
+    """A message as the NATS protocol has it; without a `reply` nobody acknowledges it."""
+    head = f"NATS/1.0\r\n{MSG_ID}: {message.msg_id}\r\n\r\n"
+    length = len(head) + len(message.payload)
+    command = f"HPUB {message.subject} {reply} {len(head)} {length}\r\n{head}"
+    return b"%b%b\r\n" % (command.encode(), message.payload)
+
+
+def _lost(stream: str, published: int, arrived: int) -> MessagesLost:
+    return MessagesLost(
+        "messages of a workload are not in the log",
+        detail=f"{published} were published to {stream}, {arrived} arrived",
+        hint="Run it again on a machine with more rest",
+    )
 
 
 async def next_window(window_ms: int) -> int:

@@ -7,9 +7,9 @@ from walras_client.client import BidId, WalrasClient
 from walras_client.errors import (
     ClientError,
     LogFull,
+    OutcomeNotListed,
     OutcomeTimeout,
     QueryRefused,
-    ResultsLost,
     SubmitError,
     Unacknowledged,
     Unavailable,
@@ -17,8 +17,8 @@ from walras_client.errors import (
 from walras_client.ids import new_event_id
 from walras_client.nats.publisher import PubAck
 from walras_client.outcomes import Outcome
-from walras_client.results import Results
-from walras_client.subscription import Cursor, Subscription
+from walras_client.prices import PricesFeed
+from walras_client.results import Cursor, Results
 
 __all__ = [
     "BidId",
@@ -26,13 +26,13 @@ __all__ = [
     "Cursor",
     "LogFull",
     "Outcome",
+    "OutcomeNotListed",
     "OutcomeTimeout",
+    "PricesFeed",
     "PubAck",
     "QueryRefused",
     "Results",
-    "ResultsLost",
     "SubmitError",
-    "Subscription",
     "Unacknowledged",
     "Unavailable",
     "WalrasClient",

@@ -10,15 +10,17 @@ from typing import Any, Final, NewType, Self, TypeVar, overload
 
 from nats.errors import Error as NatsError
 
-from walras_client.errors import unavailable
+from walras_client.errors import QueryRefused, unavailable
 from walras_client.ids import new_event_id
+from walras_client.live import OUTAGE_LIMIT_S, Live
 from walras_client.nats.connection import Connection, closing, connect
-from walras_client.nats.errors import RETRYABLE, describe
+from walras_client.nats.errors import describe
 from walras_client.nats.publisher import PubAck, publish
 from walras_client.outcomes import Outcome, Outcomes
+from walras_client.prices import PricesFeed
 from walras_client.queries import query
-from walras_client.results import Results
-from walras_client.subscription import WHOLE, Cursor, Subscription, current_cursor
+from walras_client.results import Cursor, Results
+from walras_client.sent import Sent
 from walras_schemas import (
     DEDUPE_HORIZON_MS,
     AgentResult,
@@ -31,9 +33,10 @@ from walras_schemas import (
     CreditsTransferred,
     HistoryQuery,
     HistoryReply,
-    MarketWindow,
     PricesQuery,
     PricesReply,
+    QueryErrorReason,
+    message_id,
     queries,
     subjects,
 )
@@ -46,6 +49,9 @@ RETRY_TIMEOUT_S: Final = 30.0
 BidId = NewType("BidId", str)
 """The event id of a bid: its outcome says what was won."""
 
+NOTHING_YET: Final = {QueryErrorReason.UNKNOWN_MARKET, QueryErrorReason.UNKNOWN_AGENT}
+"""What the ledger answers of a market that has not opened, an agent that owns nothing yet."""
+
 R = TypeVar("R", bound=Message)
 
 
@@ -53,16 +59,18 @@ class WalrasClient:
     """One agent in one market, over one connection."""
 
     def __init__(
-        self, nc: Connection, *, market: str, agent: str, since: Cursor, retry_timeout_s: float
+        self, nc: Connection, live: Live, *, agent: str, since: Cursor, retry_timeout_s: float
     ) -> None:
-        self.market = market
+        self.market = market = live.market
         self.agent = agent
         self._nc = nc
+        self._live = live
         self._since = since
         self._retry_timeout_s = retry_timeout_s
         self._bids = subjects.bid(market, agent)
         self._transfers = subjects.transfer(market, agent)
-        self._outcomes = Outcomes(self.results())
+        self._sent = Sent()
+        self._outcomes = Outcomes(self.results(), self._sent)
 
     @classmethod
     @asynccontextmanager
@@ -91,13 +99,14 @@ class WalrasClient:
         """Take part for a block as several agents of one program, over one connection."""
         if not 0 < retry_timeout_s < DEDUPE_HORIZON_MS / 1000:
             raise ValueError("retry_timeout_s is above 0 and below 60: older commands are stale")
+        names = list(agents)
         async with _connected(url, market) as nc:
-            since = await _now(nc, market)
+            live = Live(nc, market)
+            await live.subscribe(names)
+            since = await _now(nc, market, retry_timeout_s=retry_timeout_s)
             clients = {
-                agent: cls(
-                    nc, market=market, agent=agent, since=since, retry_timeout_s=retry_timeout_s
-                )
-                for agent in agents
+                agent: cls(nc, live, agent=agent, since=since, retry_timeout_s=retry_timeout_s)
+                for agent in names
             }
             try:
                 yield clients
@@ -146,8 +155,16 @@ class WalrasClient:
 
     async def submit(self, commands: Sequence[CommandBase]) -> PubAck:
         """Like `submit_many`; where the message lies in the log."""
-        subject = self._subject(commands)
-        return await publish(self._nc, subject, commands, retry_timeout_s=self._retry_timeout_s)
+        ids = [command.event_id for command in commands]
+        ack = await publish(
+            self._nc,
+            self._subject(commands),
+            commands,
+            msg_id=message_id(self.market, self.agent, ids),
+            retry_timeout_s=self._retry_timeout_s,
+        )
+        self._sent.add(ack.seq, commands)
+        return ack
 
     @overload
     async def outcome(self, event_id: BidId, timeout_s: float) -> BidOutcome: ...
@@ -160,21 +177,16 @@ class WalrasClient:
     def results(self, *, after: Cursor | None = None) -> Results:
         """All results of the agent after a cursor, or since the client connected."""
         return Results(
-            self._nc,
-            self.market,
+            self._live,
             self.agent,
+            sent=self._sent,
             after=after or self._since,
             history=self._history_after,
         )
 
-    def prices_feed(self, *, after: Cursor | None = None) -> Subscription[MarketWindow]:
-        """The prices of every window after a cursor, or since the client connected."""
-        return Subscription(
-            self._nc,
-            subjects.window(self.market),
-            read=MarketWindow.model_validate_json,
-            after=after or self._since,
-        )
+    def prices_feed(self) -> PricesFeed:
+        """The prices of every window from now on, live; `prices` has the last at any time."""
+        return PricesFeed(self._live)
 
     async def balance(self) -> BalanceReply:
         """What the agent owns in the committed ledger; open bids may hold a part of it."""
@@ -190,18 +202,15 @@ class WalrasClient:
         self,
         *,
         after_window: int | None = None,
-        after_part: int | None = None,
         before_window: int | None = None,
         limit: int = HISTORY_DEFAULT,
     ) -> list[AgentResult]:
         """A page of past results, oldest first; an empty one means that there are no more.
 
-        The oldest after `after_window`, or after a part of it; else the newest before
-        `before_window`.
+        The oldest after `after_window`; else the newest before `before_window`.
         """
         asked: dict[str, Any] = {
             "after_window": after_window,
-            "after_part": after_part,
             "before_window": before_window,
         }
         given = {name: value for name, value in asked.items() if value is not None}
@@ -214,8 +223,22 @@ class WalrasClient:
         await self._outcomes.close()
 
     async def _history_after(self, cursor: Cursor) -> list[AgentResult]:
-        part = None if cursor.part == WHOLE else cursor.part
-        return await self.history(after_window=cursor.window_id, after_part=part, limit=HISTORY_MAX)
+        question = HistoryQuery(after_window=cursor.window_id, limit=HISTORY_MAX)
+        subject = queries.history_subject(self.market, self.agent)
+        try:
+            async with self._live.asking:
+                reply = await query(
+                    self._nc,
+                    subject,
+                    question,
+                    reply=HistoryReply,
+                    retry_timeout_s=OUTAGE_LIMIT_S,
+                )
+        except QueryRefused as refused:
+            if refused.reason in NOTHING_YET:
+                return []
+            raise
+        return reply.results
 
     async def _submit_one(self, command: CommandBase) -> str:
         await self.submit([command])
@@ -244,8 +267,15 @@ async def _connected(url: str, market: str) -> AsyncIterator[Connection]:
         yield nc
 
 
-async def _now(nc: Connection, market: str) -> Cursor:
+async def _now(nc: Connection, market: str, *, retry_timeout_s: float) -> Cursor:
+    """The place after every window of the market that is in the ledger by now."""
+    subject = queries.prices_subject(market)
     try:
-        return await current_cursor(nc, market)
-    except RETRYABLE as error:
-        raise unavailable(f"it keeps no results: {describe(error)}") from error
+        last = await query(
+            nc, subject, PricesQuery(), reply=PricesReply, retry_timeout_s=retry_timeout_s
+        )
+    except QueryRefused as refused:
+        if refused.reason in NOTHING_YET:
+            return Cursor()
+        raise
+    return Cursor(last.window_id)

@@ -5,8 +5,8 @@
     ├── SubmitError         the log refused the commands for good
     │   ├── LogFull         it takes nothing more: the commands are not in it
     │   └── Unacknowledged  it did not answer: the commands may be in it or not
-    ├── ResultsLost         results were dropped before they were read
     ├── OutcomeTimeout      the outcome of a command was not published in time
+    ├── OutcomeNotListed    its window was too large to list outcomes: the ledger has it
     └── QueryRefused        a question got no answer, for the reason given
 
 A command that the market refuses is no exception: its outcome says so. Each message has three
@@ -53,15 +53,12 @@ class Unacknowledged(SubmitError):
     """The log did not answer: the commands may be in it. Submitted again, they count once."""
 
 
-class ResultsLost(ClientError):
-    """Results may have been dropped between the last one read and the first one that is kept.
-
-    Iterating again resumes with what is kept; `Results.rebuild` reads the rest from the ledger.
-    """
-
-
 class OutcomeTimeout(ClientError):
     """The market did not publish in time what became of a command."""
+
+
+class OutcomeNotListed(ClientError):
+    """The window of a command had too many outcomes for one message; SQL finds each."""
 
 
 class QueryRefused(ClientError):

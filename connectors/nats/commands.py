@@ -4,8 +4,9 @@ Promise: a command that was acknowledged is in the log; sending it again with th
 changes nothing for two minutes, and after that the market calls it a duplicate.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
@@ -17,6 +18,10 @@ from connectors.nats.publisher import IN_FLIGHT, Publisher
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 from walras_client.nats.errors import describe
 from walras_client.nats.publisher import PubAck
+from walras_schemas import TREASURY, message_id
+
+AGENT_KINDS: Final = ("bid", "transfer")
+"""Of subjects that end with the agent which sends."""
 
 
 @asynccontextmanager
@@ -33,7 +38,7 @@ class CommandClient:
         self._publisher = publisher
 
     def publish_command(self, subject: str, payload: bytes, *, msg_id: str) -> PubAck:
-        """Put a command into the log; `msg_id` is its event id."""
+        """Put a command into the log; see `command_id` for `msg_id`."""
         try:
             return run_sync(self._publisher.publish(subject, payload, msg_id=msg_id))
         except NatsError as failure:
@@ -45,6 +50,13 @@ def open_commands(url: str) -> Iterator[CommandClient]:
     """A client for as long as the block runs."""
     with open_on_loop(commands(url)) as publisher:
         yield CommandClient(publisher)
+
+
+def command_id(subject: str, event_ids: Iterable[str]) -> str:
+    """The message id of commands on a subject: of its market, its sender and their ids."""
+    _, market, kind, *rest = subject.split(".")
+    sender = rest[0] if kind in AGENT_KINDS else TREASURY
+    return message_id(market, sender, event_ids)
 
 
 def refusal(subject: str, failure: NatsError) -> WalrasError:

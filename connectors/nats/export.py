@@ -14,7 +14,7 @@ from connectors.nats.subjects import public_subject
 from connectors.nats.topology import identity
 from state.shard import StreamIdentity
 from walras_client.nats.connection import Connection
-from walras_client.nats.reader import Delivery
+from walras_client.nats.reader import Deliveries
 
 CHUNK_MESSAGES: Final = 10_000
 CHUNK_BYTES: Final = 32 << 20
@@ -60,11 +60,12 @@ async def _read(
 ) -> AsyncGenerator[list[LogLine], None]:
     lines: list[LogLine] = []
 
-    def add(msg: Delivery) -> None:
-        subject = public_subject(msg.subject, shard=shard)
-        lines.append(LogLine(msg.seq, msg.timestamp_ns, subject, msg.payload, msg.headers))
+    def add(messages: Deliveries) -> None:
+        for msg in messages:
+            subject = public_subject(msg.subject, shard=shard)
+            lines.append(LogLine(msg.seq, msg.timestamp_ns, subject, msg.payload, msg.headers))
 
-    async with read_log(nc, log, next_seq=1, on_message=add) as reader:
+    async with read_log(nc, log, next_seq=1, on_messages=add) as reader:
         while (left := last_seq + 1 - reader.next_seq) > 0:
             await reader.pull(messages=min(left, CHUNK_MESSAGES), max_bytes=CHUNK_BYTES)
             if lines:

@@ -1,6 +1,6 @@
 """The log of a shard, read from a sequence on, in order and without a gap.
 
-Promise: `on_message` gets each message once, in the order of the sequences, or the error names
+Promise: `on_messages` gets each message once, in the order of the sequences, or the error names
 those that are missing.
 """
 
@@ -13,7 +13,7 @@ from state.shard import StreamIdentity
 from walras_client.nats.connection import Connection
 from walras_client.nats.jetstream import stream_state
 from walras_client.nats.reader import (
-    OnMessage,
+    OnMessages,
     PullTiming,
     ReadPosition,
     SequenceGap,
@@ -28,14 +28,14 @@ FORGET_AFTER_S: Final = 30
 
 @asynccontextmanager
 async def read_log(
-    nc: Connection, log: StreamIdentity, *, next_seq: int, on_message: OnMessage
+    nc: Connection, log: StreamIdentity, *, next_seq: int, on_messages: OnMessages
 ) -> AsyncIterator[StreamReader]:
     """Check that the stream is the one and holds what is next to read, and read it for a block."""
     await check_log(nc, log, next_seq=next_seq)
     timing = PullTiming(EXPIRES_S, HEARTBEAT_S, SILENCE_S, FORGET_AFTER_S)
     at = ReadPosition(log.name, next_seq)
     try:
-        async with StreamReader(nc, at, on_message=on_message, timing=timing) as reader:
+        async with StreamReader(nc, at, on_messages=on_messages, timing=timing) as reader:
             yield reader
     except SequenceGap as lost:
         raise gap(log.name, next_seq=lost.next_seq, found_seq=lost.found_seq) from None

@@ -1,68 +1,90 @@
-"""The last step of the flow: what a committed window has to tell leaves, then counts as told.
+"""The last step of the flow: what a committed window has to say leaves.
 
-Promise: a window is marked as published after the server holds all its messages, and the server
-holds each of them once: they leave in batches that a fence lets in one after another, whoever sends
-them and however often (connectors/nats/fence.py). Whoever waits here is let go at once when the
-publisher is closed.
+Promise: the window of each active market is in the stream `WINDOWS` before the step ends, under an
+id that keeps a repetition out; outages are waited for, and whoever waits is released when the
+publisher is closed. Before it, the results of agents leave live, at most once: what cannot be sent
+is dropped and counted in the log, for the ledger has all of it (docs/adr/0016).
 """
 
 import asyncio
-from collections.abc import (
-    AsyncIterator,
-    Callable,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import asynccontextmanager, closing, contextmanager
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
-from nats.js.errors import APIError, BadRequestError
+from nats.js.errors import BadRequestError
 
 from connectors.nats.background_loop import open_on_loop, submit
-from connectors.nats.connection import OUTAGE_LIMIT_S, Retry, connected
-from connectors.nats.fence import Fence, Mark, read_fence
-from connectors.nats.publisher import BATCH_MAX, Publisher
-from state.errors import ServerUnreachable, WalrasError
-from state.shard import StreamIdentity
-from state.window import ClosedWindow, OutboundMessage, Settlement
+from connectors.nats.connection import (
+    OUTAGE_LIMIT_S,
+    Retry,
+    connected,
+    translate_errors,
+    without_password,
+)
+from connectors.nats.missing_windows import StreamEnds
+from connectors.nats.publisher import Publisher
+from connectors.nats.subjects import WINDOWS
+from state.errors import ServerUnreachable, SettingsError, WalrasError
+from state.window import ClosedWindow, OutboundMessage, Settlement, WindowSummary
 from walras_client.nats.connection import Connection
 from walras_client.nats.errors import describe
+from walras_schemas import RESULT_MAX_BYTES
 
-KEPT_OUT: Final = {
-    10071,  # wrong last sequence: the fence has moved
-    10201,  # duplicate message id: asked before the fence is, while the server remembers the ids
-}
-"""The server's codes for a batch that another sender may have sent already."""
+CHUNK_BYTES: Final = 256 << 10
+"""So much leaves in one write; while it does, the next is built."""
 
-Announce = Callable[[Settlement], Sequence[OutboundMessage]]
-MarkPublished = Callable[[int, int], None]
+T = TypeVar("T")
+LiveOf = Callable[[Settlement], Iterable[OutboundMessage]]
+"""The results of a window's agents."""
+DurableOf = Callable[[Settlement | WindowSummary], Iterable[OutboundMessage]]
+"""The windows of its active markets."""
 PublishStep = Callable[[ClosedWindow], Iterable[ClosedWindow]]
 Unpublished = tuple[OutboundMessage, Exception]
 
+log = logging.getLogger(__name__)
+
 
 class ResultsPublisher:
-    """Where messages of this process leave."""
+    """Where the messages of committed windows leave."""
 
-    def __init__(self, nc: Connection, publisher: Publisher) -> None:
+    def __init__(self, nc: Connection) -> None:
         self._nc = nc
-        self._sender = publisher
-        self._fences: dict[int, Fence] = {}
-        self._sending: set[Future[None]] = set()
+        self._publisher = Publisher(nc)
+        self._sending: set[Future[Any]] = set()
         self._closed = False
 
-    def publish(self, messages: Sequence[OutboundMessage]) -> None:
-        """Return when the server holds all of them; their ids keep a repetition out for a while."""
-        self._wait_for(self._publish(messages))
+    def publish_live(self, results: Iterable[OutboundMessage]) -> int:
+        """Send what can be sent now to whoever listens; how many were dropped."""
+        dropped = 0
+        for frames, count in _chunks(results):
+            dropped += 0 if self._wait_for(self._write(frames)) else count
+        return dropped
 
-    def tell(self, shard: int, results: Sequence[OutboundMessage], *, of: Mark) -> None:
-        """Return when the server holds the results of a window, each once; `of` has no part yet."""
-        self._wait_for(self._tell(shard, results, of))
+    def publish_durable(self, windows: Sequence[OutboundMessage]) -> None:
+        """Return when the stream has all of them; their ids keep a repetition out for a while."""
+        if windows:
+            self._wait_for(self._publish(windows))
+
+    def publish_missing(self, windows: Iterable[WindowSummary], durable_of: DurableOf) -> None:
+        """Publish what a crash kept back; `windows` are those of a shard, the newest first.
+
+        They are looked at until one is in the stream as a whole. Live results are not repeated.
+        """
+        stream, kept_back = StreamEnds(self._nc), []
+        for window in windows:
+            with translate_errors("NATS did not show the last windows", of=WINDOWS):
+                missing = self._wait_for(stream.missing(window.window_id, list(durable_of(window))))
+            if not missing:
+                break
+            kept_back.append(missing)
+        for messages in reversed(kept_back):
+            self.publish_durable(messages)
+        if kept_back:
+            log.info("%d windows that a crash kept back are published", len(kept_back))
 
     def close(self) -> None:
         """Let go of NATS for good: what waits for it fails."""
@@ -70,66 +92,45 @@ class ResultsPublisher:
         for sending in list(self._sending):
             sending.cancel()
 
-    def _wait_for(self, coro: Coroutine[object, object, None]) -> None:
+    def _wait_for(self, coro: Coroutine[object, object, T]) -> T:
         sending = submit(coro)
         self._sending.add(sending)
         if self._closed:
             sending.cancel()
         try:
-            sending.result()
+            return sending.result()
         except CancelledError:
-            raise _untold() from None
+            raise _unknown() from None
         finally:
             self._sending.remove(sending)
 
-    async def _tell(self, shard: int, results: Sequence[OutboundMessage], of: Mark) -> None:
-        for part, batch in enumerate(_batches(results, BATCH_MAX - 1), 1):
-            await self._tell_part(shard, batch, Mark(of.ledger, of.window_id, part))
+    async def _write(self, frames: bytes) -> bool:
+        try:
+            await self._nc.until_disconnected(self._nc.write([frames]))
+        except NatsError as failure:
+            log.debug("results are dropped: %s", describe(failure))
+            return False
+        return True
 
-    async def _tell_part(self, shard: int, batch: Sequence[OutboundMessage], mark: Mark) -> None:
+    async def _publish(self, windows: Sequence[OutboundMessage]) -> None:
         retry = Retry(
-            "results cannot be published",
+            "windows cannot be published",
             hint="Check that nats-server runs; they are in the ledger and leave when it is back",
             limit_s=OUTAGE_LIMIT_S,
         )
-        while True:
-            try:
-                return await self._nc.until_disconnected(self._pass_fence(shard, batch, mark))
-            except NatsError as failure:
-                self._fences.pop(shard, None)  # whether it is through is read from the stream
-                if isinstance(failure, MaxPayloadError | BadRequestError) and not _kept_out(
-                    failure
-                ):
-                    raise _refused(batch[0], failure) from failure
-                await retry.wait(failure)
-
-    async def _pass_fence(self, shard: int, batch: Sequence[OutboundMessage], mark: Mark) -> None:
-        fence = self._fences.get(shard) or await read_fence(self._nc, shard)
-        if not fence.lets_nothing_in(mark):
-            sending = await self._sender.publish_batch_async(
-                [*batch, mark.announced(shard)], after=fence.seq
-            )
-            fence = Fence((await sending).seq, mark)
-        self._fences[shard] = fence
-
-    async def _publish(self, messages: Sequence[OutboundMessage]) -> None:
-        retry = Retry(
-            "messages cannot be published",
-            hint="Check that nats-server runs; they leave when it is back",
-            limit_s=OUTAGE_LIMIT_S,
-        )
-        left = messages
+        left = windows
         while failures := await self._attempt(left):
             for message, failure in failures:
                 if isinstance(failure, MaxPayloadError | BadRequestError):
                     raise _refused(message, failure) from failure
             left = [message for message, _ in failures]
             await retry.wait(failures[0][1])
+        retry.reset()
 
     async def _attempt(self, messages: Sequence[OutboundMessage]) -> list[Unpublished]:
-        """What was not acknowledged, and why; on a lost line that is all of it."""
+        """What was not acknowledged, and why; on a lost connection that is all of it."""
         try:
-            return await self._nc.until_disconnected(_send(self._sender, messages))
+            return await self._nc.until_disconnected(_send(self._publisher, messages))
         except NatsError as failure:
             return [(message, failure) for message in messages]
 
@@ -144,82 +145,78 @@ def open_publisher(url: str) -> Iterator[ResultsPublisher]:
 @asynccontextmanager
 async def _publisher(url: str) -> AsyncIterator[ResultsPublisher]:
     async with connected(url, name="walras publish") as nc:
-        yield ResultsPublisher(nc, Publisher(nc))
+        if nc.max_payload < RESULT_MAX_BYTES:
+            raise _too_small(url, nc.max_payload)
+        yield ResultsPublisher(nc)
 
 
 def publish(
-    publisher: ResultsPublisher,
-    *,
-    identities: Mapping[int, StreamIdentity],
-    window_ms: int,
-    announce: Announce,
-    mark_published: MarkPublished,
+    publisher: ResultsPublisher, *, live_of: LiveOf, durable_of: DurableOf
 ) -> Callable[[int], PublishStep]:
-    """The step, to be built for each shard; `mark_published` gets the shard and the window."""
+    """The step, to be built for each shard."""
 
-    def build(shard: int) -> PublishStep:
-        ledger = f"{identities[shard].created_ns}/{window_ms}"
+    def step(window: ClosedWindow) -> Iterable[ClosedWindow]:
+        if isinstance(window, Settlement):
+            if dropped := publisher.publish_live(live_of(window)):
+                log.warning(
+                    "shard %d, window %d: %d results were dropped while NATS was unavailable; "
+                    "agents find them with query.history",
+                    window.shard,
+                    window.window_id,
+                    dropped,
+                )
+            publisher.publish_durable(list(durable_of(window)))
+        yield window
 
-        def step(window: ClosedWindow) -> Iterable[ClosedWindow]:
-            if isinstance(window, Settlement):
-                publisher.tell(shard, announce(window), of=Mark(ledger, window.window_id, 0))
-                mark_published(shard, window.window_id)
-            yield window
-
-        return step
-
-    return build
+    return lambda _shard: step
 
 
-def _batches(messages: Sequence[OutboundMessage], size: int) -> Iterator[Sequence[OutboundMessage]]:
-    return (messages[at : at + size] for at in range(0, len(messages), size))
+def _chunks(messages: Iterable[OutboundMessage]) -> Iterator[tuple[bytes, int]]:
+    """Messages as the NATS protocol has them, and how many are in each chunk."""
+    frames, count = bytearray(), 0
+    for message in messages:
+        payload = message.payload
+        frames += f"PUB {message.subject} {len(payload)}\r\n".encode()
+        frames += payload
+        frames += b"\r\n"
+        count += 1
+        if len(frames) >= CHUNK_BYTES:
+            yield bytes(frames), count
+            frames, count = bytearray(), 0
+    if count:
+        yield bytes(frames), count
 
 
 async def _send(publisher: Publisher, messages: Sequence[OutboundMessage]) -> list[Unpublished]:
-    batches = _batches(messages, BATCH_MAX)
-    return [failed for batch in batches for failed in await _attempt_batch(publisher, batch)]
-
-
-async def _attempt_batch(
-    publisher: Publisher, batch: Sequence[OutboundMessage]
-) -> list[Unpublished]:
-    """Publish a batch in one go; one by one when it is refused, as one that is half there is."""
-    try:
-        await (await publisher.publish_batch_async(batch))
-    except APIError:
-        return await _attempt_each(publisher, batch)
-    except NatsError as failure:
-        return [(message, failure) for message in batch]
-    return []
-
-
-async def _attempt_each(
-    publisher: Publisher, batch: Sequence[OutboundMessage]
-) -> list[Unpublished]:
-    acks = [await publisher.publish_async(m.subject, m.payload, msg_id=m.msg_id) for m in batch]
+    acks = [await publisher.publish_async(m.subject, m.payload, msg_id=m.msg_id) for m in messages]
     outcomes = await asyncio.gather(*acks, return_exceptions=True)
     return [
         (message, outcome)
-        for message, outcome in zip(batch, outcomes, strict=True)
+        for message, outcome in zip(messages, outcomes, strict=True)
         if isinstance(outcome, Exception)
     ]
 
 
-def _kept_out(failure: Exception) -> bool:
-    return isinstance(failure, APIError) and failure.err_code in KEPT_OUT
-
-
 def _refused(message: OutboundMessage, failure: Exception) -> WalrasError:
     return WalrasError(
-        "NATS refused a result",
+        "NATS refused the window of a market",
         detail=f"{message.subject}: {describe(failure)}",
-        hint="Compare the stream RESULTS and the server's max_payload with connectors/nats",
+        hint="Compare the stream WINDOWS and the server's max_payload with connectors/nats",
     )
 
 
-def _untold() -> ServerUnreachable:
+def _too_small(url: str, max_payload: int) -> SettingsError:
+    return SettingsError(
+        "results do not fit into the messages of this NATS server",
+        detail=f"{without_password(url)}: max_payload is {max_payload} bytes, "
+        f"a result has up to {RESULT_MAX_BYTES}",
+        hint="Start nats-server with connectors/nats/nats.conf",
+    )
+
+
+def _unknown() -> ServerUnreachable:
     return ServerUnreachable(
-        "the results of a window are not known to be out",
+        "the windows of a shard may not be published",
         detail="the flow ended while it waited for NATS",
         hint="Nothing is lost: they are in the ledger and leave at the next start",
     )

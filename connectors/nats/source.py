@@ -5,30 +5,24 @@ disconnections and restarts of the server; the flow never waits for the network,
 never runs ahead of the flow by more than a fixed number of messages and bytes.
 """
 
-import asyncio
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate, islice
 from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from nats.errors import Error as NatsError
-from nats.js.errors import NotFoundError
 from typing_extensions import override
 
 from connectors.nats.background_loop import submit
-from connectors.nats.connection import OUTAGE_LIMIT_S, Retry, connected
-from connectors.nats.log_checks import check_read
-from connectors.nats.reader import read_log
-from connectors.nats.subjects import public_subject, shard_of
-from state.errors import LogReplaced
+from connectors.nats.connection import connected
+from connectors.nats.read_ahead import read_through_outages
+from connectors.nats.subjects import PublicSubjects, shard_of
 from state.log import RawBatch
 from state.shard import StreamIdentity
-from walras_client.nats.connection import Connection
-from walras_client.nats.reader import Delivery
+from walras_client.nats.reader import Deliveries
 
 BATCH_SIZE: Final = 2000
 BATCH_BYTES: Final = 512 << 10
@@ -36,9 +30,7 @@ BATCH_BYTES: Final = 512 << 10
 begins, and with many commands in a message many windows would wait in it for their commits."""
 AHEAD_MESSAGES: Final = 20_000
 AHEAD_BYTES: Final = 32 << 20
-POLL_INTERVAL_S: Final = 0.005
 IDLE: Final = timedelta(milliseconds=4)
-MISSING_LIMIT_S: Final = 10.0
 
 
 @dataclass(frozen=True)
@@ -116,9 +108,10 @@ class ShardPartition(StatefulSourcePartition[tuple[str, RawBatch], None]):
 
 
 class Prefetcher:
-    """What was read ahead of one shard: the loop's thread fills it, the flow's empties it.
+    """What was read ahead of one shard: the loop's thread appends, the flow's thread takes away.
 
-    Each of the two counts what it has done itself, so that neither waits for the other.
+    Neither waits for the other: each column is a list, whose payloads are appended last and taken
+    away first.
     """
 
     def __init__(self, url: str, stream: StreamIdentity, *, next_seq: int) -> None:
@@ -127,114 +120,69 @@ class Prefetcher:
         self.next_seq = next_seq
         """The next to read from the stream."""
         self._shard = shard_of(stream.name)
-        self._prefetched: deque[tuple[int, bytes, bytes]] = deque()
-        self._read_bytes = 0
-        self._taken_bytes = 0
+        self._public = PublicSubjects(self._shard)
+        self._times_ns: list[int] = []
+        self._subjects: list[bytes] = []
+        self._payloads: list[bytes] = []
         self._latest_ns = 0
         self._reading: Future[None] = submit(_read(url, stream, self))
 
     @property
     def filled(self) -> bool:
         """Whether the flow would find a message or a failure now."""
-        return bool(self._prefetched) or self._reading.done()
+        return bool(self._payloads) or self._reading.done()
 
     @property
     def last_read(self) -> tuple[int, int]:
         """The sequence of the last message that was read here, and the latest time; 0 before it."""
         return (self.next_seq - 1, self._latest_ns) if self._latest_ns else (0, 0)
 
-    def put(self, msg: Delivery) -> None:
-        """Add the message that follows the last one."""
-        self._latest_ns = max(self._latest_ns, msg.timestamp_ns)
-        self._read_bytes += len(msg.payload)
-        self.next_seq += 1
-        self._prefetched.append((msg.timestamp_ns, msg.subject, msg.payload))
+    def put(self, messages: Deliveries) -> None:
+        """Add the messages that follow the last one."""
+        self._latest_ns = max(self._latest_ns, *messages.timestamps_ns)
+        self._times_ns += messages.timestamps_ns
+        self._subjects += messages.subjects
+        self._payloads += messages.payloads
+        self.next_seq = messages.seqs[-1] + 1
 
     def take(self, limit: int) -> RawBatch | None:
         """The next messages, at most `limit`; a failure is raised after all that preceded it."""
         failed = self._reading.done()
-        if self._prefetched:
-            return self._cut(min(limit, len(self._prefetched)))
+        if self._payloads:
+            return self._cut(limit)
         if failed:
             self._reading.result()
         return None
 
     def room(self) -> tuple[int, int]:
         """Messages and bytes that may be read now: none until half of what was ahead is taken."""
-        messages = AHEAD_MESSAGES - len(self._prefetched)
-        free_bytes = AHEAD_BYTES - (self._read_bytes - self._taken_bytes)
-        if messages < AHEAD_MESSAGES // 2 or free_bytes < AHEAD_BYTES // 2:
+        messages = AHEAD_MESSAGES - len(self._payloads)
+        if messages < AHEAD_MESSAGES // 2:
             return 0, 0
-        return messages, free_bytes
+        free_bytes = AHEAD_BYTES - sum(map(len, self._payloads.copy()))
+        return (messages, free_bytes) if free_bytes >= AHEAD_BYTES // 2 else (0, 0)
 
     def close(self) -> None:
         """Stop reading."""
         self._reading.cancel()
 
-    def _cut(self, count: int) -> RawBatch:
-        taken: list[tuple[int, bytes, bytes]] = []
-        size = 0
-        while len(taken) < count and size < BATCH_BYTES:
-            message = self._prefetched.popleft()
-            taken.append(message)
-            size += len(message[2])
-        timestamps_ns, stored, payloads = map(list, zip(*taken, strict=True))
-        subjects = [public_subject(each, shard=self._shard) for each in stored]
-        batch = RawBatch(self._shard, self.first_seq, timestamps_ns, subjects, payloads)
-        self._taken_bytes += size
-        self.first_seq += len(taken)
+    def _cut(self, limit: int) -> RawBatch:
+        count = 0
+        for size in accumulate(map(len, islice(self._payloads, limit))):
+            count += 1
+            if size >= BATCH_BYTES:
+                break
+        times_ns, stored = self._times_ns[:count], self._subjects[:count]
+        payloads = self._payloads[:count]
+        for column in (self._payloads, self._times_ns, self._subjects):
+            del column[:count]
+        subjects = [self._public[each] for each in stored]
+        batch = RawBatch(self._shard, self.first_seq, times_ns, subjects, payloads)
+        self.first_seq += count
         return batch
 
 
 async def _read(url: str, stream: StreamIdentity, prefetcher: Prefetcher) -> None:
     """Read for ever; what ends it is an error that the flow must see."""
     async with connected(url, name=f"walras nats_in {stream.name}") as nc:
-        await _read_through_outages(nc, stream, prefetcher)
-
-
-async def _read_through_outages(
-    nc: Connection, stream: StreamIdentity, prefetcher: Prefetcher
-) -> None:
-    outage = Retry(
-        f"the log {stream.name} cannot be read",
-        hint="Check that nats-server runs; the flow resumes where it was",
-        limit_s=OUTAGE_LIMIT_S,
-    )
-    missing = Retry(
-        f"the log {stream.name} is gone",
-        hint="Restore the stream from a backup, or begin with an empty ledger",
-        at_limit=LogReplaced,
-        limit_s=MISSING_LIMIT_S,
-    )
-    while True:
-        try:
-            await nc.until_disconnected(
-                _read_on(nc, stream, prefetcher, (outage.reset, missing.reset))
-            )
-        except NotFoundError as gone:
-            await missing.wait(gone)
-        except (NatsError, OSError) as error:
-            await outage.wait(error)
-
-
-async def _read_on(
-    nc: Connection,
-    stream: StreamIdentity,
-    prefetcher: Prefetcher,
-    resets: Iterable[Callable[[], None]],
-) -> None:
-    last_seq, at_ns = prefetcher.last_read
-    await check_read(nc, stream.name, seq=last_seq, at_ns=at_ns)
-    async with read_log(nc, stream, next_seq=prefetcher.next_seq, on_message=prefetcher.put) as log:
-        while True:
-            messages, max_bytes = await _room(prefetcher)
-            await log.pull(messages=messages, max_bytes=max_bytes)
-            for reset in resets:
-                reset()
-
-
-async def _room(prefetcher: Prefetcher) -> tuple[int, int]:
-    # The flow's thread takes without waking this loop: a full prefetcher is in no hurry.
-    while not (room := prefetcher.room())[0]:  # noqa: ASYNC110
-        await asyncio.sleep(POLL_INTERVAL_S)
-    return room
+        await read_through_outages(nc, stream, prefetcher)

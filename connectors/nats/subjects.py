@@ -9,8 +9,11 @@ from typing import Final
 from walras_client.nats.connection import readable
 
 TICKS: Final = "TICKS"
+WINDOWS: Final = "WINDOWS"
 RESULTS: Final = "RESULTS"
+"""Where version 1 kept its results."""
 SHARD_PREFIX: Final = "SHARD_"
+REMEMBERED_SUBJECTS: Final = 1 << 17
 
 
 def stream_name(shard: int) -> str:
@@ -43,12 +46,26 @@ def stored_clock(shard: int) -> str:
     return f"shard.{shard}.clock"
 
 
-def told_subject(shard: int | str) -> str:
-    """Where the results of the shard hold how far they have come."""
-    return f"told.{shard}"
-
-
 def public_subject(stored: bytes, *, shard: int) -> str:
     """The subject that the message was published to, given where it is stored."""
     public = readable(stored.split(b".", 2)[2])
     return clock_subject(shard) if public == "clock" else public
+
+
+class PublicSubjects(dict[bytes, str]):
+    """Where a message is stored to the subject it was published to, for one shard.
+
+    A log has the same few subjects again and again; of one with too many the oldest are forgotten
+    all at once.
+    """
+
+    def __init__(self, shard: int) -> None:
+        super().__init__()
+        self._shard = shard
+
+    def __missing__(self, stored: bytes) -> str:
+        """Work it out, and remember it."""
+        if len(self) >= REMEMBERED_SUBJECTS:
+            self.clear()
+        public = self[stored] = public_subject(stored, shard=self._shard)
+        return public

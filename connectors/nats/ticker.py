@@ -1,7 +1,8 @@
 """Ticks for windows shorter than a second, which the server's own schedules cannot give.
 
-Promise: one tick a shard and window at most, however many tickers run (the id names the window),
-and none matters to an outcome: a tick only says that time has passed.
+Promise: no tick matters to an outcome: it only says that time has passed, and a second one of the
+same window says nothing new. So a tick has no message id: one that names the window could be taken
+first by anybody, and the tick that closes the window would be dropped as a repetition.
 """
 
 import asyncio
@@ -34,9 +35,9 @@ def ticking(url: str, *, shards: Collection[int], window_ms: int) -> Iterator[No
         running.cancel()
 
 
-async def tick(publisher: Publisher, *, shard: int, window_id: int) -> None:
-    """Publish to the shard that the window has begun."""
-    await publisher.publish(clock_subject(shard), b"", msg_id=f"tick-{shard}-{window_id}")
+async def tick(publisher: Publisher, shard: int) -> None:
+    """Publish to the shard that time has passed."""
+    await publisher.publish(clock_subject(shard), b"", msg_id=None)
 
 
 async def _tick_for_ever(url: str, shards: Collection[int], window_ms: int) -> None:
@@ -61,7 +62,7 @@ async def _tick_next(publisher: Publisher, shards: Collection[int], window_ms: i
     # A timer may end a little early, and a tick stamped before the window began would end none.
     while (left_ns := window_id * window_ns - time.time_ns()) > 0:  # noqa: ASYNC110 - for the clock
         await asyncio.sleep(left_ns / NS_PER_S)
-    await asyncio.gather(*(tick(publisher, shard=shard, window_id=window_id) for shard in shards))
+    await asyncio.gather(*(tick(publisher, shard) for shard in shards))
 
 
 def _log_failure(ended: Future[None]) -> None:

@@ -1,13 +1,15 @@
-"""The streams of a deployment: one log per shard, the ticks that close windows, the results.
+"""The streams of a deployment: one log per shard, the ticks that close windows, the windows.
 
 Promise: making them twice changes nothing, and a stream that differs from what is asked for is
-reported and left alone: a log is never altered, let alone shortened, by a program that starts. The
+reported and left alone: a log is never shortened by a program that starts. Two things of version 1
+are the exception: its results are deleted, and its logs take no atomic batches any more. The
 subject mapping stands in the server's own configuration, where no stream shows it; it is proven by
 asking the logs, not by writing to them.
 """
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -20,11 +22,11 @@ from connectors.nats.connection import connected, translate_errors, without_pass
 from connectors.nats.subjects import (
     RESULTS,
     TICKS,
+    WINDOWS,
     clock_subject,
     stored_clock,
     stored_subjects,
     stream_name,
-    told_subject,
 )
 from state.errors import ServerUnreachable, SettingsError
 from state.shard import StreamIdentity
@@ -33,14 +35,13 @@ from walras_client.nats.errors import describe
 from walras_client.nats.jetstream import NS_PER_S, ask, nanos
 
 FINEST_TICK_MS: Final = 1000
-COMMAND_DEDUPE_S: Final = 120
-# Results are kept apart by their fence. Each id that the server remembers besides costs it about
-# 130 bytes of memory: a short while, or it would be gigabytes at a hundred thousand a second.
-RESULT_DEDUPE_S: Final = 10
-RESULT_AGE_S: Final = 7 * 24 * 3600
-RESULT_BYTES: Final = 1 << 30
+DEDUPE_S: Final = 120
+WINDOWS_AGE_S: Final = 7 * 24 * 3600
+WINDOWS_BYTES: Final = 1 << 30
 
 Config = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 
 async def ensure_streams(
@@ -51,9 +52,11 @@ async def ensure_streams(
     `max_bytes` bounds the log of each shard: a full log refuses new commands, it forgets nothing.
     """
     assert tick_ms is None or tick_ms % FINEST_TICK_MS == 0, "the server ticks in whole seconds"
-    for config in [ticks_config(), *shard_configs(shards, max_bytes), results_config()]:
+    for config in [ticks_config(), *shard_configs(shards, max_bytes)]:
         await _ensure(nc, config)
     await check_mapping(nc, shards)
+    await _retire_version_1(nc, shards)
+    await _ensure(nc, windows_config())
     await _schedule_ticks(nc, shards, tick_ms)
 
 
@@ -92,8 +95,7 @@ def shard_config(shard: int, *, shards: int, max_bytes: int) -> Config:
         "deny_delete": True,
         "deny_purge": True,
         "allow_direct": True,
-        "allow_atomic": True,
-        "duplicate_window": COMMAND_DEDUPE_S * NS_PER_S,
+        "duplicate_window": DEDUPE_S * NS_PER_S,
         # With another number of shards a market would continue in another log than it began in.
         "metadata": {"walras_shards": str(shards)},
     }
@@ -112,19 +114,34 @@ def ticks_config() -> Config:
     }
 
 
-def results_config() -> Config:
-    """What the market published: kept for a while, made again from the ledger at any time."""
+def windows_config() -> Config:
+    """What the markets did in each window: kept for a while, the ledger has all of it for ever."""
     return {
-        "name": RESULTS,
-        "subjects": ["result.>", "window.>", told_subject("*")],
+        "name": WINDOWS,
+        "subjects": ["window.>"],
         "storage": "file",
         "retention": "limits",
         "discard": "old",
-        "max_age": RESULT_AGE_S * NS_PER_S,
-        "max_bytes": RESULT_BYTES,
+        "max_age": WINDOWS_AGE_S * NS_PER_S,
+        "max_bytes": WINDOWS_BYTES,
+        "allow_direct": True,
+        "duplicate_window": DEDUPE_S * NS_PER_S,
+    }
+
+
+def results_of_version_1() -> Config:
+    """Where version 1 kept all results; today's ledger has them."""
+    return {
+        "name": RESULTS,
+        "subjects": ["result.>", "window.>", "told.*"],
+        "storage": "file",
+        "retention": "limits",
+        "discard": "old",
+        "max_age": 7 * 24 * 3600 * NS_PER_S,
+        "max_bytes": 1 << 30,
         "allow_direct": True,
         "allow_atomic": True,
-        "duplicate_window": RESULT_DEDUPE_S * NS_PER_S,
+        "duplicate_window": 10 * NS_PER_S,
     }
 
 
@@ -133,20 +150,54 @@ def _ticks_of(shard: int) -> Config:
     return {"name": TICKS, "subject_transforms": [transform]}
 
 
-async def _ensure(nc: Connection, wanted: Config) -> None:
-    name = wanted["name"]
+async def _retire_version_1(nc: Connection, shards: int) -> None:
+    """Delete the results of version 1, and turn off batches in logs that it made.
+
+    By batches that it leaves open an agent could keep those of all others out.
+    """
+    found = await _config_of(nc, RESULTS)
+    if found is not None and not _differences(results_of_version_1(), found):
+        await ask(nc, f"STREAM.DELETE.{RESULTS}")
+        log.info("the stream %s of version 1 is deleted: the ledger has all of it", RESULTS)
+    for shard in range(shards):
+        found = await _config_of(nc, stream_name(shard))
+        if found is not None and found.get("allow_atomic"):
+            await _turn_off_batches(nc, found)
+
+
+async def _turn_off_batches(nc: Connection, found: Config) -> None:
+    name = found["name"]
     try:
-        info = await ask(nc, f"STREAM.INFO.{name}")
+        await ask(nc, f"STREAM.UPDATE.{name}", found | {"allow_atomic": False})
+    except APIError as refused:
+        raise SettingsError(
+            f"the stream {name} allows atomic batches, and that could not be changed",
+            detail=describe(refused),
+            hint=f"Turn allow_atomic off with `nats stream edit {name}`",
+        ) from refused
+    log.info("the stream %s takes no atomic batches any more", name)
+
+
+async def _config_of(nc: Connection, name: str) -> Config | None:
+    """The configuration of a stream as it is; None where there is none."""
+    try:
+        return Config((await ask(nc, f"STREAM.INFO.{name}"))["config"])
     except NotFoundError:
-        await _create(nc, wanted)
+        return None
     except (NoRespondersError, TimeoutError) as failure:
         raise ServerUnreachable(
             "NATS does not keep streams",
             detail=f"JetStream gave no answer: {describe(failure)}",
             hint="Start nats-server with connectors/nats/nats.conf, which turns JetStream on",
         ) from failure
+
+
+async def _ensure(nc: Connection, wanted: Config) -> None:
+    found = await _config_of(nc, wanted["name"])
+    if found is None:
+        await _create(nc, wanted)
     else:
-        _refuse_other(wanted, info["config"])
+        _refuse_other(wanted, found)
 
 
 async def _create(nc: Connection, wanted: Config) -> None:
@@ -157,7 +208,8 @@ async def _create(nc: Connection, wanted: Config) -> None:
         raise SettingsError(
             f"NATS refused to make the stream {name}",
             detail=describe(refused),
-            hint="It needs nats-server 2.15 or newer and room on its disk for the log's max_bytes",
+            hint="It needs nats-server 2.15 or newer, room on its disk for max_bytes, and no other "
+            f"stream on {', '.join(wanted['subjects'])}",
         ) from refused
 
 

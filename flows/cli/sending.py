@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from uuid_utils import uuid7
 
 from connectors.duckdb.ledger import open_ledger
-from connectors.nats.commands import open_commands
+from connectors.nats.commands import command_id, open_commands
 from flows.analytics.answers import outcome_at
 from flows.cli.amounts import credits_text
 from flows.cli.console import print_data, print_status
@@ -61,7 +61,9 @@ def send(servers: Servers, subject: str, command: CommandBase) -> int:
     """Publish a command and print its id; the result is its sequence in the log."""
     with open_commands(servers.nats_url) as log:
         receipt = log.publish_command(
-            subject, command.model_dump_json().encode(), msg_id=command.event_id
+            subject,
+            command.model_dump_json().encode(),
+            msg_id=command_id(subject, [command.event_id]),
         )
     print_status(f"in the log of {receipt.stream} as message {receipt.seq}")
     print_data(command.event_id)

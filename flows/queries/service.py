@@ -7,6 +7,7 @@ a question. Every question gets a reply: an answer, or a `QueryError` with the r
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Final, TypeVar
 
 from pydantic import ValidationError
@@ -14,12 +15,14 @@ from pydantic import ValidationError
 from connectors.nats.background_loop import open_on_loop
 from connectors.nats.request_reply import Answer, Endpoint, Reply, ServiceError, serving
 from connectors.postgres.reads.queries import LedgerReader, open_reader
-from flows.queries.paging import paginate, unread
 from state.errors import WalrasError
 from walras_schemas import (
+    PAYLOAD_MAX_BYTES,
     BalanceQuery,
     HistoryQuery,
+    HistoryReply,
     PricesQuery,
+    PricesReply,
     QueryError,
     QueryErrorReason,
 )
@@ -34,6 +37,8 @@ CODES: Final = {
     QueryErrorReason.TOO_LARGE: "413",
     QueryErrorReason.UNAVAILABLE: "503",
 }
+ENVELOPE_BYTES: Final = 512
+RESULTS_MAX_BYTES: Final = PAYLOAD_MAX_BYTES - ENVELOPE_BYTES
 
 Q = TypeVar("Q", bound=Question)
 
@@ -55,11 +60,7 @@ def _endpoints(ledger: LedgerReader) -> list[Endpoint]:
 
     def history(about: QuerySubject, question: HistoryQuery) -> Message:
         reply = ledger.history(about.market, _named(about.agent), question)
-        if isinstance(reply, QueryError):
-            return reply
-        if question.after_part is not None and not unread(reply, question):
-            return history(about, question.model_copy(update={"after_part": None}))
-        return paginate(reply, question)
+        return reply if isinstance(reply, QueryError) else fitted(reply, question)
 
     def prices(about: QuerySubject, _question: PricesQuery) -> Message:
         return ledger.prices(about.market)
@@ -90,8 +91,26 @@ def _answering(kind: type[Q], answer: Callable[[QuerySubject, Q], Message]) -> A
     return reply
 
 
+def fitted(reply: HistoryReply, question: HistoryQuery) -> HistoryReply:
+    """As much of a page as fits into one message, from the end where the question begins.
+
+    A result alone always does: none is larger than half a message.
+    """
+    results = reply.results if question.after_window is not None else reply.results[::-1]
+    sizes = accumulate(len(_json(result)) + 1 for result in results)
+    fit = sum(size <= RESULTS_MAX_BYTES for size in sizes)
+    assert fit or not results, "a result is larger than half a message"
+    kept = reply.results[:fit] if question.after_window is not None else reply.results[-fit:]
+    return reply.model_copy(update={"results": kept})
+
+
+def _json(message: Message) -> bytes:
+    """The message as it is written; `null` stands for a price that there was none of, only."""
+    return message.model_dump_json(exclude_none=not isinstance(message, PricesReply)).encode()
+
+
 def _reply(message: Message) -> Reply:
-    payload = message.model_dump_json().encode()
+    payload = _json(message)
     if not isinstance(message, QueryError):
         return Reply(payload)
     return Reply(

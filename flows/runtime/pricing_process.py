@@ -13,11 +13,8 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Final
 
-from connectors.nats.background_loop import open_on_loop
-from connectors.nats.connection import connected
-from connectors.nats.last_by_subject import latest_quotes
-from connectors.nats.results_publisher import ResultsPublisher, open_publisher
-from connectors.nats.results_source import ResultsSource
+from connectors.nats.quotes import QuoteLog, open_quotes
+from connectors.nats.windows_source import WindowsSource
 from connectors.postgres.connection import connect
 from flows.pricing import build
 from flows.runtime import child_process
@@ -36,25 +33,21 @@ NS_PER_MS: Final = 1_000_000
 
 def run_pricing(servers: Servers, stop: threading.Event) -> None:
     """Quote prices until `stop` is set; a `WalrasError` says why it ended before."""
-    with (
-        connect(servers.postgres_dsn) as ledger,
-        open_on_loop(connected(servers.nats_url, name="walras quote")) as nc,
-        open_publisher(servers.nats_url) as publisher,
-    ):
+    with connect(servers.postgres_dsn) as ledger, open_quotes(servers.nats_url) as quotes:
         flow = build(
-            source=ResultsSource(servers.nats_url, stop),
+            source=WindowsSource(servers.nats_url, stop),
             plan_of=lambda market: read_plan(ledger, market),
             past_of=lambda market, plan, window: read_past(ledger, market, plan, window),
-            quoted_of=lambda window: latest_quotes(
-                nc, window.shard, window.market, [price.resource for price in window.prices]
+            quoted_of=lambda window: quotes.latest(
+                window.shard, window.market, [price.resource for price in window.prices]
             ),
-            publish=BatchSink(_quote_publisher(publisher)),
+            publish=BatchSink(_in_time(quotes)),
         )
         run_flow(flow)
 
 
-def _quote_publisher(publisher: ResultsPublisher) -> Callable[[Sequence[OutboundMessage]], None]:
-    """Brings quotes into the log, those of a market at once; the ones that are too late stay out.
+def _in_time(log_of_quotes: QuoteLog) -> Callable[[Sequence[OutboundMessage]], None]:
+    """Publish quotes, those of a market at once, except the ones that are too late.
 
     A price that nobody quoted in time is of no use later: the next window brings another.
     """
@@ -62,8 +55,8 @@ def _quote_publisher(publisher: ResultsPublisher) -> Callable[[Sequence[Outbound
     def publish(quotes: Sequence[OutboundMessage]) -> None:
         oldest_ms = time.time_ns() // NS_PER_MS - OLDEST_QUOTE_MS
         in_time = [quote for quote in quotes if uuid7_ms(quote.msg_id) >= oldest_ms]
-        for _market, of_market in groupby(in_time, key=_market_of):
-            publisher.publish(list(of_market))
+        for market, of_market in groupby(in_time, key=_market_of):
+            log_of_quotes.publish(market, list(of_market))
 
     return publish
 

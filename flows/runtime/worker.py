@@ -1,6 +1,6 @@
 """One run of the flow over claimed shards: its connections, all steps, from the log to the results.
 
-Promise: results leave after their window's commit, and what a crash kept back leaves first. It
+Promise: results leave after their window's commit, and windows that a crash kept back first. It
 ends within seconds of a stop, also when a server is silent.
 """
 
@@ -9,24 +9,23 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 
 from bytewax.dataflow import Dataflow
 
-from connectors.nats.results_publisher import open_publisher
+from connectors.nats.results_publisher import ResultsPublisher, open_publisher
 from connectors.nats.results_publisher import publish as publish_step
 from connectors.nats.source import NatsSource
 from connectors.postgres.connection import connect
-from connectors.postgres.ledger.transaction import read_settlement, unpublished
+from connectors.postgres.reads.windows import recent_windows
 from connectors.postgres.writer import Connect, LedgerWriters
 from flows import allocation
 from flows.runtime.engine import run_flow
 from flows.runtime.servers import Servers
 from flows.runtime.shutdown import graceful_shutdown
-from operators.keyed import BatchSink, BuildStep
-from operators.results import result_messages
+from operators.keyed import BatchSink
+from operators.results import agent_results, market_windows
 from state.shard import ShardState, StreamIdentity
-from state.window import ClosedWindow
+from state.window import ClosedWindow, OutboundMessage, Settlement, WindowSummary
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +52,10 @@ class Worker:
             open_publisher(self.servers.nats_url) as publisher,
             graceful_shutdown(stop, [ledger, publisher]) as shutdown,
         ):
+            self._publish_missing(publisher)
             publish = publish_step(
-                publisher,
-                identities=self.identities,
-                window_ms=self.window_ms,
-                announce=partial(result_messages, window_ms=self.window_ms),
-                mark_published=ledger.mark_published,
+                publisher, live_of=agent_results, durable_of=self._market_windows
             )
-            self._publish_left_over(publish)
             flow = self.build(
                 source=self._source(stop),
                 shards=self.claims,
@@ -79,14 +74,15 @@ class Worker:
             stop=stop,
         )
 
-    def _publish_left_over(self, publish: BuildStep[ClosedWindow, ClosedWindow]) -> None:
-        """What a crash left between its commit and its results."""
+    def _market_windows(self, window: Settlement | WindowSummary) -> Iterable[OutboundMessage]:
+        return market_windows(window, window_ms=self.window_ms)
+
+    def _publish_missing(self, publisher: ResultsPublisher) -> None:
+        """What a crash left between its commit and its windows."""
         with connect(self.servers.postgres_dsn) as connection:
             for shard in self.claims:
-                step = publish(shard)
-                for window_id in unpublished(connection, shard):
-                    for window in step(read_settlement(connection, shard, window_id)):
-                        _log_published([window])
+                windows = recent_windows(connection, shard)
+                publisher.publish_missing(windows, self._market_windows)
 
 
 def _log_published(windows: Iterable[ClosedWindow]) -> None:

@@ -120,7 +120,9 @@ class Agent:
             return
         self._last_window = result.window_id
         self.balance_micros = result.balance_micros
-        for outcome in result.outcomes:
+        if not result.complete:
+            self._promises.clear()  # nobody says which of them ended; the balance has them all
+        for outcome in result.outcomes or ():
             self._promises.pop(outcome.event_id, None)
             if isinstance(outcome, BidOutcome):
                 self._outcomes.append(outcome)

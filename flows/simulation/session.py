@@ -6,13 +6,12 @@ nothing else.
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Final, TypeVar
+from typing import Final
 
 from nats.errors import Error as NatsError
 
@@ -28,21 +27,19 @@ from state.errors import ServerUnreachable, SettingsError, WalrasError
 from walras_client import (
     ClientError,
     Results,
-    ResultsLost,
-    Subscription,
     Unacknowledged,
     Unavailable,
     WalrasClient,
     new_event_id,
 )
 from walras_client.client import RETRY_TIMEOUT_S
-from walras_client.subscription import OfWindow
 from walras_schemas import (
     TREASURY,
     CommandBase,
     CreditsGranted,
     MarketWindow,
     ResourcePrice,
+    message_id,
     subjects,
 )
 
@@ -52,17 +49,13 @@ RUSH_PERCENT: Final = 150
 """What agents want at the ends and in the middle of a run, in percent of an ordinary day."""
 
 LAST_PRICES: Final = """
-SELECT resource, reference_micros, clearing_micros, supply, demanded, sold, stale
+SELECT resource, reference_micros, reserve_micros, clearing_micros, supply, demanded, wanted,
+    sold, stale
 FROM prices
 WHERE market = $market
   AND window_id = (SELECT max(window_id) FROM prices WHERE market = $market)
 """
 BALANCES: Final = "SELECT agent_id, balance_micros FROM accounts WHERE market = $market"
-
-
-log = logging.getLogger(__name__)
-
-T = TypeVar("T", bound=OfWindow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +167,7 @@ async def granting(url: str, market: str) -> AsyncIterator[Submit]:
         async def submit(granted: Sequence[CommandBase]) -> Receipt:
             (grant,) = granted
             payload = grant.model_dump_json().encode()
+            msg_id = message_id(market, TREASURY, [grant.event_id])
             retry = Retry(
                 "credits cannot be granted",
                 hint="Check that nats-server runs, and that the log is not full",
@@ -181,7 +175,7 @@ async def granting(url: str, market: str) -> AsyncIterator[Submit]:
             )
             while True:
                 try:
-                    return await publisher.publish(subject, payload, msg_id=grant.event_id)
+                    return await publisher.publish(subject, payload, msg_id=msg_id)
                 except NatsError as error:
                     await retry.wait(error)
 
@@ -208,24 +202,15 @@ async def _subscriptions(
 
 
 async def _follow_results(results: Results, agent: Agent, view: MarketView) -> None:
-    async for result in _retained(results):
-        view.outcomes.update(outcome.status for outcome in result.outcomes)
+    async for result in results:
+        view.outcomes.update(outcome.status for outcome in result.outcomes or ())
+        view.outcomes.update(result.counts or {})
         agent.learn(result)
 
 
 async def _follow_prices(client: WalrasClient, view: MarketView) -> None:
-    async for window in _retained(client.prices_feed()):
+    async for window in client.prices_feed():
         view.update(window)
-
-
-async def _retained(following: Subscription[T]) -> AsyncIterator[T]:
-    """Everything that is still retained; what no longer is, its agent never learns."""
-    while True:
-        try:
-            async for news in following:
-                yield news
-        except ResultsLost as lost:
-            log.warning("%s", lost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """Questions to a market and its answers, by request and reply: balance, history, prices.
 
-Promise: an answer tells committed windows only, and says up to which one. The subject names the
+Promise: an answer shows committed windows only, and says up to which one. The subject names the
 market and the agent, as in the log; a question that cannot be answered gets a `QueryError`.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     ConfigDict,
@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from walras_schemas.names import AgentName, Count, Name, PositiveCount, is_agent_name, is_name
+from walras_schemas.names import AgentName, Count, Name, is_agent_name, is_name
 from walras_schemas.results import AgentResult, Balance, ResourcePrice
 from walras_schemas.wire import Message, OrAbsent, state_wire
 
@@ -79,27 +79,22 @@ class BalanceReply(Message):
 class HistoryQuery(Question):
     """Asks what came of the agent's commands, window by window.
 
-    With `after_window` the oldest windows after it are told, so that a reader goes forward from
-    there, and with `after_part` first the rest of that window; else the newest ones, all of them
-    before `before_window` where it is given.
+    With `after_window` the answer has the oldest windows after it, so that a reader goes forward
+    from there; else the newest ones, all of them before `before_window` where it is given.
     """
 
     type: Literal["history_query"] = "history_query"
     after_window: OrAbsent[Count] = None
-    after_part: OrAbsent[PositiveCount] = None
     before_window: OrAbsent[Count] = None
     limit: HistoryLimit = HISTORY_DEFAULT
-    """The most windows to tell of; fewer come where they do not fit into one message."""
-
-    @model_validator(mode="after")
-    def _knows_whose_part(self) -> Self:
-        if self.after_part is not None and self.after_window is None:
-            raise ValueError("after_part is a part of after_window")
-        return self
+    """The most windows to answer with; fewer come where they do not fit into one message."""
 
 
 class HistoryReply(Message):
-    """The agent's results, oldest first: equal to those that were published; none at the end."""
+    """The agent's results, oldest first, in the form in which they are published; none at the end.
+
+    Each is one whole window; one that is not complete is so here too (`AgentResult`).
+    """
 
     type: Literal["history_reply"] = "history_reply"
     market: Name

@@ -58,7 +58,7 @@ class Deployment:
     def publish(self, subject: str, command: CommandBase) -> None:
         """Put an operator's command into the log."""
         payload = command.model_dump_json().encode()
-        self.commands.publish_command(subject, payload, msg_id=command.event_id)
+        self.commands.publish_command(subject, payload, msg_id=f"{subject} {command.event_id}")
 
     def until(self, query: str, parameters: list[object], *, expected: object) -> None:
         """Return once the ledger gives the expected value; fails at the deadline."""

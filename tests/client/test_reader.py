@@ -7,27 +7,34 @@ from typing import Final
 import pytest
 
 from tests.client.broker import broker
-from tests.client.fake_market import POLL_INTERVAL_S, WITHIN_S, fake_market
+from tests.client.fake_market import POLL_INTERVAL_S, WITHIN_S, FakeMarket, fake_market
 from walras_client.nats.errors import Interrupted
-from walras_client.nats.reader import Delivery, PullTiming, ReadPosition, StreamReader
+from walras_client.nats.reader import Delivery, OnMessage, PullTiming, ReadPosition, StreamReader
 
 TIMING: Final = PullTiming(expires_s=30, heartbeat_s=5, silence_s=12.0, forget_after_s=60)
-RESULTS: Final = ReadPosition("RESULTS", next_seq=1)
+
+
+async def reader_of(
+    market: FakeMarket, on_message: OnMessage, *, timing: PullTiming = TIMING
+) -> StreamReader:
+    """A reader of the market's log from its beginning."""
+    at = ReadPosition(await market.stream(), next_seq=1)
+    return StreamReader(market.nc, at, on_message=on_message, timing=timing)
 
 
 def test_what_comes_before_the_waiting_begins_ends_it(nats_url: str) -> None:
-    """An agent would read a result half a minute late, and bid by old prices meanwhile."""
+    """A worker would read a bid half a minute late, when its window should be closed."""
 
     async def play() -> None:
         got: list[Delivery] = []
         async with (
             fake_market(nats_url) as market,
-            StreamReader(market.nc, RESULTS, on_message=got.append, timing=TIMING) as reader,
+            await reader_of(market, got.extend) as reader,
             asyncio.timeout(TIMING.silence_s / 2),
         ):
             await reader.request(messages=10)
             waiting = reader.wait()
-            await market.publish_windows(1)
+            await market.fill_log(1)
             while not got:  # noqa: ASYNC110 - it wakes nobody
                 await asyncio.sleep(POLL_INTERVAL_S)
             await waiting
@@ -43,9 +50,9 @@ def test_a_request_for_few_ends_with_the_last_of_them(nats_url: str) -> None:
         got: list[Delivery] = []
         async with (
             fake_market(nats_url) as market,
-            StreamReader(market.nc, RESULTS, on_message=got.append, timing=TIMING) as reader,
+            await reader_of(market, got.extend) as reader,
         ):
-            await market.publish_windows(1, 2, 3, 4, 5)
+            await market.fill_log(5)
             for expected in ([1, 2], [1, 2, 3, 4]):
                 await reader.pull(messages=2, max_bytes=1 << 20)
                 assert expected == [delivery.seq for delivery in got]
@@ -62,7 +69,7 @@ def test_a_silent_server_ends_the_reading(tmp_path: Path) -> None:
         async with (
             asyncio.timeout(WITHIN_S),
             fake_market(server.url, shards=1) as market,
-            StreamReader(market.nc, RESULTS, on_message=lambda _: None, timing=timing) as reader,
+            await reader_of(market, lambda _: None, timing=timing) as reader,
         ):
             await reader.request(messages=10)
             server.freeze()

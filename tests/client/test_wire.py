@@ -82,8 +82,8 @@ def test_however_it_is_cut(frames: list[bytes], cuts: list[int]) -> None:
     chunks = [wire[at:to] for at, to in pairwise(places)]
     client = Client()
     parser = DeliveryParser(client)  # type: ignore[arg-type]
-    parser.direct[b"%d" % DIRECT] = lambda subject, reply, data, head: client.calls.append(
-        (DIRECT, readable(subject), reply, data, head)
+    parser.direct[b"%d" % DIRECT] = lambda frames: client.calls.extend(
+        (DIRECT, readable(subject), reply, data, head) for subject, reply, data, head in frames
     )
     assert asyncio.run(calls(Parser(Client()), [wire])) == asyncio.run(calls(parser, chunks))
 
@@ -93,7 +93,7 @@ def test_only_deliveries_go_direct() -> None:
     client = Client()
     direct: list[bytes] = []
     parser = DeliveryParser(client)  # type: ignore[arg-type]
-    parser.direct[b"%d" % DIRECT] = lambda _subject, reply, _data, _head: direct.append(reply)
+    parser.direct[b"%d" % DIRECT] = lambda frames: direct.extend(reply for _, reply, *_ in frames)
     wire = b"MSG a 7 0\r\n\r\nMSG a 7 r 0\r\n\r\nMSG a 8 r 0\r\n\r\n"
     asyncio.run(calls(parser, [wire]))
     assert [b"r"] == direct

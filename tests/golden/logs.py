@@ -90,8 +90,8 @@ def news() -> list[LogRecord]:
         if round_ % 5 == 3:
             floor.log.close(market="main")
         if round_ % 5 == 0:
-            quota = floor.rng.choice([8, 20, 1_000])
-            floor.log.open(market="main", rule=rule, max_commands=quota, **scarce)
+            floor.log.max_commands = floor.rng.choice([8, 20, 1_000])
+            floor.log.open(market="main", rule=rule, **scarce)
         floor.log.grant("agent-0", CREDIT, market="main", purpose="reward")
         floor.log.transfer("agent-0", to="agent-1", amount_micros=1, market="lab", purpose="fee")
         floor.trade(70, batch_max=4, pause_ms=30, shares={"bundle": 40})

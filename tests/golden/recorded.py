@@ -5,7 +5,6 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,8 +62,11 @@ def outcome(windows: Sequence[ClosedWindow]) -> dict[str, Any]:
 
 def _reasons(windows: Iterable[Settlement]) -> Counter[str]:
     """How often each reason was given."""
-    rows = chain.from_iterable(chain(window.bids, window.commands) for window in windows)
-    return Counter(str(row.reason) for row in rows if row.reason)
+    reasons: Counter[str] = Counter()
+    for window in windows:
+        reasons.update(str(bid.reason) for bid in window.bids if bid.reason)
+        reasons.update(str(row.reason) for row in window.commands if row.reason)
+    return reasons
 
 
 def _scarce_together(windows: Iterable[Settlement]) -> int:

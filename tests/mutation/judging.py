@@ -2,54 +2,71 @@
 
 from tests.mutation.mutant import (
     ADMIT,
+    ALLOCATE,
     BOOK,
     CUT,
-    DECODE,
     JOIN,
     MARKET,
     NAMES,
+    NUMBERS,
     SEEN,
     SETTLE,
+    STRICT,
     Mutant,
 )
 
 JUDGING = [
     # Who may do what.
-    Mutant("hold is not taken", ADMIT, "held_micros += hold", "held_micros += 0"),
+    Mutant(
+        "hold is not taken",
+        ADMIT,
+        "    accounts.hold(account, bid.limit_micros)\n",
+        "",
+    ),
     Mutant(
         "hold is not released by a withdrawal",
-        ADMIT,
-        "held_micros -= bid.limit_micros",
-        "held_micros -= 0",
+        ALLOCATE,
+        "        self.accounts.hold(account, -int(run.quantity[row]) * int(run.unit_price_micros[row]))\n",
+        "",
     ),
     Mutant(
         "a withdrawn bid stays in the auction",
-        ADMIT,
-        "bid = accounts.open_bids.pop(key, None)",
-        "bid = accounts.open_bids.get(key)",
+        ALLOCATE,
+        "        run.status[row] = WITHDRAWN\n",
+        "",
     ),
     Mutant(
         "a balance must exceed the hold",
         ADMIT,
-        "if account.free_micros < hold:",
-        "if account.free_micros <= hold:",
+        "if accounts.free_of(account) < bid.limit_micros:",
+        "if accounts.free_of(account) <= bid.limit_micros:",
     ),
     Mutant(
         "holds are not counted against a bid",
         ADMIT,
-        "if account.free_micros < hold:",
-        "if account.balance_micros < hold:",
+        "if accounts.free_of(account) < bid.limit_micros:",
+        "if accounts.balance_of(account) < bid.limit_micros:",
     ),
     Mutant(
         "holds are not counted against a transfer",
         ADMIT,
-        "if sender.free_micros < command.amount_micros:",
-        "if sender.balance_micros < command.amount_micros:",
+        "if accounts.free_of(sender) < amount_micros:",
+        "if accounts.balance_of(sender) < amount_micros:",
     ),
-    Mutant("a bid at the reserve is refused", ADMIT, "if hold < reserve:", "if hold <= reserve:"),
-    Mutant("reserve is skipped at admission", ADMIT, "if hold < reserve:", "if hold < 0:"),
     Mutant(
-        "a bid for the whole supply is refused",
+        "a bundle at the reserve is refused",
+        ADMIT,
+        "if limit_micros < reserve:",
+        "if limit_micros <= reserve:",
+    ),
+    Mutant(
+        "reserve is skipped at the admission of bundles",
+        ADMIT,
+        "if limit_micros < reserve:",
+        "if limit_micros < 0:",
+    ),
+    Mutant(
+        "a bundle of the whole supply is refused",
         ADMIT,
         "exceeds |= units > resource.supply",
         "exceeds |= units >= resource.supply",
@@ -60,66 +77,93 @@ JUDGING = [
         "exceeds |= units > resource.supply",
         "exceeds = units > resource.supply",
     ),
-    Mutant("overflow one too late", ADMIT, "if hold > INT64_MAX:", "if hold > INT64_MAX + 1:"),
+    Mutant(
+        "overflow one too late",
+        ADMIT,
+        "if limit_micros > INT64_MAX:",
+        "if limit_micros > INT64_MAX + 1:",
+    ),
     Mutant(
         "overflow before reserve",
         ADMIT,
-        """    if hold < reserve:
+        """    if limit_micros < reserve:
         return RejectionReason.BELOW_RESERVE
-    if hold > INT64_MAX:
+    if limit_micros > INT64_MAX:
         return RejectionReason.AMOUNT_OVERFLOW
 """,
-        """    if hold > INT64_MAX:
+        """    if limit_micros > INT64_MAX:
         return RejectionReason.AMOUNT_OVERFLOW
-    if hold < reserve:
+    if limit_micros < reserve:
         return RejectionReason.BELOW_RESERVE
 """,
     ),
     Mutant(
         "supply before form",
         ADMIT,
-        """    if terms.rule == VICKREY and (bid.bundle is not None or bid.min_quantity != 1):
+        """    if terms.rule == VICKREY and not divisible:
         return RejectionReason.UNSUPPORTED_BY_RULE
     if exceeds:
         return RejectionReason.EXCEEDS_SUPPLY
 """,
         """    if exceeds:
         return RejectionReason.EXCEEDS_SUPPLY
-    if terms.rule == VICKREY and (bid.bundle is not None or bid.min_quantity != 1):
+    if terms.rule == VICKREY and not divisible:
         return RejectionReason.UNSUPPORTED_BY_RULE
 """,
     ),
     Mutant(
         "a transfer to oneself needs credits first",
         ADMIT,
-        """    if command.to_agent_id == event.sender:
+        """    if sender == recipient:
         return RejectionReason.SELF_TRANSFER
-    if sender.free_micros < command.amount_micros:
+    if accounts.free_of(sender) < amount_micros:
         return RejectionReason.INSUFFICIENT_BALANCE
 """,
-        """    if sender.free_micros < command.amount_micros:
+        """    if accounts.free_of(sender) < amount_micros:
         return RejectionReason.INSUFFICIENT_BALANCE
-    if command.to_agent_id == event.sender:
+    if sender == recipient:
         return RejectionReason.SELF_TRANSFER
 """,
     ),
     Mutant(
-        "vickrey takes a min_quantity",
+        "vickrey takes a min_quantity, one by one",
         ADMIT,
-        "(bid.bundle is not None or bid.min_quantity != 1)",
-        "bid.bundle is not None",
+        "divisible = bid.bundle is None and bid.min_quantity == 1",
+        "divisible = bid.bundle is None",
     ),
     Mutant(
-        "a bid before the opening is heard",
+        "a bid before the opening is taken",
         ADMIT,
         "if terms is None or (sent.seq, sent.ord) < terms.opened_at:",
         "if terms is None:",
     ),
     Mutant(
-        "ids differ by their case",
+        "a closed market takes commands of agents",
         ADMIT,
-        "key = bid_key(event.market, event.sender, command.bid_event_id.lower())",
-        "key = bid_key(event.market, event.sender, command.bid_event_id)",
+        """    if not terms.is_open:
+        return RejectionReason.MARKET_CLOSED
+    accounts""",
+        """    accounts""",
+    ),
+    Mutant(
+        "a closed market takes commands of operators",
+        ADMIT,
+        """        if not terms.is_open:
+            return RejectionReason.MARKET_CLOSED
+    key""",
+        """    key""",
+    ),
+    Mutant(
+        "one command more than the quota",
+        ADMIT,
+        "if accounts.sent[account] > terms.max_commands:",
+        "if accounts.sent[account] > terms.max_commands + 1:",
+    ),
+    Mutant(
+        "a reopening leaves the market closed",
+        ADMIT,
+        "        is_open=True,\n",
+        "        is_open=listing.is_open if listing else True,\n",
     ),
     Mutant(
         "a reopening forgets the quotes",
@@ -135,16 +179,22 @@ JUDGING = [
     ),
     # What a command may look like, and when.
     Mutant(
-        "an id goes stale one millisecond early",
+        "an id goes stale one millisecond early, one by one",
         SEEN,
-        "if id_ms < self._oldest_ms:",
-        "if id_ms <= self._oldest_ms:",
+        "if id_ms < oldest_ms(time_ns):",
+        "if id_ms <= oldest_ms(time_ns):",
+    ),
+    Mutant(
+        "an id goes stale by the millisecond of its message",
+        SEEN,
+        "return -((DEDUPE_HORIZON_MS * NS_PER_MS - time_ns) // NS_PER_MS)",
+        "return time_ns // NS_PER_MS - DEDUPE_HORIZON_MS",
     ),
     Mutant(
         "an id may be from the future",
         SEEN,
-        "if id_ms > self._newest_ms:",
-        "if id_ms > self._newest_ms + 1:",
+        "return (time_ns + CLOCK_SKEW_MS * NS_PER_MS) // NS_PER_MS",
+        "return (time_ns + CLOCK_SKEW_MS * NS_PER_MS) // NS_PER_MS + 1",
     ),
     Mutant(
         "dedupe horizon halved",
@@ -162,47 +212,41 @@ JUDGING = [
         "an id is never remembered",
         SEEN,
         "        bucket.add(key)\n",
-        "        bucket.add(str(known))\n",
+        "        bucket.add(bytes(known))\n",
     ),
     Mutant(
         "ids are shared by all senders",
-        BOOK,
-        'return f"{market}/{agent}/{event_id}"',
-        'return f"{market}/{event_id}"',
-    ),
-    Mutant(
-        "a repeated key passes the fast decoder",
-        DECODE,
-        """return bids if payload.count(b'"') == quotation_marks else None""",
-        "return bids",
-    ),
-    Mutant(
-        "a bid without a type passes the fast decoder",
-        DECODE,
-        "_one_bid = msgspec.json.Decoder(BidPlaced | _OtherCommand)",
-        "_one_bid = msgspec.json.Decoder(BidPlaced)",
+        SEEN,
+        'return account.to_bytes(4, "little") + event_id',
+        "return bytes(4) + event_id",
     ),
     Mutant(
         "a batch may hold one event too many",
-        DECODE,
+        STRICT,
         "    if not 0 < len(elements) <= BATCH_MAX:",
         "    if not 0 < len(elements) <= BATCH_MAX + 1:",
     ),
     Mutant(
-        "an event on a foreign subject is heard",
-        DECODE,
+        "an event on a foreign subject is taken",
+        STRICT,
         "if command.type not in subjects.TYPES_ON[subject.kind]:",
         "if not command.type:",
     ),
     Mutant(
         "a dead letter holds the whole batch",
-        DECODE,
-        "yield Malformed(text, command, raws[ord_])",
-        "yield Malformed(text, command, payload)",
+        STRICT,
+        "yield malformed(text, command, raws[ord_])",
+        "yield malformed(text, command, payload)",
+    ),
+    Mutant(
+        "a dead letter holds all of a long message",
+        STRICT,
+        "whole[:LETTER_MAX_BYTES]",
+        "whole",
     ),
     Mutant(
         "nesting is left to the reader's stack",
-        DECODE,
+        STRICT,
         "return any(depth > NESTING_MAX for depth in depths)",
         "return any(depth > 10 * NESTING_MAX for depth in depths)",
     ),
@@ -272,5 +316,58 @@ JUDGING = [
         MARKET,
         "reference * listed.reserve_ratio_ppm // PPM",
         "-(-reference * listed.reserve_ratio_ppm // PPM)",
+    ),
+    # Accounts and their numbers.
+    Mutant(
+        "a payment reaches nobody",
+        BOOK,
+        "self._add(house, sum(micros.tolist()))",
+        "self._add(house, 0)",
+    ),
+    Mutant(
+        "two payments of one agent are one",
+        BOOK,
+        "np.add.at(sums, of_entry[counted], micros[counted])",
+        "sums[of_entry[counted]] = micros[counted]",
+    ),
+    Mutant(
+        "a wide account pays nothing",
+        BOOK,
+        "            self._add(account, -amount)\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "a wide account loses its holds",
+        BOOK,
+        "WideAccount(balance, int(self.held[account]))",
+        "WideAccount(balance, 0)",
+    ),
+    Mutant("holds do not end with the window", BOOK, "        self.held.fill(0)\n", ""),
+    Mutant(
+        "holds of wide accounts do not end",
+        BOOK,
+        "            account.held_micros = 0\n",
+        "            account.held_micros += 0\n",
+    ),
+    Mutant("the quota is for ever", BOOK, "        self.sent.fill(0)\n", ""),
+    Mutant("activity is never forgotten", BOOK, "        self.active.fill(0)\n", ""),
+    Mutant("who moved credits is never forgotten", BOOK, "        self.moved.fill(0)\n", ""),
+    Mutant(
+        "the house has its number when it is first paid",
+        NUMBERS,
+        "                self._add_account((market, HOUSE))\n",
+        "",
+    ),
+    Mutant(
+        "numbers are given in the order of kinds",
+        ALLOCATE,
+        "in sorted(mentions):",
+        "in mentions:",
+    ),
+    Mutant(
+        "resources are numbered as they were decoded",
+        ALLOCATE,
+        "for number in used[np.argsort(first)].tolist():",
+        "for number in used.tolist():",
     ),
 ]

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 ADMIT, ALLOCATE, CLEAR = "operators/admit.py", "operators/allocate.py", "operators/clear.py"
+ADMIT_COLUMNS, CLEAR_COLUMNS = "operators/admit_columns.py", "operators/clear_columns.py"
 CUT, DECODE, JOIN = "operators/windows.py", "operators/decode.py", "operators/join_prices.py"
-SETTLE, ANNOUNCE = "operators/settle.py", "operators/results.py"
+COLUMNS, STRICT = "operators/columns.py", "operators/strict.py"
+SETTLE, ANNOUNCE, DIGEST = "operators/settle.py", "operators/results.py", "operators/digest.py"
 BOOK, MARKET, SEEN = "state/accounts.py", "state/market.py", "state/dedupe.py"
+NUMBERS = "state/names.py"
 NAMES = "schemas/walras_schemas/names.py"
 KEYED, SHUTDOWN = "operators/keyed.py", "flows/runtime/shutdown.py"
 SUPERVISOR, PROCESSES = "flows/runtime/supervisor.py", "flows/runtime/processes.py"
@@ -15,9 +18,14 @@ RESULTS_PUBLISHER = "connectors/nats/results_publisher.py"
 WRITER, TRANSACTION = "connectors/postgres/writer.py", "connectors/postgres/ledger/transaction.py"
 
 # The sharpest first: they answer soonest, and say the most about what is wrong.
-SHARP = ["clear", "allocate", "settle", "windows", "join_prices", "results", "decode"]
-BROAD = ["precedence", "replay", "truthfulness", "properties", "machine", "twin"]
-CORE_TESTS = (*(f"tests/operators/test_{name}.py" for name in SHARP + BROAD), "tests/stories")
+SHARP = ["clear", "settle", "allocate", "guards", "columns", "windows", "join_prices", "results"]
+BROAD = ["precedence", "properties", "decode", "two_ways", "alone", "replay", "truthfulness"]
+WHOLE = ["machine", "twin"]
+CORE_TESTS = (
+    *(f"tests/operators/test_{name}.py" for name in SHARP),
+    "tests/stories",
+    *(f"tests/operators/test_{name}.py" for name in BROAD + WHOLE),
+)
 LIFECYCLE_TESTS = (
     "tests/operators/test_keyed.py",
     "tests/flows/runtime/test_shutdown.py",

@@ -1,12 +1,21 @@
-"""All mutants: the core in the order of a bid's life, then how it is run, then the edges.
+"""All mutants: the core (the definition, then the fast way), how it is run, and its edges.
 
 Promise: `before` stands exactly once in its file, so that a mutant whose source has moved is seen
 at once (test_mutants) and never silently tests nothing.
 """
 
 from tests.mutation.clearing import CLEARING
+from tests.mutation.columns import ADMISSION, CLEARING_COLUMNS, DECODING
 from tests.mutation.connectors import CONNECTORS
 from tests.mutation.judging import JUDGING
 from tests.mutation.lifecycle import LIFECYCLE
 
-MUTANTS = [*JUDGING, *CLEARING, *LIFECYCLE, *CONNECTORS]
+MUTANTS = [
+    *JUDGING,
+    *CLEARING,
+    *DECODING,
+    *ADMISSION,
+    *CLEARING_COLUMNS,
+    *LIFECYCLE,
+    *CONNECTORS,
+]

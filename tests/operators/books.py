@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Final
 
+import numpy as np
 from hypothesis import strategies as st
 from msgspec.structs import replace
-
-import numpy as np
 
 from operators.clear import Clearing, clear
 from operators.clear_columns import clear_many

@@ -7,7 +7,6 @@ by meaning the same.
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -43,7 +42,7 @@ def events_of_all(messages: Sequence[tuple[str, bytes]]) -> list[Event | Bid]:
             closes=False,
         )
     )
-    every = chain(_bids(decoded), decoded.events)
+    every: list[Event | Bid] = [*_bids(decoded), *decoded.events]
     return sorted(every, key=lambda event: (event.seq, event.ord))
 
 

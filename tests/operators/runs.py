@@ -24,7 +24,9 @@ AGENTS: Final = ("a1", "a2", "a3", "a4")
 BALANCES: Final = st.sampled_from(
     [None, 1, 6, 20, 20, 60, 60, 10**16, NARROW_MAX - 1, NARROW_MAX, NARROW_MAX + 9, 2**64 + 3]
 )
-RULES: Final = st.sampled_from(["uniform", "uniform", "uniform_lab", "pay_as_bid", "vickrey"])
+RULES: Final[st.SearchStrategy[Rule]] = st.sampled_from(
+    ["uniform", "uniform", "uniform_lab", "pay_as_bid", "vickrey"]
+)
 SMALL: Final = st.integers(1, 6)
 VAST_QUANTITIES: Final = st.sampled_from([1, 2, 2**20, 4_611, 9_223, 2**31, 10**12])
 VAST_PRICES: Final = st.sampled_from([1, 2, 10**3, 2**31, 2**42, 10**15 - 1, 10**15])
@@ -96,7 +98,7 @@ def _event_id(draw: st.DrawFn, log: LogWriter) -> str:
     return log.fresh_id(age_ms=draw(AGES_MS))
 
 
-def _other(draw: st.DrawFn, log: LogWriter, market: str, agent: str) -> tuple[str, Event]:
+def _other(draw: st.DrawFn, log: LogWriter, agent: str) -> tuple[str, Event]:
     """A command that stands between the bids."""
     kind = draw(st.sampled_from(["withdraw", "withdraw", "transfer", "grant", "close", "open"]))
     amount = draw(st.integers(1, 30))
@@ -140,7 +142,7 @@ def _write(draw: st.DrawFn, log: LogWriter) -> None:
     log.wait(draw(WAITS_MS))
     market, agent = draw(MARKETS), draw(st.sampled_from(AGENTS))
     if draw(st.integers(0, 8)) == 0:
-        channel, event = _other(draw, log, market, agent)
+        channel, event = _other(draw, log, agent)
         log.append(f"market.{market}.{channel}", {**event, "event_id": _event_id(draw, log)})
         return
     bids: list[dict[str, Any]] = [

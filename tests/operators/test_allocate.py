@@ -212,8 +212,7 @@ def test_a_window_holds_the_balances_that_may_have_changed() -> None:
     bid(log, "unknown", 1, 1)
     bid(log, "a1", 2, 19)
     log.transfer("a1", to="a4", amount_micros=1)
-    first, second = settlements(settle(log.records, window_ms=WINDOW_MS))
-    first, second = plain([first, second])
+    first, second = plain(settlements(settle(log.records, window_ms=WINDOW_MS)))
     assert {("m1", name) for name in ("a1", "a2", "a3", "treasury")} == first["balances"].keys()
     assert {
         ("m1", "a1"): 100 - 38 - 1,

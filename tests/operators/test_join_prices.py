@@ -7,7 +7,7 @@ from flows.testing import LogWriter
 from operators.decode import decode
 from operators.join_prices import JoinPrices
 from operators.windows import WindowAssigner
-from state.log import Event, PricedSlice, ReviewedCommand
+from state.log import PricedSlice, ReviewedCommand
 from state.market import Listings, ResourceTerms
 from tests.operators.steps import raw_batch
 from walras_schemas import RejectionReason
@@ -163,7 +163,5 @@ def test_operators_are_judged_where_their_state_lives() -> None:
     log.quote("none", 1)
     events = [event for joined in priced(log) for event in joined.slice.events]
     assert [RejectionReason.UNKNOWN_MARKET, None, RejectionReason.UNKNOWN_RESOURCE] == [
-        event.command.reason
-        for event in events
-        if isinstance(event, Event) and isinstance(event.command, ReviewedCommand)
+        event.command.reason for event in events if isinstance(event.command, ReviewedCommand)
     ]

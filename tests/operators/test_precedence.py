@@ -103,9 +103,9 @@ class ViolatingLog:
 
     def _set_up(self) -> None:
         rule: Rule = "vickrey" if R.UNSUPPORTED_BY_RULE in self.violations else "uniform"
-        quota = 1 if R.OVER_QUOTA in self.violations else 1000
+        self.log.max_commands = 1 if R.OVER_QUOTA in self.violations else None
         listed = {"supply": SUPPLY, "reserve_micros": RESERVE}
-        self.log.open(market="m1", rule=rule, max_commands=quota, gpu=listed)
+        self.log.open(market="m1", rule=rule, gpu=listed)
         balance = 1 if R.INSUFFICIENT_BALANCE in self.violations else RICH
         for agent in ("a1", "a2"):
             self.log.grant(agent, balance)

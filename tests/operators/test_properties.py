@@ -1,5 +1,6 @@
 """What every cleared window promises, whatever the bids: on `clear` itself, by hypothesis."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
@@ -222,7 +223,7 @@ def test_lowest_accepted_is_never_cheaper_than_highest_rejected(drawn: Market) -
     """The two uniform rules differ by who sets the price: the accepted bid is the higher one."""
     market, bids = drawn
     at_rejected = cleared(market, bids)[1]
-    at_accepted = cleared(books.terms("uniform_lab", **market.resources), bids)[1]
+    at_accepted = cleared(dataclasses.replace(market, rule="uniform_lab"), bids)[1]
     for lower, higher in zip(at_rejected, at_accepted, strict=True):
         assert lower.won == higher.won
         assert lower.paid_micros <= higher.paid_micros
@@ -266,7 +267,7 @@ LARGE: Final = st.integers(1, 10**15)
 def test_densities_are_compared_exactly(offers: list[tuple[int, int]]) -> None:
     """Two bids that differ in the 30th digit must not be taken for a tie, nor a tie for two."""
     listed = {f"r{n}": books.resource(10, reference=ref) for n, (_, ref) in enumerate(offers)}
-    market = books.terms(**listed)
+    market = books.terms("uniform", **listed)
     bids = [
         books.unit(seq, "a1", f"r{seq}", 1, price=price) for seq, (price, _) in enumerate(offers)
     ]

@@ -105,7 +105,7 @@ def test_an_agent_learns_what_it_received() -> None:
         "result.m1.a1": ("grant", "treasury", 100, "reward"),
         "result.m1.a4": ("transfer", "a1", 7, None),
     }.items():
-        [credit] = results[subject].credits or ()
+        [credit] = results[subject].credits or []
         found = (credit.kind, credit.from_agent_id, credit.amount_micros, credit.purpose)
         assert expected == found
     assert [] == results["result.m1.a4"].outcomes
@@ -123,7 +123,7 @@ def test_an_unknown_agent_learns_why_too() -> None:
     """Also an agent without an account, or in a market that is not open, wants to know."""
     results = results_of(only_window(small_log()))
     for subject, reason in (("result.m1.a2", "unknown_agent"), ("result.m9.a3", "unknown_market")):
-        [outcome] = results[subject].outcomes or ()
+        [outcome] = results[subject].outcomes or []
         assert (reason, 0) == (outcome.reason, results[subject].balance_micros)
 
 
@@ -184,8 +184,8 @@ def test_no_two_windows_share_an_id() -> None:
 
 def crowd(bids: int) -> LogWriter:
     """One agent that sends so many bids in a window, and receives credits."""
-    log = LogWriter()
-    log.open(max_commands=10**6, gpu={"supply": 3})
+    log = LogWriter(max_commands=10**6)
+    log.open(gpu={"supply": 3})
     log.grant("a1", 100)
     bid: Event = {"resource": "gpu", "quantity": 3, "unit_price_micros": 9}
     for start in range(0, bids, 1000):

@@ -123,7 +123,7 @@ def price_row(row: PriceRow) -> tuple[object, ...]:
 
 
 def test_a_market_s_window_is_counted_once_for_each_bid() -> None:
-    """A count that leaves out the refused, or takes the withdrawn for offers, misleads operators."""
+    """A count without the refused, or with the withdrawn among the offers, misleads operators."""
     log = opened(a1=1000, a2=10)
     bid(log, "a1", 2, 9)
     bid(log, "a2", 3, 3)
@@ -156,9 +156,11 @@ def test_sums_of_a_market_s_window_may_be_of_any_size() -> None:
     """Ten of the largest limits exceed 64 bits together, and must not wrap to a small sum."""
     log = LogWriter()
     log.open(rule="pay_as_bid", gpu={"supply": 10**12})
-    batch = [{"agent_id": "a1", "amount_micros": 10**15}] * 1000
     for _ in range(30):
-        log.append("market.m1.grant", [log.command("credits_granted", **one) for one in batch])
+        grants = [
+            log.command("credits_granted", agent_id="a1", amount_micros=10**15) for _ in range(1000)
+        ]
+        log.append("market.m1.grant", grants)
     for _ in range(3):
         log.bid("a1", resource="gpu", quantity=9_000, unit_price_micros=10**15)
     window = window_of(log)
@@ -174,8 +176,8 @@ def test_prices_are_stale_from_their_window_on(stale_from: int, expected: str) -
     """One window too early or too late is a warning that comes wrong."""
     log = LogWriter()
     resources = {"gpu": {"supply": 1, "initial_price_micros": 1}}
-    limit = {"stale_after_windows": 1 + stale_from, "resources": resources}
-    log.append("market.m1.market", log.command("market_opened", **limit))
+    opened = log.command("market_opened", resources=resources, stale_after_windows=1 + stale_from)
+    log.append("market.m1.market", opened)
     log.quote("gpu", 5)
     log.wait(2 * WINDOW_MS)
     log.grant("a1", 1)

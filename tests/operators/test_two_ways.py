@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import chain, repeat
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,7 @@ from tests.operators.runs import Run, runs
 from tests.operators.steps import plain
 from tests.operators.ways import counted, one_by_one
 
+PARTS: Final = ("decoding", "admission", "clearing")
 thorough = settings(
     max_examples=150,
     deadline=None,
@@ -18,11 +20,9 @@ thorough = settings(
 )
 
 
-@pytest.mark.parametrize(
-    ("admission", "clearing"), [(True, False), (False, True), (True, True)], ids=str
-)
-def test_a_run_settles_alike_both_ways(*, admission: bool, clearing: bool) -> None:
-    """A bid that is judged or priced otherwise in a crowd than alone makes two ledgers of one log."""
+@pytest.mark.parametrize("part", ["admission", "clearing", "decoding", "all"])
+def test_a_run_settles_alike_both_ways(part: str) -> None:
+    """A bid that is judged or priced otherwise in a crowd than alone makes two ledgers."""
     taken: Counter[str] = Counter()
 
     @given(run=runs())
@@ -31,7 +31,7 @@ def test_a_run_settles_alike_both_ways(*, admission: bool, clearing: bool) -> No
         with counted() as counts:
             fast = plain(run.settled())
         taken.update(counts)
-        with one_by_one(admission=admission, clearing=clearing):
+        with one_by_one(**{name: part in {name, "all"} for name in PARTS}):
             assert plain(run.settled()) == fast
 
     settles_alike()

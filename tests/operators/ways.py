@@ -1,7 +1,7 @@
-"""The two ways of judging and clearing: over columns, and one by one, which is the definition.
+"""The two ways to decode, judge and clear: over columns, and one by one, which is the definition.
 
-**Promise:** inside `one_by_one` no bid is judged and no market is cleared over columns; inside
-`counted` both ways are open, and the counts say how many bids and windows took each.
+**Promise:** inside `one_by_one` nothing is decoded jointly, and no bid judged or market cleared
+over columns; inside `counted` both ways are open, and the counts say how many took each.
 """
 
 from collections import Counter
@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from unittest.mock import patch
 
-from operators import allocate, settle
-from operators.admit_columns import Rows
+from operators import allocate, decode, settle
+from operators.admit_columns import Rows, admit_many
 from operators.clear import Clearing
+from operators.clear_columns import clear_many
+from operators.columns import Messages, ResourceNumbers, decode_bids
 from state.accounts import ShardAccounts
 from state.bids import Bids
 from state.market import Terms
-
-_admit_many, _clear_many = allocate.admit_many, settle.clear_many
 
 
 def _leave_all(
@@ -29,12 +29,19 @@ def _clear_none(_terms: Terms, _bids: Bids, _rows: Rows) -> None:
     return None
 
 
+def _join_none(messages: Messages, _resources: ResourceNumbers) -> tuple[Bids, list[int]]:
+    return Bids.none(), list(range(len(messages.payloads)))
+
+
 @contextmanager
-def one_by_one(*, admission: bool = True, clearing: bool = True) -> Iterator[None]:
-    """The sequential way, of both parts or of one."""
+def one_by_one(
+    *, decoding: bool = True, admission: bool = True, clearing: bool = True
+) -> Iterator[None]:
+    """The sequential way, of all parts or of some."""
     with (
-        patch.object(allocate, "admit_many", _leave_all if admission else _admit_many),
-        patch.object(settle, "clear_many", _clear_none if clearing else _clear_many),
+        patch.object(decode, "decode_bids", _join_none if decoding else decode_bids),
+        patch.object(allocate, "admit_many", _leave_all if admission else admit_many),
+        patch.object(settle, "clear_many", _clear_none if clearing else clear_many),
     ):
         yield
 
@@ -45,13 +52,13 @@ def counted() -> Iterator[Counter[str]]:
     counts: Counter[str] = Counter()
 
     def admit(bids: Bids, rows: Rows, terms: Mapping[str, Terms], accounts: ShardAccounts) -> Rows:
-        left = _admit_many(bids, rows, terms, accounts)
+        left = admit_many(bids, rows, terms, accounts)
         counts["judged over columns"] += len(rows) - len(left)
         counts["left to be judged one by one"] += len(left)
         return left
 
     def clear(terms: Terms, bids: Bids, rows: Rows) -> Clearing | None:
-        clearing = _clear_many(terms, bids, rows)
+        clearing = clear_many(terms, bids, rows)
         counts["cleared one by one" if clearing is None else "cleared over columns"] += 1
         return clearing
 

@@ -1,4 +1,4 @@
-"""Settlements as the public views show them, so that they compare by == with the naive twin's rows."""
+"""Settlements as the public views show them: they compare by == with the naive twin's rows."""
 
 import json
 from collections.abc import Iterable, Iterator

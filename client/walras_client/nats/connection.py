@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import ConnectionClosedError, NoRespondersError
+from nats.errors import ConnectionClosedError, NoRespondersError, SlowConsumerError
 from nats.errors import Error as NatsError
 from nats.js.api import Header
 
@@ -44,6 +44,8 @@ class Connection(Client):
     def __init__(self) -> None:
         super().__init__()
         self._ps = self._parser = DeliveryParser(self)
+        self.on_missed: Callable[[str | None], None] = _nothing
+        """Called when messages may have been lost: those on a subject, or any (None)."""
         self._online = asyncio.Event()
         self._lost = asyncio.Event()
         self._replies = ""
@@ -87,14 +89,18 @@ class Connection(Client):
         """Ask once, as soon as there is a connection to ask over."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._online.wait()
-                if self.is_closed:
-                    raise ConnectionClosedError
+                await self.until_connected()
                 return await (
                     await self.request_async(subject, payload, read=_as_it_is, headers=headers)
                 )
         except TimeoutError:
             raise NoReply(timeout_s) from None
+
+    async def until_connected(self) -> None:
+        """Return once there is a connection; raise when it is closed for good."""
+        await self._online.wait()
+        if self.is_closed:
+            raise ConnectionClosedError
 
     async def until_disconnected(self, coro: Coroutine[Any, Any, T]) -> T:
         """The result of the coroutine; `Disconnected` once the connection is lost, or at once."""
@@ -153,6 +159,7 @@ class Connection(Client):
             log.debug("closing: %s", describe(failure))
         self._online.set()
         self._lost.set()
+        self.on_missed(None)
         for _, answer in list(self._unanswered.values()):
             if not answer.done():
                 answer.set_exception(ClientClosed())
@@ -161,6 +168,7 @@ class Connection(Client):
         """What nats-py calls when the connection breaks or is closed."""
         self._lost.set()
         self._online.clear()
+        self.on_missed(None)
 
     async def on_reconnected(self) -> None:
         """What nats-py calls when there is a connection again."""
@@ -204,6 +212,8 @@ async def connect(url: str, *, name: str, reconnect_wait_s: float = RECONNECT_WA
 
     async def on_error(error: Exception) -> None:
         errors[:] = [error]
+        if isinstance(error, SlowConsumerError):
+            nc.on_missed(error.subject)
         log.debug("NATS: %s", describe(error))
 
     try:
@@ -241,6 +251,10 @@ async def closing(nc: Connection) -> AsyncIterator[Connection]:
 def readable(subject: bytes) -> str:
     """The subject as text; bytes that are no UTF-8 are written out in hexadecimals."""
     return subject.decode(errors="backslashreplace")
+
+
+def _nothing(_subject: str | None) -> None:
+    pass
 
 
 def _as_it_is(msg: Msg) -> Msg:

@@ -1,12 +1,12 @@
 """Commands on their way into the log of a market, each message sent until it is acknowledged.
 
 Promise: what `publish` returned for is in the log, once: a message is sent again with the same
-event ids and the same `Nats-Msg-Id`, and the stream drops what it has already.
+event ids and the same `Nats-Msg-Id`, and the stream drops what it has already. That id is made of
+market, sender and all event ids (SEMANTICS §10), so a `duplicate` is this very message sent before.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Final
 
 from nats.aio.msg import Msg
@@ -47,10 +47,15 @@ def read_ack(reply: Msg) -> PubAck:
 
 
 async def publish(
-    nc: Connection, subject: str, commands: Sequence[CommandBase], *, retry_timeout_s: float
+    nc: Connection,
+    subject: str,
+    commands: Sequence[CommandBase],
+    *,
+    msg_id: str,
+    retry_timeout_s: float,
 ) -> PubAck:
     """Put commands into the log as one message, and return when it is there."""
-    payload, headers = payload_of(commands), {MSG_ID: message_id(commands)}
+    payload, headers = payload_of(commands), {MSG_ID: msg_id}
     backoff = retries(retry_timeout_s)
     in_doubt = False
     try:
@@ -77,16 +82,6 @@ def payload_of(commands: Sequence[CommandBase]) -> bytes:
     if len(payload) > PAYLOAD_MAX_BYTES:
         raise ValueError(f"a message has at most {PAYLOAD_MAX_BYTES} bytes, not {len(payload)}")
     return payload
-
-
-def message_id(commands: Sequence[CommandBase]) -> str:
-    """The same commands have the same id, and no others do.
-
-    A batch must not go by the id of its first command: if that was sent alone before, the stream
-    would take the whole batch for a repetition of it.
-    """
-    ids = [command.event_id for command in commands]
-    return ids[0] if len(ids) == 1 else sha256(",".join(ids).encode()).hexdigest()
 
 
 def _submit_error(

@@ -8,11 +8,11 @@ nats-py's own `fetch` gives a quarter of this speed.
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -22,10 +22,11 @@ from nats.js.api import Header
 from walras_client.nats.connection import Connection
 from walras_client.nats.errors import Interrupted
 from walras_client.nats.jetstream import NS_PER_S, ask
+from walras_client.nats.wire import Frame
 
 # How the subject that a message is to be acknowledged to is built: `$JS.ACK.<stream>.<consumer>.
 # <deliveries>.<stream seq>.<consumer seq>.<time>.<pending>`, newer servers may put the domain and
-# the account before the stream.
+# the account before the stream, and a random token at the end.
 SHORT_ACK_TOKENS: Final = 9
 SHORT_ACK_SEQ: Final = 5
 LONG_ACK_SEQ: Final = 7
@@ -35,8 +36,7 @@ NOTHING_LEFT: Final = {"404", "408"}
 FULL: Final = {"Message Size Exceeds MaxBytes", "Batch Completed"}
 
 
-@dataclass(slots=True)  # not frozen: one is made for each message, and that would double its cost
-class Delivery:
+class Delivery(NamedTuple):
     """A message of a stream."""
 
     seq: int
@@ -52,6 +52,32 @@ class Delivery:
         return Client._parse_header_lines(self.head) if self.head else {}  # noqa: SLF001
 
 
+@dataclass(slots=True)  # not frozen: that would double the cost of making it
+class Deliveries:
+    """Messages of a stream that came together, in order; a column of each part."""
+
+    seqs: Sequence[int]
+    timestamps_ns: Sequence[int]
+    subjects: Sequence[bytes]
+    payloads: Sequence[bytes]
+    heads: Sequence[bytes]
+
+    def __iter__(self) -> Iterator[Delivery]:
+        """One by one."""
+        columns = (self.seqs, self.timestamps_ns, self.subjects, self.payloads, self.heads)
+        return map(Delivery, *columns)
+
+    def first(self, count: int) -> "Deliveries":
+        """The first so many of them."""
+        return Deliveries(
+            self.seqs[:count],
+            self.timestamps_ns[:count],
+            self.subjects[:count],
+            self.payloads[:count],
+            self.heads[:count],
+        )
+
+
 class SequenceGap(Exception):
     """The stream does not hold what was next to read any more."""
 
@@ -61,7 +87,7 @@ class SequenceGap(Exception):
         self.found_seq = found_seq
 
 
-OnMessage = Callable[[Delivery], None]
+OnMessages = Callable[[Deliveries], None]
 """What it raises ends the reading, and is raised to whoever waits."""
 
 
@@ -89,10 +115,10 @@ class ReadPosition:
 
 
 class StreamReader:
-    """A consumer of one stream; what it delivers goes to `on_message`."""
+    """A consumer of one stream; what it delivers goes to `on_messages`."""
 
     def __init__(
-        self, nc: Connection, at: ReadPosition, *, on_message: OnMessage, timing: PullTiming
+        self, nc: Connection, at: ReadPosition, *, on_messages: OnMessages, timing: PullTiming
     ) -> None:
         self.next_seq = at.next_seq
         """Next to read."""
@@ -101,7 +127,7 @@ class StreamReader:
         self._nc = nc
         self._stream = at.stream
         self._subject = at.subject
-        self._on_message = on_message
+        self._on_messages = on_messages
         self._timing = timing
         self._inbox = nc.new_inbox()
         self._numbers = count(1)
@@ -136,7 +162,7 @@ class StreamReader:
         content = {"stream_name": self._stream, "config": self._config()}
         self._consumer = (await ask(self._nc, f"CONSUMER.CREATE.{self._stream}", content))["name"]
         self._subscription = await self._nc.subscribe(f"{self._inbox}.*", cb=self._on_status)
-        self._direct.enter_context(self._nc.deliver_direct(self._subscription, self._on_delivery))
+        self._direct.enter_context(self._nc.deliver_direct(self._subscription, self._on_frames))
 
     async def close(self) -> None:
         """Listen no longer; a consumer that cannot be deleted now the server forgets in time."""
@@ -190,27 +216,35 @@ class StreamReader:
         if self._failure is not None:
             raise self._failure
 
-    def _on_delivery(self, subject: bytes, reply: bytes, payload: bytes, head: bytes) -> None:
-        # This is run for each message: to call for its parts would cost as much as they do.
+    def _on_frames(self, frames: Sequence[Frame]) -> None:
         try:
-            ack = reply.split(b".")
-            at = SHORT_ACK_SEQ if len(ack) == SHORT_ACK_TOKENS else LONG_ACK_SEQ
-            seq = int(ack[at])
-            if self._subject is None:
-                if seq != self.next_seq:
-                    self._end(SequenceGap(next_seq=self.next_seq, found_seq=seq))
-                    return
-            elif int(ack[at + 1]) != self._delivered + 1:
-                self._end(Interrupted(f"{self._stream}: a delivery did not arrive"))
-                return
-            self._on_message(Delivery(seq, int(ack[at + 2]), subject, payload, head))
-            self.next_seq = seq + 1
-            self._delivered += 1
-            self._arrived.set()
-            if self._delivered == self._last_asked_for:
-                self._end(None)
+            self._accept(frames)
         except Exception as failure:  # noqa: BLE001 - it belongs to whoever waits
             self._end(failure)
+
+    def _accept(self, frames: Sequence[Frame]) -> None:
+        """Hand on what follows without a gap, and end the reading at one."""
+        subjects, replies, payloads, heads = zip(*frames, strict=True)
+        seqs, numbers, times_ns = _read_acks(replies)
+        if self._subject is None:
+            intact = _count_consecutive(seqs, self.next_seq)
+        else:
+            intact = _count_consecutive(list(map(int, numbers)), self._delivered + 1)
+        if intact:
+            messages = Deliveries(seqs, times_ns, subjects, payloads, heads)
+            self._on_messages(messages if intact == len(frames) else messages.first(intact))
+            self.next_seq = seqs[intact - 1] + 1
+            self._delivered += intact
+            self._arrived.set()
+        if intact < len(frames):
+            self._end(self._loss_before(seqs[intact]))
+        elif self._delivered == self._last_asked_for:
+            self._end(None)
+
+    def _loss_before(self, seq: int) -> Exception:
+        if self._subject is None:
+            return SequenceGap(next_seq=self.next_seq, found_seq=seq)
+        return Interrupted(f"{self._stream}: a delivery did not arrive")
 
     async def _on_status(self, msg: Msg) -> None:
         """Take note of what the server says of the request itself."""
@@ -242,3 +276,24 @@ class StreamReader:
             "inactive_threshold": self._timing.forget_after_s * NS_PER_S,
         }
         return config if self._subject is None else config | {"filter_subject": self._subject}
+
+
+def _read_acks(
+    replies: Sequence[bytes],
+) -> tuple[Sequence[int], Sequence[bytes], Sequence[int]]:
+    """Sequences in the stream, numbers among the deliveries as they are written, and times."""
+    tokens = replies[0].count(b".") + 1
+    behind = tokens - (SHORT_ACK_SEQ if tokens == SHORT_ACK_TOKENS else LONG_ACK_SEQ)
+    ends = [reply.rsplit(b".", behind) for reply in replies]
+    _, seqs, numbers, times_ns, *_ = zip(*ends, strict=True)
+    return list(map(int, seqs)), numbers, list(map(int, times_ns))
+
+
+def _count_consecutive(found: Sequence[int], first: int) -> int:
+    """How many count up by one from `first` on."""
+    due = range(first, first + len(found))
+    if found == list(due):
+        return len(found)
+    return next(
+        at for at, (one, expected) in enumerate(zip(found, due, strict=True)) if one != expected
+    )

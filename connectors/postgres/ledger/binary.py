@@ -1,10 +1,11 @@
-"""Numbers in Postgres's binary form, many at once: rows of fixed width for COPY, and arrays.
+"""Numbers in Postgres's binary form, many at once: rows for COPY, arrays, and packed results.
 
 **Promise:** what is packed is what Postgres reads as the same numbers, and the other way round,
 without a Python object for any of them.
 """
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, LiteralString
 
 import numpy as np
 import psycopg
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 from psycopg import Connection
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
-from psycopg.sql import SQL, Composed
 
 Rows = NDArray[np.void]
 
@@ -39,17 +39,21 @@ class Layout:
 
     def pack(self, rows: Rows) -> bytes:
         """The rows as the content of a COPY to the server."""
-        return _SIGNATURE + rows.tobytes() + _TRAILER
-
-    def read(self, conn: Connection, query: Composed) -> Rows:
-        """The rows that a query gives, in these columns."""
-        with conn.cursor() as cursor, cursor.copy(_copy_out(query)) as copy:
-            content = b"".join(copy)
-        return np.frombuffer(content[len(_SIGNATURE) : -len(_TRAILER)], self._template.dtype)
+        return b"".join((_SIGNATURE, rows.data, _TRAILER))
 
 
-def _copy_out(query: Composed) -> Composed:
-    return SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
+def read_packed(
+    conn: Connection,
+    query: LiteralString,
+    parameters: Mapping[str, object],
+    dtype: np.dtype[np.void],
+) -> Rows:
+    """The values that a query packs into pieces of bytes, one after the other and big-endian.
+
+    A row of its own for each would be most of the work when there are millions.
+    """
+    pieces = conn.cursor(binary=True).execute(query, parameters)
+    return np.frombuffer(b"".join(piece for (piece,) in pieces), dtype)
 
 
 class Int4Array(bytes):

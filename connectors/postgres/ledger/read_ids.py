@@ -6,33 +6,25 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import Connection
-from psycopg.sql import SQL, Literal
 
-from connectors.postgres.ledger.binary import Layout, Rows
+from connectors.postgres.ledger.binary import Rows, read_packed
 from connectors.postgres.statements import read_statement
 from state.dedupe import BUCKET_MS, TIME_BYTES, DedupeIndex
 
-_IDS: Final = Layout(account=">i4", event_id="V16")
-_QUERY: Final = SQL(read_statement("recent_agent_ids"))
+_IDS: Final = read_statement("recent_agent_ids")
+_PACKED: Final = np.dtype([("account", ">i4"), ("event_id", "V16")])
 _KEY: Final = np.dtype([("account", "<i4"), ("event_id", "V16")])
 """The bytes of `state.dedupe.agent_key`."""
 
 
 def agents_ids(conn: Connection, recent: Mapping[str, object]) -> DedupeIndex:
     """The index of what agents sent in the rows that `recent` names."""
-    bounds = {name: Literal(value) for name, value in recent.items()}
-    rows = _IDS.read(conn, _QUERY.format(**bounds))
-    used, keys = DedupeIndex(), _keys(rows)
+    rows = read_packed(conn, _IDS, recent, _PACKED)
+    used, keys = DedupeIndex(), rows.astype(_KEY).view(f"V{_KEY.itemsize}")
     buckets = _carried_ms(rows) // BUCKET_MS
     for bucket in np.unique(buckets).tolist():
         used.remember_all(keys[buckets == bucket].tolist(), at_ms=bucket * BUCKET_MS)
     return used
-
-
-def _keys(rows: Rows) -> NDArray[np.void]:
-    keys = np.empty(len(rows), dtype=_KEY)
-    keys["account"], keys["event_id"] = rows["account"], rows["event_id"]
-    return keys.view(f"V{_KEY.itemsize}")
 
 
 def _carried_ms(rows: Rows) -> NDArray[np.int64]:

@@ -3,22 +3,18 @@
 from itertools import count
 from typing import Final
 
+import numpy as np
 from psycopg import Connection
-from psycopg.sql import SQL, Literal
 
-from connectors.postgres.ledger.binary import Layout
+from connectors.postgres.ledger.binary import read_packed
+from connectors.postgres.statements import read_statement
 from state.accounts import ShardAccounts
 from state.names import Names
 
-_ACCOUNTS: Final = SQL("""
-    COPY (SELECT market, agent_id FROM ledger.account WHERE shard = {} ORDER BY account) TO STDOUT
-""")
+_ACCOUNTS: Final = read_statement("restore_accounts")
 _RESOURCES: Final = "SELECT name FROM ledger.resource_name WHERE shard = %s ORDER BY resource"
-_BALANCES: Final = Layout(account=">i4", micros=">i8")
-_NARROW: Final = SQL("""
-    SELECT account, balance_micros FROM ledger.account
-    WHERE shard = {} AND balance_micros IS NOT NULL
-""")
+_BALANCES: Final = read_statement("restore_balances")
+_PACKED: Final = np.dtype([("account", ">i4"), ("micros", ">i8")])
 # As text a balance becomes an int at once, and not a Decimal first.
 _WIDE: Final = """
     SELECT account, wide_micros::text FROM ledger.account
@@ -28,10 +24,11 @@ _WIDE: Final = """
 
 def read_names(conn: Connection, shard: int) -> Names:
     """All names of a shard, under the numbers that its log gave them."""
-    with conn.cursor() as cursor, cursor.copy(_ACCOUNTS.format(Literal(shard))) as copy:
-        lines = b"".join(copy).decode().splitlines()
-    # No name needs an escape in this format.
-    owners = [(market, owner) for market, owner in (line.split("\t") for line in lines)]
+    owners = [
+        (market, owner)
+        for (piece,) in conn.execute(_ACCOUNTS, [shard])
+        for market, owner in (line.split("\t") for line in piece.split("\n"))
+    ]
     names = Names(accounts=owners, account_numbers=dict(zip(owners, count(), strict=False)))
     for market, _ in owners:
         if market not in names.market_numbers:
@@ -45,7 +42,7 @@ def read_names(conn: Connection, shard: int) -> Names:
 
 def read_balances(conn: Connection, shard: int, accounts: ShardAccounts) -> None:
     """Take back the balance of each account that ever moved credits."""
-    rows = _BALANCES.read(conn, _NARROW.format(Literal(shard)))
+    rows = read_packed(conn, _BALANCES, {"shard": shard}, _PACKED)
     accounts.known[rows["account"]] = True
     accounts.balance[rows["account"]] = rows["micros"]
     for account, micros in conn.execute(_WIDE, [shard]):

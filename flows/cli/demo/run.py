@@ -32,7 +32,7 @@ from flows.simulation.sender import Acknowledged, SendStats
 from flows.simulation.session import MS_PER_S, Run, run_population
 from state.errors import WalrasError
 from walras_client import new_event_id
-from walras_schemas import TREASURY, MarketOpened, ResourceRules, subjects
+from walras_schemas import TREASURY, MarketOpened, ResourceRules, message_id, subjects
 
 MARKET: Final = "demo"
 RESOURCES: Final = {
@@ -144,7 +144,7 @@ class DemoSession:
                 receipt = client.publish_command(
                     subjects.market(MARKET),
                     command.model_dump_json().encode(),
-                    msg_id=command.event_id,
+                    msg_id=message_id(MARKET, TREASURY, [command.event_id]),
                 )
             opening = Acknowledged(
                 event_id=command.event_id,

@@ -19,11 +19,12 @@ from connectors.embedded import nats_server, postgres_server
 from connectors.embedded.supervisor import Record, ServerFolder
 from connectors.nats.background_loop import run_sync
 from connectors.nats.connection import connected, translate_errors, without_password
-from connectors.nats.topology import check_mapping, results_config, shard_configs, ticks_config
+from connectors.nats.topology import check_mapping, shard_configs, ticks_config, windows_config
 from connectors.postgres.connection import connect
 from connectors.postgres.migrate import MIGRATIONS, schema_version
+from connectors.postgres.reads.doubles import WINDOWS, count_doubles
 from flows.runtime.settings import Settings
-from state.errors import SettingsError
+from state.errors import LedgerDiverged, SettingsError
 from walras_client.nats.connection import Connection
 from walras_client.nats.jetstream import ask
 
@@ -81,6 +82,7 @@ def examine_ledger(postgres_dsn: str) -> Iterator[Check]:
     """The checks of Postgres, one after the other."""
     yield "Postgres", lambda: _postgres(postgres_dsn)
     yield "schema", lambda: _schema(postgres_dsn)
+    yield "each bid once", lambda: _doubles(postgres_dsn)
     yield "windows, through DuckDB", lambda: _windows(postgres_dsn)
 
 
@@ -131,7 +133,7 @@ async def _jetstream(nc: Connection) -> str:
 async def _streams(nc: Connection, settings: Settings) -> str:
     """Whether each stream is there; `walras up` itself refuses one that was made differently."""
     shards = shard_configs(settings.shards, settings.stream_max_bytes)
-    names = [config["name"] for config in (ticks_config(), *shards, results_config())]
+    names = [config["name"] for config in (ticks_config(), *shards, windows_config())]
     missing = [name for name in names if not await _exists(nc, name)]
     if missing:
         raise SettingsError("streams are missing", detail=", ".join(missing), hint=UP)
@@ -175,6 +177,20 @@ def _schema(dsn: str) -> str:
             hint=UP if applied is None or applied < newest else "Use the newer walras",
         )
     return newest
+
+
+def _doubles(dsn: str) -> str:
+    """Bids have no key that would refuse a second copy of them."""
+    with closing(connect(dsn)) as connection:
+        counted = count_doubles(connection)
+    if counted.doubles:
+        raise LedgerDiverged(
+            "bids are in the ledger twice",
+            detail=f"{counted.doubles} of {counted.bids} in the latest {WINDOWS} windows",
+            hint="Was a backup restored into it, or were rows written by hand? Replay the log "
+            "into an empty database, and use that one",
+        )
+    return f"{counted.bids} in the latest {WINDOWS} windows"
 
 
 def _windows(dsn: str) -> str:

@@ -5,7 +5,7 @@ import asyncio
 from bench.throughput.load import open_market
 from bench.throughput.shards import workloads_of
 from bench.workload import Workload
-from connectors.nats.commands import commands
+from connectors.nats.connection import connected
 from connectors.nats.topology import make_streams
 from tests.support.servers import SHARDS
 
@@ -16,9 +16,9 @@ def test_each_market_lives_in_a_shard_of_its_own(nats_url: str) -> None:
     """Two markets in one shard, and a run over four shards measures three."""
 
     async def shards() -> list[int]:
-        async with commands(nats_url) as publisher:
+        async with connected(nats_url, name="test") as nc:
             parts = workloads_of(WHOLE, shards=SHARDS)
-            return [await open_market(publisher, part) for part in parts]
+            return [await open_market(nc, part) for part in parts]
 
     make_streams(nats_url, shards=SHARDS, max_bytes=1 << 20, tick_ms=None)
     assert list(range(SHARDS)) == asyncio.run(shards())

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from connectors.nats.fence import Mark
 
 from connectors.embedded.nats_server import start_nats
 from connectors.nats import publisher, results_publisher
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.nats.export import export_log
-from connectors.nats.fence import Mark
 from connectors.nats.results_publisher import ResultsPublisher, open_publisher, publish
 from connectors.nats.ticker import ticking
 from state.errors import ServerUnreachable, WalrasError

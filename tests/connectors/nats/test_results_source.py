@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from connectors.nats.results_source import ResultsIntake, ResultsPartition, ResultsSource
 
 from connectors.embedded.nats_server import start_nats
 from connectors.nats import results_source as results
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
-from connectors.nats.results_source import ResultsIntake, ResultsPartition, ResultsSource
 from state.errors import LogReplaced, ServerUnreachable
 from tests.support.eventually import eventually
 from tests.support.nats_logs import fill, make_streams

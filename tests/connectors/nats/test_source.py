@@ -11,7 +11,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, cluster_main
 
 from connectors.embedded.nats_server import start_nats
-from connectors.nats import reader, source
+from connectors.nats import read_ahead, reader, source
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.nats.source import NatsSource, Prefetcher
@@ -218,7 +218,7 @@ def test_a_log_that_stays_away_is_refused(
     nc: Connection, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A deleted stream does not come back by waiting for it."""
-    monkeypatch.setattr(source, "MISSING_LIMIT_S", 0.3)
+    monkeypatch.setattr(read_ahead, "MISSING_LIMIT_S", 0.3)
     make_streams(nc)
     partition = opened(source_of(nc, nats_url))
     run_sync(ask(nc, "STREAM.DELETE.SHARD_0"))
@@ -261,7 +261,7 @@ def test_an_outage_is_logged_once_and_ends_at_its_limit(
     """A flow that waits for ever in silence looks like a market without bids."""
     monkeypatch.setattr(reader, "SILENCE_S", 0.2)
     monkeypatch.setattr("walras_client.nats.jetstream.API_DEADLINE_S", 0.2)
-    monkeypatch.setattr(source, "OUTAGE_LIMIT_S", 1.0)
+    monkeypatch.setattr(read_ahead, "OUTAGE_LIMIT_S", 1.0)
     server = start_nats(tmp_path / "nats", shards=1)
     with open_on_loop(connected(server.url, name="test")) as nc:
         make_streams(nc, shards=1)

@@ -16,8 +16,9 @@ from state.dedupe import agent_key, operator_key
 from state.market import ListedResource, Listing, Quote
 from state.shard import Position, ShardState, StreamIdentity
 from tests.connectors.postgres.asking import rows_of_view, value
-from tests.connectors.postgres.settled import settle, settlements
+from tests.connectors.postgres.settled import settle_rest
 from tests.connectors.postgres.windows import LOG, START_NS, WINDOW_MS, event_id
+from tests.operators.steps import settlements
 from tests.twin.rows import LogRecord
 from walras_schemas import INT64_MAX, RejectionReason
 
@@ -189,7 +190,7 @@ def test_the_next_window_follows(empty_dsn: str) -> None:
     ]
     with connect(empty_dsn) as conn:
         state = claimed(conn)
-        (closed,) = settlements(settle(log, state=state))
+        (closed,) = settlements(settle_rest(log, state))
         assert commit_window(conn, closed, token=state.token) is True
         rows = {row["agent_id"]: row for row in rows_of_view(conn, "accounts")}
         chain = "SELECT prev_digest FROM walras.windows WHERE shard = 0 AND window_id = %s"

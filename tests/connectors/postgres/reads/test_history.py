@@ -13,7 +13,7 @@ from connectors.postgres.reads import history
 from connectors.postgres.reads.queries import LedgerReader, open_reader
 from operators.results import agent_results
 from state.window import ClosedWindow, Settlement
-from tests.connectors.postgres.settled import commit_all, settled, settlements
+from tests.connectors.postgres.settled import commit_all, settled
 from tests.connectors.postgres.windows import (
     START_WINDOW,
     balances,
@@ -26,6 +26,7 @@ from tests.connectors.postgres.windows import (
     window,
     won,
 )
+from tests.operators.steps import settlements
 from walras_schemas import HistoryQuery, HistoryReply, QueryError, QueryErrorReason
 
 Result = dict[str, Any]
