@@ -122,7 +122,7 @@ def points_reached(settings: Settings, done: Callable[[], bool]) -> list[str]:
         thread = threading.Thread(
             target=run_shards,
             args=(*split(settings, servers_of(settings)), stop),
-            kwargs={"make_worker": worker_that_reports(passed.append)},
+            kwargs={"make_worker": worker_that_reports(passed.append, patch)},
         )
         thread.start()
         try:
@@ -150,7 +150,7 @@ def _run(settings: Settings, failpoint: str | None, limits: Limits, said: Path) 
         _limit(patch, limits)
         try:
             (task,) = split(settings, servers_of(settings))
-            run_shards(task, stop, make_worker=worker_with(failpoint))
+            run_shards(task, stop, make_worker=worker_with(failpoint, patch))
         except WalrasError as failure:
             sys.stderr.write(f"error: {failure}\n")
             sys.exit(failure.exit_code)
