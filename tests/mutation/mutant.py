@@ -13,8 +13,10 @@ NAMES = "schemas/walras_schemas/names.py"
 KEYED, SHUTDOWN = "operators/keyed.py", "flows/runtime/shutdown.py"
 SUPERVISOR, PROCESSES = "flows/runtime/supervisor.py", "flows/runtime/processes.py"
 CHILD = "flows/runtime/child_process.py"
+WORKER, ROUTE = "flows/runtime/worker.py", "flows/allocation.py"
 SOURCE, READER = "connectors/nats/source.py", "connectors/nats/reader.py"
 RESULTS_PUBLISHER = "connectors/nats/results_publisher.py"
+MISSING_WINDOWS = "connectors/nats/missing_windows.py"
 WRITER, TRANSACTION = "connectors/postgres/writer.py", "connectors/postgres/ledger/transaction.py"
 
 # The sharpest first: they answer soonest, and say the most about what is wrong.
@@ -43,7 +45,6 @@ LIFECYCLE_TESTS = (
 )
 NATS_TESTS = (
     "tests/connectors/nats/test_source.py",
-    "tests/connectors/nats/test_fence.py",
     "tests/connectors/nats/test_results_publisher.py",
 )
 POSTGRES_TESTS = (
@@ -52,6 +53,7 @@ POSTGRES_TESTS = (
     "tests/connectors/postgres/ledger/test_transaction.py",
     "tests/connectors/postgres/ledger/test_claim.py",
 )
+CRASH_TESTS = ("tests/crash/test_failpoints.py",)
 
 
 @dataclass(frozen=True, slots=True)
