@@ -95,7 +95,7 @@ def _servers(settings: Settings, status: Console) -> Iterator[Servers]:
 
 @contextmanager
 def flow_running(settings: Settings, servers: Servers) -> Iterator[Future[None]]:
-    """Run the flow beside the block, and answer questions.
+    """Run the flow and the query service beside the block.
 
     The future is done when the flow has ended, however it did.
     """
