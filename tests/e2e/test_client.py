@@ -13,12 +13,14 @@ from typing import Final
 
 import psycopg
 import pytest
+from nats.aio.client import Client
 
 from connectors.embedded.servers import Servers
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.commands import open_commands
 from connectors.nats.connection import connected
 from connectors.postgres.reads import history as history_module
+from flows.runtime import worker
 from operators import results as results_module
 from tests.client.broker import Broker, broker
 from tests.client.deployment import (
@@ -153,6 +155,55 @@ def test_an_agent_that_was_away_gets_each_missed_result_once(deployment: Deploym
             after = await take(results, until=missed[-1])
             after += await take(results, until=(await bid_and_hear(me, 1))[-1])
             assert await history_of(me, before + after) == before + after
+
+    asyncio.run(play())
+
+
+def test_agents_miss_nothing_of_a_worker_that_publishes_nothing(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that dies after each commit is the worst that there is: the ledger has to be enough."""
+    monkeypatch.setattr(worker, "agent_results", lambda _settlement: iter(()))
+
+    async def play(deployment: Deployment, market: str) -> None:
+        async with deployment.agent(market, "a1") as me:
+            results = me.results()
+            bids = await bid_and_hear(me, 3)
+            gift = await me.transfer("a2", 5)
+            bids.append(await me.bid("tokens", 1, 1))
+            heard = await take(results, until=bids[-1])
+            assert [*bids[:3], gift, bids[3]] == bids_in(heard)
+            assert await history_of(me, heard) == heard
+
+    with deployed(servers) as deployment:
+        asyncio.run(play(deployment, deployment.market("a1", "a2")))
+
+
+def test_agents_that_miss_nothing_ask_nothing(deployment: Deployment) -> None:
+    """A question for each window and agent would be the end of the ledger."""
+    market = deployment.market("a1", "a2")
+
+    async def asked(nc: Client) -> int:
+        stats = json.loads((await nc.request("$SRV.STATS.walras-queries", b"")).data)
+        (history,) = (each for each in stats["endpoints"] if each["name"] == "history")
+        return int(history["num_requests"])
+
+    async def play() -> None:
+        async with (
+            connected(deployment.nats_url, name="test") as nc,
+            deployment.agent(market, "a1") as me,
+            deployment.agent(market, "a2") as other,
+        ):
+            await bid_and_hear(me, 2)
+            await bid_and_hear(other, 2)
+            before = await asked(nc)
+            for _ in range(5):
+                bid = await me.bid("tokens", 60, 1_000)
+                await other.bid("tokens", 60, 1_000)
+                await me.outcome(await me.transfer("a2", 7), WITHIN_S)
+                await other.outcome(await other.transfer("a1", 5), WITHIN_S)
+                await me.outcome(bid, WITHIN_S)
+            assert before == await asked(nc)
 
     asyncio.run(play())
 
