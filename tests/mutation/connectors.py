@@ -9,6 +9,7 @@ from tests.mutation.mutant import (
     RESULTS_PUBLISHER,
     SOURCE,
     TRANSACTION,
+    UPSERTS,
     WRITER,
     Mutant,
 )
@@ -107,14 +108,20 @@ CONNECTORS = [
     _postgres(
         "balances are not written",
         TRANSACTION,
-        "            replace_balances(conn, closed)\n",
+        "            update_balances(conn, closed)  # 7\n",
         "",
     ),
     _postgres(
-        "any worker may mark a window as published",
+        "new names are not written",
         TRANSACTION,
-        "conn.execute(_MARK_PUBLISHED, [window_id, shard, token]).rowcount == 0:",
-        "conn.execute(_MARK_PUBLISHED, [window_id, shard, token]).rowcount < 0:",
+        "            copy_names(conn, closed)  # 6\n",
+        "",
+    ),
+    _postgres(
+        "a balance that no column can hold is written as nothing",
+        UPSERTS,
+        "    if wide:\n",
+        "    if not wide:\n",
     ),
     _postgres(
         "a worker claims its shard back from its successor",
@@ -138,7 +145,7 @@ CONNECTORS = [
         "a closed writer begins another window",
         WRITER,
         "            if self._closed.is_set():\n                raise _closed(self._shard)\n"
-        "            return work(conn)",
-        "            return work(conn)",
+        "            commit_window(conn, closed, token=self._token)",
+        "            commit_window(conn, closed, token=self._token)",
     ),
 ]

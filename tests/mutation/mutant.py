@@ -16,6 +16,7 @@ CHILD = "flows/runtime/child_process.py"
 SOURCE, READER = "connectors/nats/source.py", "connectors/nats/reader.py"
 RESULTS_PUBLISHER = "connectors/nats/results_publisher.py"
 WRITER, TRANSACTION = "connectors/postgres/writer.py", "connectors/postgres/ledger/transaction.py"
+UPSERTS = "connectors/postgres/ledger/upserts.py"
 
 # The sharpest first: they answer soonest, and say the most about what is wrong.
 SHARP = ["clear", "settle", "allocate", "guards", "columns", "windows", "join_prices", "results"]
