@@ -110,7 +110,7 @@ def ran(command: list[str | Path], *, env: Environment) -> str:
 
 
 def bids_of(result: AgentResult) -> list[tuple[str, dict[str, int]]]:
-    return [(one.status, one.won) for one in result.outcomes if isinstance(one, BidOutcome)]
+    return [(one.status, one.won) for one in result.outcomes or () if isinstance(one, BidOutcome)]
 
 
 async def outcome(nc: Client, subject: str, payload: bytes, *, event_id: str) -> str:
@@ -120,7 +120,7 @@ async def outcome(nc: Client, subject: str, payload: bytes, *, event_id: str) ->
     assert "SHARD_0" == receipt["stream"]
     while True:
         result = AgentResult.model_validate_json((await results.next_msg(timeout=20)).data)
-        for one in result.outcomes:
+        for one in result.outcomes or ():
             if one.event_id == event_id:
                 return one.status
 
