@@ -4,7 +4,7 @@ Promise: the window of each active market is in the stream `WINDOWS` before the 
 behind the one before it, however long a process was paused; outages are waited for, and whoever
 waits is released when the publisher is closed. Before it, the results of agents leave live, at most
 once: what cannot be sent is dropped and counted in the log, for the ledger has all of it
-(docs/adr/0016).
+(docs/adr/0019).
 """
 
 import asyncio

@@ -20,13 +20,21 @@ MISSING_WINDOWS = "connectors/nats/missing_windows.py"
 WRITER, TRANSACTION = "connectors/postgres/writer.py", "connectors/postgres/ledger/transaction.py"
 
 # The sharpest first: they answer soonest, and say the most about what is wrong.
-SHARP = ["clear", "settle", "allocate", "guards", "columns", "windows", "join_prices", "results"]
-BROAD = ["precedence", "properties", "decode", "two_ways", "alone", "replay", "truthfulness"]
+SHARP = ["clear", "allocate", "settle", "windows", "join_prices", "results", "guards", "precedence"]
+BROAD = ["replay", "columns", "properties", "decode", "two_ways", "alone", "truthfulness"]
 WHOLE = ["machine", "twin"]
-CORE_TESTS = (
-    *(f"tests/operators/test_{name}.py" for name in SHARP),
-    "tests/stories",
-    *(f"tests/operators/test_{name}.py" for name in BROAD + WHOLE),
+_core, _fast = (
+    tuple(f"tests/operators/test_{name}.py" for name in names)
+    for names in (SHARP, [*BROAD, *WHOLE])
+)
+CORE_TESTS = (*_core, "tests/stories", *_fast)
+DECODING_TESTS = ("tests/operators/test_columns.py", "tests/operators/test_decode.py")
+ADMISSION_TESTS = tuple(
+    f"tests/operators/test_{name}.py"
+    for name in ("guards", "allocate", "precedence", "two_ways", "twin")
+)
+CLEARING_TESTS = tuple(
+    f"tests/operators/test_{name}.py" for name in ("clear", "settle", "properties", "two_ways")
 )
 LIFECYCLE_TESTS = (
     "tests/operators/test_keyed.py",

@@ -19,7 +19,7 @@ def test_each_short_window_begins_with_a_tick(nc: Connection, nats_url: str) -> 
     """A tick stamped before its window began closes none, and the market waits a window longer."""
     make_streams(nc)
     window_ns = 100_000_000
-    with ticking(nats_url, shards=2, window_ms=100):
+    with ticking(nats_url, shards=range(2), window_ms=100):
         eventually(lambda: last_seq(nc, "SHARD_1") >= 6)
     lines = list(export_log(nats_url, shard=0))
     assert {"clock.0"} == {line.subject for line in lines}
@@ -30,7 +30,7 @@ def test_each_short_window_begins_with_a_tick(nc: Connection, nats_url: str) -> 
 def test_a_tick_has_no_id_that_could_be_taken(nc: Connection, nats_url: str) -> None:
     """Under one that names its window anybody could publish first, and no window would close."""
     make_streams(nc)
-    with ticking(nats_url, shards=1, window_ms=50):
+    with ticking(nats_url, shards=[0], window_ms=50):
         eventually(lambda: last_seq(nc, "SHARD_0") >= 1)
     first, *_ = export_log(nats_url, shard=0)
     assert {} == first.headers
@@ -43,7 +43,7 @@ def test_ticking_resumes_after_an_outage(tmp_path: Path, monkeypatch: pytest.Mon
     try:
         with open_on_loop(connected(server.url, name="test")) as nc:
             make_streams(nc, shards=1)
-            with ticking(server.url, shards=1, window_ms=50):
+            with ticking(server.url, shards=[0], window_ms=50):
                 eventually(lambda: last_seq(nc, "SHARD_0") >= 2)
                 server.stop()
                 server = start_nats(tmp_path / "nats", shards=1)
