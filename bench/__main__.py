@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench.baselines.contract import Baseline
 from bench.baselines.registry import available_baselines
-from bench.presets import FULL, QUICK, Preset
+from bench.presets import FULL, QUICK, VERSION_BEFORE, Preset
 from bench.report.tables import machine_lines
 from bench.report.writer import AnyReport, read, tables_of, update_document, write_report
 from bench.run import Benchmark
@@ -42,7 +42,7 @@ PathwayPython = Annotated[
 ]
 VersionBefore = Annotated[
     str | None,
-    Parameter(help="A commit of this repository, to measure that version as baseline (e)."),
+    Parameter(help="Commit of this repository that is measured as baseline (e); none if empty."),
 ]
 
 app: Final = App(
@@ -72,9 +72,9 @@ def full(
     docs: Docs = None,
     folder: Folder = FOLDER,
     pathway_python: PathwayPython = None,
-    version_before: VersionBefore = None,
+    version_before: VersionBefore = VERSION_BEFORE,
 ) -> None:
-    """All workloads three times: about nine minutes, and one more with Pathway."""
+    """All workloads three times: about eight minutes, and one more with Pathway."""
     baselines = available_baselines(pathway_python, version_before)
     _finish(_measured(FULL, folder, baselines), into=into, docs=docs)
 

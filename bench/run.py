@@ -7,6 +7,7 @@ gave again; a run that fails either ends the benchmark with an error.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,13 +21,12 @@ from bench.harness.testbed import LoadedLog, Testbed, open_testbed
 from bench.presets import LatencyPlan, Preset
 from bench.report.model import (
     BaselineNote,
-    BaselineRun,
-    LatencyRun,
     LatencyRuns,
     Measured,
     Repetition,
     Report,
 )
+from bench.report.runs import BaselineRun, DrainRun, LatencyRun
 from bench.throughput.adaptive_window import with_adaptive_window
 from bench.throughput.drain import drain
 from bench.throughput.latency import measure_latency
@@ -91,18 +91,24 @@ class Benchmark:
         )
 
     def _measure_as_is(self, workload: Workload, *, compared: bool) -> Measured:
-        with open_testbed(self.folder, window_ms=workload.window_ms) as testbed:
-            self.on_progress(f"{workload.name}: publishing {workload.bids:,} bids")
-            loaded = asyncio.run(load(testbed.servers.nats_url, [workload]))
-            rounds = LogRounds(self, testbed, workload, loaded, replay_digest(testbed))
+        with ExitStack() as stack:
+            rounds = self._load(stack, workload)
+            plain = self._load(stack, workload.undisturbed) if workload.is_disturbed else None
             return Measured(
                 workload=workload,
-                filled_per_s=loaded.bids_per_s,
+                filled_per_s=rounds.loaded.bids_per_s,
                 repetitions=[
-                    rounds.repeat(number, compared=compared)
+                    rounds.repeat(number, compared=compared, plain=plain)
                     for number in range(1, self.preset.runs + 1)
                 ],
             )
+
+    def _load(self, stack: ExitStack, workload: Workload) -> "LogRounds":
+        """A testbed for as long as the stack, with the log of the workload."""
+        testbed = stack.enter_context(open_testbed(self.folder, window_ms=workload.window_ms))
+        self.on_progress(f"{workload.name}: publishing {workload.bids:,} bids")
+        loaded = asyncio.run(load(testbed.servers.nats_url, [workload]))
+        return LogRounds(self, testbed, workload, loaded, replay_digest(testbed))
 
     def _measure_latency(self, planned: LatencyPlan, *, rate: float) -> LatencyRuns:
         messages = round(rate * planned.window_ms / MS_PER_S / planned.per_message)
@@ -138,19 +144,28 @@ class LogRounds:
     loaded: LoadedLog
     replayed: str
 
-    def repeat(self, number: int, *, compared: bool) -> Repetition:
+    def repeat(
+        self, number: int, *, compared: bool, plain: "LogRounds | None" = None
+    ) -> Repetition:
         """One round: the drain, its verification, and what it is compared with."""
+        undisturbed = plain.drained(number) if plain else None
+        drained = self.drained(number)
+        if not compared:
+            return Repetition(drained=drained, undisturbed=undisturbed)
+        with self.testbed.ledger() as ledger:
+            stages = measure_stages(self.testbed, ledger, self.loaded)
+        taking_part = [each for each in self.benchmark.baselines if number == 1 or not each.once]
+        peers = {each.key: self._run(each, number) for each in taking_part}
+        return Repetition(drained=drained, stages=stages, peers=peers)
+
+    def drained(self, number: int) -> DrainRun:
+        """The log drained into an empty ledger, which is verified."""
         with self.testbed.ledger() as ledger:
             drained = drain(self.testbed, ledger, self.loaded)
             audit(ledger)
             require_same(drained.digest, replayed=self.replayed)
         self._report(number, f"{drained.rate:,.0f} commands per second")
-        if not compared:
-            return Repetition(drained=drained.summary())
-        with self.testbed.ledger() as ledger:
-            stages = measure_stages(self.testbed, ledger, self.loaded)
-        peers = {each.key: self._run(each, number) for each in self.benchmark.baselines}
-        return Repetition(drained=drained.summary(), stages=stages, peers=peers)
+        return drained.summary()
 
     def _run(self, baseline: Baseline, number: int) -> BaselineRun:
         limit = self.benchmark.preset.baseline_bids_max

@@ -2,18 +2,20 @@
 
 Promise: the same workload and seed give the same commands but for their ids, which carry the time
 of their publishing as the market demands. The supply is half of what a window asks for, so that
-about half of the bids lose.
+about half of the bids lose. What else may be among the bids comes on top of them and changes none.
 """
 
 import random
 import time
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
-from typing import Final
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from typing import Final, NamedTuple
 
 import msgspec
 
+from bench.hostile import SENDER, Hand, odd_message
 from walras_schemas import BATCH_MAX, TREASURY, message_id, subjects
 
 MARKET: Final = "bench"
@@ -21,6 +23,8 @@ RESOURCES: Final = ("tokens", "cpu_ms", "memory_mb", "attention")
 GRANT_MICROS: Final = 10**15
 QUANTITY_MAX: Final = 80
 PRICES_MICROS: Final = (500, 2000)
+WITHDRAWN_WITHIN: Final = 50
+"""A bid is withdrawn when at most so many messages of others have followed it."""
 
 _json = msgspec.json.Encoder()
 
@@ -39,6 +43,10 @@ class Workload:
     window_ms: int = 1_000
     bundles: bool = False
     """True: each bid is a bundle of all four resources; False: a unit bid of one of them."""
+    withdrawals: int = 0
+    """In each window: bids that are withdrawn again before it ends."""
+    hostile: int = 0
+    """In each window: messages of a sender who wants to slow down the others."""
     market: str = MARKET
     seed: int = 7
 
@@ -49,9 +57,24 @@ class Workload:
         return max(of_each * (QUANTITY_MAX // 2) // 2, QUANTITY_MAX)
 
     @property
-    def messages_per_window(self) -> int:
+    def placing_per_window(self) -> int:
         """Messages that carry the bids of one window."""
         return max(self.per_window // self.per_message, 1)
+
+    @property
+    def messages_per_window(self) -> int:
+        """All messages of one window."""
+        return self.placing_per_window + self.withdrawals + self.hostile
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether there is anything among the bids."""
+        return bool(self.withdrawals or self.hostile)
+
+    @property
+    def undisturbed(self) -> "Workload":
+        """The same bids with nothing among them."""
+        return replace(self, name=f"{self.name}: without", withdrawals=0, hostile=0)
 
     @property
     def windows(self) -> int:
@@ -68,27 +91,71 @@ class Message:
     msg_id: str
 
 
+class Placed(NamedTuple):
+    """A message of bids, its sender, and the id of the first of them."""
+
+    message: Message
+    agent: str
+    event_id: str
+
+
 def opening(workload: Workload) -> Iterator[Message]:
     """The market and the credits: what has to be applied before the first bid."""
     ids = EventIds(workload.seed)
-    operator = (workload.market, TREASURY)
-    yield _message(subjects.market(workload.market), [_market(workload)], ids, by=operator)
-    agents = iter(range(workload.agents))
+    market = workload.market
+    yield _message(market, TREASURY, subjects.market(market), [_market(workload)], ids)
+    agents = chain(map(agent_name, range(workload.agents)), [SENDER] if workload.hostile else [])
     while chunk := list(islice(agents, BATCH_MAX)):
-        grants = [_grant(number) for number in chunk]
-        yield _message(subjects.grant(workload.market), grants, ids, by=operator)
+        grants = [_grant(name) for name in chunk]
+        yield _message(market, TREASURY, subjects.grant(market), grants, ids)
 
 
 def bids(workload: Workload) -> Iterator[Message]:
-    """The bids, message by message, made when they are asked for: their ids carry that time."""
+    """The bids and what is among them, made when they are asked for: their ids carry that time."""
+    in_window = workload.placing_per_window
+    odd, ids = _odd(workload), EventIds(workload.seed + 2)
+    recent: deque[Placed] = deque(maxlen=WITHDRAWN_WITHIN)
+    for number, placed in enumerate(_placed(workload)):
+        at = number % in_window
+        if at == 0:
+            recent.clear()
+        yield placed.message
+        recent.append(placed)
+        for _ in range(_due(workload.withdrawals, at, in_window)):
+            yield _withdrawal(workload.market, recent.popleft(), ids)
+        yield from islice(odd, _due(workload.hostile, at, in_window))
+
+
+def _due(count: int, at: int, in_window: int) -> int:
+    """How many of so many messages a window follow the one at this place, so that they spread."""
+    return (at + 1) * count // in_window - at * count // in_window
+
+
+def _placed(workload: Workload) -> Iterator[Placed]:
     rng = random.Random(workload.seed)
     ids = EventIds(workload.seed + 1)
     form = _bundle if workload.bundles else _unit_bid
+    market = workload.market
     for _ in range(workload.bids // workload.per_message):
         agent = agent_name(rng.randrange(workload.agents))
         placed = [form(rng) for _ in range(workload.per_message)]
-        subject = subjects.bid(workload.market, agent)
-        yield _message(subject, placed, ids, by=(workload.market, agent))
+        message = _message(market, agent, subjects.bid(market, agent), placed, ids)
+        yield Placed(message, agent, str(placed[0]["event_id"]))
+
+
+def _withdrawal(market: str, placed: Placed, ids: "EventIds") -> Message:
+    command: dict[str, object] = {"type": "bid_withdrawn", "bid_event_id": placed.event_id}
+    return _message(market, placed.agent, subjects.bid(market, placed.agent), [command], ids)
+
+
+def _odd(workload: Workload) -> Iterator[Message]:
+    """The messages of the hostile sender, without end."""
+    rng, ids = random.Random(workload.seed + 3), EventIds(workload.seed + 3)
+    hand = Hand(rng, ids.next, RESOURCES)
+    while True:
+        recipient = agent_name(rng.randrange(workload.agents))
+        subject, payload = odd_message(hand, workload.market, recipient)
+        yield Message(subject, payload, message_id(workload.market, SENDER, [ids.next()]))
 
 
 def agent_name(number: int) -> str:
@@ -112,14 +179,13 @@ class EventIds:
 
 
 def _message(
-    subject: str, commands: list[dict[str, object]], ids: EventIds, *, by: tuple[str, str]
+    market: str, sender: str, subject: str, commands: list[dict[str, object]], ids: EventIds
 ) -> Message:
-    """A message of commands `by` a market's sender."""
     event_ids = [ids.next() for _ in commands]
     for command, event_id in zip(commands, event_ids, strict=True):
         command["event_id"] = event_id
     payload = _json.encode(commands[0] if len(commands) == 1 else commands)
-    return Message(subject, payload, message_id(*by, event_ids))
+    return Message(subject, payload, message_id(market, sender, event_ids))
 
 
 def _market(workload: Workload) -> dict[str, object]:
@@ -127,10 +193,10 @@ def _market(workload: Workload) -> dict[str, object]:
     return {"type": "market_opened", "resources": dict.fromkeys(RESOURCES, listed)}
 
 
-def _grant(number: int) -> dict[str, object]:
+def _grant(agent: str) -> dict[str, object]:
     return {
         "type": "credits_granted",
-        "agent_id": agent_name(number),
+        "agent_id": agent,
         "amount_micros": GRANT_MICROS,
     }
 

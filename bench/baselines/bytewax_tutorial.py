@@ -27,7 +27,7 @@ from nats.js.client import JetStreamContext
 from typing_extensions import override
 
 from bench.baselines.contract import Job
-from bench.report.model import BaselineRun
+from bench.report.runs import BaselineRun
 from bench.workload import GRANT_MICROS, MARKET
 from connectors.nats.subjects import stream_name
 

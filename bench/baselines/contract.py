@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.report.model import BaselineRun
+from bench.report.runs import BaselineRun
 from bench.workload import Workload
 
 BATCH_BIDS: Final = 500
@@ -46,3 +46,5 @@ class Baseline:
     bids_max: int
     """More bids would make a slow baseline no faster, and take minutes."""
     run: Callable[[Job], BaselineRun]
+    once: bool = False
+    """Whether one round is enough: it is so much slower that no other would change the answer."""

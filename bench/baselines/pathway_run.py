@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import UndefinedTable
 
 from bench.baselines.contract import Job
-from bench.report.model import BaselineRun
+from bench.report.runs import BaselineRun
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.nats.subjects import stream_name

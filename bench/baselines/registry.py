@@ -17,7 +17,7 @@ from bench.baselines.version_before import run_version
 from bench.harness.instrumented_flow import SHARD
 from bench.harness.isolated import isolated_process
 from bench.harness.testbed import LoadedLog, Testbed
-from bench.report.model import BaselineRun
+from bench.report.runs import BaselineRun
 from bench.workload import Workload
 
 SESSION_LACKS: Final = (
@@ -32,6 +32,7 @@ BASELINES: Final = (
         does_not_guarantee=SESSION_LACKS,
         bids_max=600,
         run=run_by_bid,
+        once=True,
     ),
     Baseline(
         key="b",
@@ -39,6 +40,7 @@ BASELINES: Final = (
         does_not_guarantee=SESSION_LACKS,
         bids_max=3_000,
         run=run_by_batch,
+        once=True,
     ),
     Baseline(
         key="c",
@@ -47,6 +49,7 @@ BASELINES: Final = (
         "dropped; a restart loses or repeats windows; nothing fences two writers",
         bids_max=20_000,
         run=run_bytewax_tutorial,
+        once=True,
     ),
 )
 

@@ -19,7 +19,7 @@ from sqlalchemy import BigInteger, String, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from bench.baselines.contract import Job
-from bench.report.model import BaselineRun
+from bench.report.runs import BaselineRun
 from connectors.nats.subjects import stream_name
 
 MS_PER_S: Final = 1000

@@ -1,8 +1,9 @@
 """Baseline (e): an earlier version of Walras, out of this repository's history.
 
 It drains the same seeded workload with its own benchmark, its own servers and an environment that
-its own lock file describes. Promise: its checkout is temporary, and what it reports is measured as
-that version measured itself: from the start of its flow to the last window published.
+its own lock file describes. Promise: what it reports is measured as that version measured itself:
+from the start of its flow to the last window published. The checkout stays in the folder of the
+benchmark for the next round, and is used only when it was completed.
 """
 
 import io
@@ -12,27 +13,27 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
 from typing import Any, Final
 
 from bench.baselines.contract import Job
 from bench.harness.machine import REPOSITORY
-from bench.report.model import BaselineRun
+from bench.report.runs import BaselineRun
 from state.errors import WalrasError
 
 PROGRAM: Final = Path(__file__).with_name("version_before_program.py")
+COMPLETE: Final = ".complete"
 # Bytecode is compiled while the market is opened, which is not measured.
 SYNC: Final = ("tools/uv", "sync", "-q", "--locked", "--group=bench", "--no-dev")
 
 
 def run_version(commit: str, job: Job) -> BaselineRun:
-    """Check the commit out, set up its environment, and let it drain the job's workload."""
-    with TemporaryDirectory(dir=job.folder, prefix="version-") as folder:
-        checkout = Path(folder)
-        checkout.chmod(0o755)  # for a Postgres that runs as another user, as it does for root
-        _check_out(commit, checkout)
-        _output([*SYNC, "--no-compile-bytecode"], cwd=checkout)
-        run = _drain(checkout, job)
+    """Let the version of a commit drain the job's workload, in its own environment."""
+    revision = _output(["git", "rev-parse", "--verify", f"{commit}^{{commit}}"], cwd=REPOSITORY)
+    checkout = job.folder.resolve() / f"version-{revision.decode().strip()}"
+    if not (checkout / COMPLETE).exists():
+        _set_up(commit, checkout)
+    run = _drain(checkout, job)
     return BaselineRun(
         settled=run["commands"],
         dropped=job.workload.bids - run["commands"],
@@ -41,10 +42,15 @@ def run_version(commit: str, job: Job) -> BaselineRun:
     )
 
 
-def _check_out(commit: str, folder: Path) -> None:
+def _set_up(commit: str, checkout: Path) -> None:
+    """The files of the commit and its environment, in place of what an interruption left."""
+    rmtree(checkout, ignore_errors=True)
+    checkout.mkdir(parents=True)
     archive = _output(["git", "archive", commit], cwd=REPOSITORY)
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
+        files.extractall(checkout, filter="data")
+    _output([*SYNC, "--no-compile-bytecode"], cwd=checkout)
+    (checkout / COMPLETE).touch()
 
 
 def _drain(checkout: Path, job: Job) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 from contextlib import suppress
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -30,9 +31,18 @@ def find(part: str) -> Any:
     raise ModuleNotFoundError(f"the benchmark of this version has no {part}")
 
 
+def workload_of(described: dict[str, Any]) -> Any:
+    """The workload, of which this version may not know every field; what it knows not is unset."""
+    workload = find("Workload")
+    known = {field.name for field in fields(workload)}
+    unknown = {name: value for name, value in described.items() if name not in known}
+    assert not any(unknown.values()), f"this version has no workload with {unknown}"
+    return workload(**{name: described[name] for name in known & described.keys()})
+
+
 def main() -> None:
     task: dict[str, Any] = json.load(sys.stdin)
-    workload = find("Workload")(**task["workload"])
+    workload = workload_of(task["workload"])
     with find("open_testbed")(Path(task["folder"]), window_ms=workload.window_ms) as testbed:
         loaded = asyncio.run(find("load")(testbed.servers.nats_url, [workload]))
         with testbed.ledger() as ledger:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
+import numpy as np
 from bytewax.dataflow import Dataflow
 
 from connectors.nats.source import NatsSource
@@ -18,8 +19,8 @@ from flows.runtime.servers import Servers
 from flows.runtime.supervisor import Task, claim_shards
 from flows.runtime.worker import Worker
 from operators.keyed import BatchSink, BuildStep, Step
+from state.bids import LOST
 from state.window import ClosedWindow, Settlement
-from walras_schemas import BidStatus
 
 SHARD: Final = 0
 
@@ -58,7 +59,7 @@ class Course:
     def _add(self, window: Settlement) -> None:
         self.commands += _commands_in(window)
         self.bids += len(window.bids)
-        self.lost += sum(bid.status is BidStatus.LOST for bid in window.bids)
+        self.lost += int(np.count_nonzero(window.bids.status == LOST))
         self.digest = window.digest.hex()
 
     def timed(

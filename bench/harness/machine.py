@@ -16,7 +16,7 @@ from typing import Final
 
 import psutil
 
-from bench.report.model import Machine
+from bench.report.runs import Machine
 
 REPOSITORY: Final = Path(__file__).parents[2]
 PACKAGES: Final = (

@@ -76,7 +76,7 @@ class Testbed:
 
     @contextmanager
     def ledger(self) -> Iterator[Servers]:
-        """The log, an empty ledger, and no windows yet."""
+        """The log, an empty ledger, and no windows published yet."""
         with self.database() as servers:
             migrate(servers.postgres_dsn)
             # The windows go with their ids, or those of the run before would make duplicates.
@@ -86,7 +86,7 @@ class Testbed:
 
     @contextmanager
     def log_and_ledger(self) -> Iterator[Servers]:
-        """An empty log and an empty ledger, and no windows yet."""
+        """An empty log and an empty ledger, and no windows published yet."""
         self._delete_streams([stream_name(shard) for shard in range(self.settings.shards)])
         with self.ledger() as servers:
             yield servers

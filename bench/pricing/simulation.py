@@ -1,7 +1,8 @@
 """Pricing rules in a closed loop: demand moves, the market clears, the price follows.
 
-Each window is admitted and cleared by the market's own code, and a quote is in force two windows
-after the one it was computed from, as in a deployment. Promise: every run gives the same numbers.
+Each window is judged and cleared by the market's own rules, and a quote is in force two windows
+after the one it was computed from, as in a deployment. No bidder runs out of credits. Promise:
+every run gives the same numbers.
 
     python -m bench.pricing.simulation            the tables of docs/pricing.md
     python -m bench.pricing.plots docs/img        its plots, drawn with matplotlib
@@ -17,12 +18,11 @@ from itertools import pairwise
 from statistics import NormalDist, fmean, pstdev
 from typing import Final
 
-from operators.admit import admit_bid
+from operators.admit import terms_refusal
+from operators.clear import clear
 from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Observation, Vwap
-from operators.settle import settle_market
-from state.accounts import Account, Bid, MarketAccounts
-from state.market import PPM, ListedResource, Listing, Quote, Terms, terms_of
-from state.window import PriceRow
+from state.bids import Bid
+from state.market import PPM, ResourceTerms, Terms
 from walras_schemas import BidStatus
 
 SUPPLY: Final = 1_000
@@ -77,7 +77,7 @@ class Run:
     """One setting in one scenario: what each window cleared."""
 
     scenario: Scenario
-    rows: Sequence[PriceRow]
+    rows: Sequence[Observation]
     balanced_micros: Sequence[float]
     """The price at which the demand of a window equals its supply."""
 
@@ -122,24 +122,26 @@ def simulate(scenario: Scenario, setting: Setting) -> Run:
     """Let a pricing rule price the market of a scenario."""
     rng = random.Random(SEED)
     follow = setting.controller.start(())
-    accounts = MarketAccounts(by_agent={"a": Account(balance_micros=10**30)})
     in_force: deque[int] = deque([INITIAL_MICROS] * DELAY)
-    rows: list[PriceRow] = []
+    rows: list[Observation] = []
     balanced: list[float] = []
     for window in range(scenario.windows):
         valuation = INITIAL_MICROS * scenario.valuation(window, rng)
         bids = _bids(valuation, scenario.spread, rng)
-        row = _cleared(_terms(in_force.popleft(), setting.ratio_ppm), accounts, bids)
-        rows.append(row)
+        rows.append(_cleared(window, _terms(in_force.popleft(), setting.ratio_ppm), bids))
         balanced.append(valuation * _balance(scenario.spread))
-        in_force.append(follow(_observation(window, row)) or in_force[-1])
+        in_force.append(follow(rows[-1]) or in_force[-1])
     return Run(scenario, rows, balanced)
 
 
 def _terms(reference_micros: int, ratio_ppm: int) -> Terms:
-    resource = ListedResource(SUPPLY, INITIAL_MICROS, 0, ratio_ppm)
-    quotes = {"r": Quote(reference_micros, 0)}
-    return terms_of(Listing("m", (0, 0), "uniform", 60, {"r": resource}, quotes))
+    resource = ResourceTerms(
+        supply=SUPPLY,
+        reference_micros=reference_micros,
+        reserve_micros=reference_micros * ratio_ppm // PPM,
+        stale_from=sys.maxsize,
+    )
+    return Terms((0, 0), is_open=True, rule="uniform", max_commands=BIDS, resources={"r": resource})
 
 
 def _bids(valuation: float, spread: float, rng: random.Random) -> list[Bid]:
@@ -153,15 +155,20 @@ def _bid(seq: int, quantity: int, price_micros: int) -> Bid:
     return Bid(seq, 0, 0, "m", "a", str(seq), "r", quantity, price_micros, 1, None, BidStatus.LOST)
 
 
-def _cleared(terms: Terms, accounts: MarketAccounts, bids: Iterable[Bid]) -> PriceRow:
-    for bid in bids:
-        admit_bid(terms, accounts, bid.event_id, bid)
-    (row,) = settle_market("m", terms, accounts, window_id=0)
-    return row
+def _cleared(window: int, terms: Terms, bids: Iterable[Bid]) -> Observation:
+    clearing = clear(terms, [bid for bid in bids if _stands(terms, bid)])
+    resource = terms.resources["r"]
+    return Observation(
+        window_id=window,
+        reference_micros=resource.reference_micros,
+        clearing_micros=clearing.clearing_micros.get("r"),
+        supply=resource.supply,
+        sold=clearing.sold["r"],
+    )
 
 
-def _observation(window: int, row: PriceRow) -> Observation:
-    return Observation(window, row.reference_micros, row.clearing_micros, row.supply, row.sold)
+def _stands(terms: Terms, bid: Bid) -> bool:
+    return terms_refusal(terms, bid.demand, bid.limit_micros, divisible=True) is None
 
 
 def _balance(spread: float) -> float:

@@ -6,143 +6,18 @@ median taken.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
-from typing import Final
 
+from bench.report.runs import (
+    STAGES,
+    BaselineRun,
+    DrainRun,
+    LatencyRun,
+    Machine,
+    StageRun,
+)
 from bench.workload import Workload
-
-KINDS: Final = ("broker", "worker", "database")
-"""Of processes whose cost is counted."""
-STAGES: Final = {
-    "pull": "pull",
-    "cut_windows": "windows",
-    "decode": "decode",
-    "allocate": "allocate",
-    "commit": "commit",
-    "announce": "results",
-    "publish": "publish",
-}
-"""Each stage by its key in stored results: what it is called. `allocate` is all between decode and
-commit: terms, admission, clearing, settlement, digest."""
-MICROS_PER_S: Final = 1_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """Where and with what a benchmark ran."""
-
-    processor: str
-    processors: int
-    memory_gib: float
-    system: str
-    filesystem: str
-    fsync_ms: float
-    """To write a page and have it on the disk; the median."""
-    load_before: float
-    """Processes that wanted to run in the minute before: whatever was above 0 disturbed."""
-    python: str
-    packages: Mapping[str, str]
-    commit: str
-    """Of the code, with a + when it was changed since."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DrainRun:
-    """One log drained into an empty ledger."""
-
-    commands: int
-    seconds: float
-    claim_s: float
-    """To read the shard's state from the ledger, before the flow starts."""
-    lost_share: float
-    """Of the bids: those that won nothing."""
-    cpu_us: Mapping[str, float]
-    """Processor microseconds per command, by kind of process."""
-    peak_mib: Mapping[str, float]
-    commit_ms_p50: float
-    commit_ms_p99: float
-    rows: Mapping[str, int]
-    """In the ledger's tables at the end."""
-    digest: str
-    progress: Sequence[tuple[float, int]]
-    """After each window: seconds since the start, commands so far."""
-    worker_mib: Sequence[tuple[float, float]] = ()
-    """The worker's memory: seconds since the start, MiB."""
-
-    @property
-    def rate(self) -> float:
-        """Commands per second."""
-        return self.commands / self.seconds
-
-    def summary(self) -> "DrainRun":
-        """The run without what it was like at each moment."""
-        return replace(self, progress=(), worker_mib=())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageRun:
-    """One stage of the flow with nothing beside it."""
-
-    rate: float
-    """Commands per second."""
-    cpu_us: float
-    """Processor microseconds per command, of the worker."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaselineRun:
-    """What a baseline did."""
-
-    settled: int
-    """Bids with an outcome in the baseline's database."""
-    dropped: int
-    """Bids that were read and have none."""
-    seconds: float
-    cpu_us: Mapping[str, float] = field(default_factory=dict)
-    """Processor microseconds per bid, by kind of process, where the baseline counts them."""
-
-    @property
-    def bid_rate(self) -> float:
-        """Bids per second."""
-        return self.settled / self.seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyRun:
-    """One live run at one rate."""
-
-    wanted_rate: float
-    """Commands per second that were to be published."""
-    rate: float
-    """Commands per second that were."""
-    bids: int
-    window_ms: int
-    latency_ms_p50: float
-    latency_ms_p99: float
-    latency_ms_max: float
-    busy: Mapping[str, float]
-    """Processors in use, by kind of process."""
-    peak_mib: Mapping[str, float]
-    digest: str
-
-    @property
-    def p99_windows(self) -> float:
-        """The p99 in lengths of a window; to wait for the end of its window takes up to one."""
-        return self.latency_ms_p99 / self.window_ms
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardsRun:
-    """One run over several shards."""
-
-    shards: int
-    processes: int
-    bid_rate: float
-    """Bids per second, all shards together."""
-    cpu_us: Mapping[str, float]
-    """Processor microseconds per bid, by kind of process."""
-    peak_mib: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +27,15 @@ class Repetition:
     drained: DrainRun
     stages: Mapping[str, StageRun] = field(default_factory=dict)
     peers: Mapping[str, BaselineRun] = field(default_factory=dict)
+    """Those that took part in this round."""
+    undisturbed: DrainRun | None = None
+    """In the same round: the same bids without what is among them."""
+
+    @property
+    def kept_share(self) -> float:
+        """The rate of the bids beside what disturbs them, as a share of that without it."""
+        assert self.undisturbed is not None, "it is asked of a disturbed workload"
+        return self.undisturbed.seconds / self.drained.seconds
 
     @property
     def whole_to_slowest(self) -> float:
@@ -166,6 +50,11 @@ class Repetition:
     def times_faster(self, baseline: str) -> float:
         """How many times the bids per second of a baseline this is."""
         return self.drained.rate / self.peers[baseline].bid_rate
+
+    def cost_ratio(self, baseline: str) -> float:
+        """Processor time per bid, of all processes, as a share of what a baseline takes."""
+        ours, theirs = self.drained.cpu_us, self.peers[baseline].cpu_us
+        return sum(ours.values()) / sum(theirs.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +71,16 @@ class Measured:
     def compared(self) -> bool:
         """Whether stages and baselines were measured too."""
         return bool(self.repetitions[0].stages)
+
+    @property
+    def stages(self) -> list[str]:
+        """The keys of the stages that were measured, in the order of the flow."""
+        return [stage for stage in STAGES if stage in self.repetitions[0].stages]
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether the same bids were measured without what is among them."""
+        return self.repetitions[0].undisturbed is not None
 
     def median(self, of: Callable[[Repetition], float]) -> float:
         """The median of a figure over the rounds."""
@@ -207,13 +106,30 @@ class Measured:
         """Processor microseconds per command that one stage alone takes of the worker."""
         return self.median(lambda repetition: repetition.stages[stage].cpu_us)
 
+    def bid_rates(self, of: Callable[[Repetition], DrainRun | None]) -> list[float]:
+        """Bids of the workload per second, whatever else was among them, of each round."""
+        drained = [run for run in map(of, self.repetitions) if run is not None]
+        return [self.workload.bids / run.seconds for run in drained]
+
+    def beside(self, key: str) -> Sequence[Repetition]:
+        """The rounds in which a baseline took part."""
+        return [each for each in self.repetitions if key in each.peers]
+
     def baseline(self, key: str) -> list[float]:
-        """Bids per second of one baseline, of each round."""
-        return self.all(lambda repetition: repetition.peers[key].bid_rate)
+        """Bids per second of one baseline, of each round of its own."""
+        return [each.peers[key].bid_rate for each in self.beside(key)]
+
+    def times_faster(self, key: str) -> float:
+        """How many times the bids per second of a baseline this is, within a round."""
+        return median(each.times_faster(key) for each in self.beside(key))
+
+    def cost_ratio(self, key: str) -> float:
+        """Processor time per bid as a share of what a baseline takes, within a round."""
+        return median(each.cost_ratio(key) for each in self.beside(key))
 
     def baseline_us(self, key: str, kind: str) -> float:
         """Processor microseconds per bid of one kind of process of a baseline."""
-        return self.median(lambda repetition: repetition.peers[key].cpu_us[kind])
+        return median(each.peers[key].cpu_us[kind] for each in self.beside(key))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

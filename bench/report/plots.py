@@ -12,8 +12,6 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from bench.report.model import (
-    KINDS,
-    STAGES,
     BaselineNote,
     Measured,
     Report,
@@ -21,6 +19,7 @@ from bench.report.model import (
     Series,
     min_median_max,
 )
+from bench.report.runs import KINDS, STAGES
 
 COLOURS: Final = {"broker": "#0072b2", "worker": "#e69f00", "database": "#009e73"}
 OURS: Final = "#e69f00"
@@ -120,11 +119,12 @@ def _costs(axis: Axes, measured: Sequence[Measured]) -> None:
 
 
 def _stages(axis: Axes, measured: Measured) -> None:
-    shown = {stage: name for stage, name in STAGES.items() if stage != "cut_windows"}
+    shown = [stage for stage in measured.stages if stage != "cut_windows"]
+    names = [STAGES[stage] for stage in shown]
     alone = [median(measured.stage(stage)) / THOUSAND for stage in shown]
     whole = measured.median(lambda run: run.drained.rate) / THOUSAND
     colours = [GREY] * len(shown) + [OURS]
-    axis.barh([*shown.values(), "the whole flow"], [*alone, whole], color=colours)
+    axis.barh([*names, "the whole flow"], [*alone, whole], color=colours)
     axis.set_title(f"Thousand commands per second, alone: {measured.workload.name}", loc="left")
     axis.invert_yaxis()
 

@@ -4,22 +4,21 @@ Promise: both show the same cells; a figure is a median, followed by the least a
 they fit.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from rich.table import Table as RichTable
 
 from bench.report.model import (
-    KINDS,
-    MICROS_PER_S,
-    STAGES,
     LatencyRuns,
     Measured,
     Report,
     ScalingReport,
     min_median_max,
 )
+from bench.report.runs import KINDS, MICROS_PER_S, STAGES
 
 MANY: Final = 100
 
@@ -54,8 +53,12 @@ def tables(report: Report) -> Iterator[Table]:
     compared = [measured for measured in report.measured if measured.compared]
     yield _rates(report.measured)
     yield _costs(report.measured)
+    if disturbed := [measured for measured in report.measured if measured.is_disturbed]:
+        yield _disturbed(disturbed)
     if report.paced:
         yield _latencies(report.paced)
+    if any(run.heard for paced in report.paced for run in paced.runs):
+        yield _heard(report.paced)
     for measured in compared:
         yield _stages(measured)
     names = {note.key: note.what for note in report.peers}
@@ -152,10 +155,45 @@ def _latency_row(paced: LatencyRuns) -> list[str]:
     ]
 
 
+def _disturbed(measured: Iterable[Measured]) -> Table:
+    head = ["workload", "among them, per window", "without, bids/s", "with, bids/s", "ratio"]
+    rows = [_disturbed_row(each) for each in measured]
+    return Table("The same bids, without and with something among them", head, rows)
+
+
+def _disturbed_row(measured: Measured) -> list[str]:
+    workload = measured.workload
+    among = {"withdrawals": workload.withdrawals, "hostile messages": workload.hostile}
+    return [
+        workload.name,
+        ", ".join(f"{count:,} {what}" for what, count in among.items() if count),
+        _with_range(measured.bid_rates(lambda repetition: repetition.undisturbed)),
+        _with_range(measured.bid_rates(lambda repetition: repetition.drained)),
+        f"{measured.median(lambda repetition: repetition.kept_share):.2f}",
+    ]
+
+
+def _heard(paced: Iterable[LatencyRuns]) -> Table:
+    head = ["live", "p50", "p99", "heard"]
+    return Table(
+        "From publish to the result that the agent hears", head, list(map(_heard_row, paced))
+    )
+
+
+def _heard_row(paced: LatencyRuns) -> list[str]:
+    sent = paced.workload.bids * len(paced.runs)
+    return [
+        paced.workload.name,
+        f"{paced.median(lambda run: run.heard_ms_p50):,.0f} ms",
+        f"{paced.median(lambda run: run.heard_ms_p99):,.0f} ms",
+        f"{sum(run.heard for run in paced.runs) / sent:.1%}",
+    ]
+
+
 def _stages(measured: Measured) -> Table:
     rows = [
-        [name, _with_range(measured.stage(stage)), f"{measured.stage_us(stage):.1f}"]
-        for stage, name in STAGES.items()
+        [STAGES[stage], _with_range(measured.stage(stage)), f"{measured.stage_us(stage):.1f}"]
+        for stage in measured.stages
     ]
     in_turn_us = measured.median(lambda repetition: repetition.worker_us)
     whole = _with_range(measured.all(lambda repetition: repetition.drained.rate))
@@ -181,22 +219,28 @@ def _baseline_costs(measured: Measured, names: Mapping[str, str]) -> Iterator[Ta
     """What a bid costs, where a baseline counts that too; all commands of a drain are bids."""
     counted = [key for key in names if measured.repetitions[0].peers[key].cpu_us]
     if counted:
-        head = ["", "design", *[f"{kind}, µs/bid" for kind in KINDS]]
-        rows = [["Walras", "one worker", *[f"{measured.cpu_us(kind):.1f}" for kind in KINDS]]]
+        head = ["", "design", *[f"{kind}, µs/bid" for kind in KINDS], "all", "Walras takes of it"]
+        rows = [["Walras", "one worker", *_cpu_cells(measured.cpu_us), ""]]
         for key in counted:
-            costs = [f"{measured.baseline_us(key, kind):.1f}" for kind in KINDS]
-            rows.append([f"({key})", names[key], *costs])
+            costs = _cpu_cells(partial(measured.baseline_us, key))
+            rows.append([f"({key})", names[key], *costs, f"{measured.cost_ratio(key):.2f}"])
         yield Table(f"What a bid costs: {measured.workload.name}", head, rows)
 
 
 def _baseline_row(measured: Measured, key: str, what: str) -> list[str]:
-    dropped = sum(repetition.peers[key].dropped for repetition in measured.repetitions)
+    dropped = sum(repetition.peers[key].dropped for repetition in measured.beside(key))
     return [
         f"({key})",
         f"{what}; {dropped:,} bids dropped" if dropped else what,
         _with_range(measured.baseline(key)),
-        f"{measured.median(lambda repetition: repetition.times_faster(key)):,.1f} times",
+        f"{measured.times_faster(key):,.1f} times",
     ]
+
+
+def _cpu_cells(cost_us: Callable[[str], float]) -> list[str]:
+    """Of each kind of process, and of all."""
+    costs = [cost_us(kind) for kind in KINDS]
+    return [f"{cost:.1f}" for cost in [*costs, sum(costs)]]
 
 
 def _figure(value: float) -> str:

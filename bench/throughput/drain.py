@@ -16,7 +16,7 @@ from bench.harness.instrumented_flow import SHARD, Course, claim, run, settle_op
 from bench.harness.isolated import isolated_process
 from bench.harness.resources import cpu_s, root_pids, sampling_memory
 from bench.harness.testbed import LoadedLog, Testbed
-from bench.report.model import MICROS_PER_S, DrainRun
+from bench.report.runs import MICROS_PER_S, DrainRun
 from connectors.postgres.connection import connect
 from flows.runtime.servers import Servers
 

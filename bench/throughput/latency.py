@@ -1,8 +1,10 @@
 """Latency of a live market: commands arrive at a rate, each is timed until its window's commit.
 
-The publisher is a process of its own beside the worker, as agents are. Promise: a command's time
-begins when its sender has made its id, just before it is published, and ends when the transaction
-of its window has returned; no command is left out.
+The publisher is a process of its own beside the worker, as agents are, and so is who hears the
+results. Promise: a command's time begins when its sender has made its id, just before it is
+published, and ends when the transaction of its window has returned; no command is left out. The
+time until its result is heard begins at the same moment; how many results were heard is reported,
+as they leave once at most.
 """
 
 import asyncio
@@ -12,30 +14,32 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count, islice
 from typing import Final
+
+import numpy as np
 
 from bench.harness.instrumented_flow import Course, claim, run
 from bench.harness.isolated import isolated_process
 from bench.harness.resources import cpu_s, root_pids, sampling_memory
 from bench.harness.testbed import Testbed
-from bench.report.model import LatencyRun
+from bench.report.runs import LatencyRun
 from bench.throughput.drain import count_rows, percentile
-from bench.throughput.load import next_window, open_market
+from bench.throughput.hearing import hear, made_at_ms, waited_ms
+from bench.throughput.load import frame, next_window, open_market
 from bench.workload import Workload, bids
-from connectors.nats.commands import commands
 from connectors.nats.connection import connected
-from connectors.nats.publisher import Publisher
 from connectors.nats.ticker import ticking
 from connectors.nats.topology import FINEST_TICK_MS
 from flows.runtime.servers import Servers
+from state.bids import Bytes
 from state.errors import WalrasError
 from state.window import Settlement
-from walras_schemas import uuid7_ms
+from walras_client.nats.connection import Connection
 
-BURST_S: Final = 0.02
+BURST_S: Final = 0.005
 WARM_UP_S: Final = 1.0
-MS_PER_S: Final = 1000
 SILENCE_S: Final = 30.0
 POLL_INTERVAL_S: Final = 0.05
 NS_PER_MS: Final = 1_000_000
@@ -53,17 +57,24 @@ def measure_latency(
     warm_up_s: float = WARM_UP_S,
 ) -> LatencyRun:
     """Publish the workload at `rate` into a running flow, and wait until all is committed."""
-    with isolated_process() as worker, isolated_process() as publisher:
+    with (
+        isolated_process() as worker,
+        isolated_process() as publisher,
+        isolated_process() as listener,
+    ):
         publisher.run(open_now, ledger.nats_url, workload)
         worker.run(ready)
+        listener.run(ready)
         kinds = root_pids(testbed.home, worker=worker.pid)
         live = worker.submit(run_live, ledger, workload, warm_up_s=warm_up_s)
         _await_opening(live, ledger, workload)
         with sampling_memory(kinds) as memory:
+            hearing = listener.submit(hear, ledger.nats_url, workload, warm_up_s=warm_up_s)
             began, before = time.perf_counter(), cpu_s(kinds)
             sent_rate = publisher.run(publish_at, ledger.nats_url, workload, rate=rate)
             latency_ms, digest = live.result()
             seconds, after = time.perf_counter() - began, cpu_s(kinds)
+            heard = hearing.result()
     return LatencyRun(
         wanted_rate=rate,
         rate=sent_rate,
@@ -75,14 +86,17 @@ def measure_latency(
         busy={kind: (after[kind] - before[kind]) / seconds for kind in kinds},
         peak_mib=memory.peak_mib,
         digest=digest,
+        heard=heard.outcomes,
+        heard_ms_p50=heard.ms_p50,
+        heard_ms_p99=heard.ms_p99,
     )
 
 
 def _await_opening(live: Future[Live], ledger: Servers, workload: Workload) -> None:
     """Wait until the flow has committed the grants: in a live market they are old."""
     deadline = time.monotonic() + SILENCE_S
-    # The treasury, which they come from, has an account too.
-    while count_rows(ledger.postgres_dsn)["account"] <= workload.agents:
+    # The treasury, which they come from, and the house have accounts too.
+    while count_rows(ledger.postgres_dsn)["account"] < workload.agents + 2:
         if live.done():
             live.result()  # it has ended by an error, which is raised here
         if time.monotonic() > deadline:
@@ -115,29 +129,25 @@ def publish_at(url: str, workload: Workload, *, rate: float) -> float:
 
 async def _publish_at(url: str, workload: Workload, rate: float) -> float:
     size = max(1, round(rate * BURST_S / workload.per_message))
-    async with commands(url) as publisher:
+    async with connected(url, name="walras bench publish") as nc:
         await next_window(workload.window_ms)
         began = time.perf_counter()
-        await _send_bursts(
-            publisher, workload, size=size, pause_s=size * workload.per_message / rate
-        )
+        await _send_bursts(nc, workload, size=size, pause_s=size * workload.per_message / rate)
         return workload.bids / (time.perf_counter() - began)
 
 
-async def _send_bursts(
-    publisher: Publisher, workload: Workload, *, size: int, pause_s: float
-) -> None:
-    began, messages, receipts = time.perf_counter(), bids(workload), []
+async def _send_bursts(nc: Connection, workload: Workload, *, size: int, pause_s: float) -> None:
+    began, messages = time.perf_counter(), bids(workload)
+    # The server acknowledges each message, as it does to agents. A message that it refused would
+    # be missing from what is committed, so that nobody here has to wait for the answers.
+    acknowledged = partial(frame, reply=nc.new_inbox())
     for number in count():
         await asyncio.sleep(began + number * pause_s - time.perf_counter())
         burst = list(islice(messages, size))
         if not burst:
             break
-        # One by one, as agents send.
-        receipts += [
-            await publisher.publish_async(m.subject, m.payload, msg_id=m.msg_id) for m in burst
-        ]
-    await asyncio.gather(*receipts)
+        await nc.write(map(acknowledged, burst))
+    await nc.flush()
 
 
 def run_live(servers: Servers, workload: Workload, *, warm_up_s: float) -> Live:
@@ -160,21 +170,20 @@ def run_live(servers: Servers, workload: Workload, *, warm_up_s: float) -> Live:
 class Latencies:
     """The ids of each window with the time of its commit; evaluated after the run."""
 
-    committed: list[tuple[int, list[str]]] = field(default_factory=list)
+    committed: list[tuple[int, Bytes]] = field(default_factory=list)
 
     def record(self, window: Settlement) -> None:
         """Record the time of a window's commit."""
-        self.committed.append((time.time_ns(), [bid.event_id for bid in window.bids]))
+        self.committed.append((time.time_ns(), window.bids.event_id))
 
     def ms(self, *, warm_up_s: float = 0.0) -> list[float]:
         """From each bid's id to its commit, without the bids of the warm-up."""
-        made = [
-            (uuid7_ms(event_id), committed_ns / NS_PER_MS)
-            for committed_ns, event_ids in self.committed
-            for event_id in event_ids
-        ]
-        from_ms = min(made_ms for made_ms, _ in made) + warm_up_s * MS_PER_S
-        return [committed_ms - made_ms for made_ms, committed_ms in made if made_ms >= from_ms]
+        made_ms = np.concatenate([made_at_ms(ids) for _, ids in self.committed])
+        committed_ms = np.repeat(
+            [committed_ns / NS_PER_MS for committed_ns, _ in self.committed],
+            [len(ids) for _, ids in self.committed],
+        )
+        return waited_ms(made_ms, committed_ms, warm_up_s=warm_up_s)
 
 
 def _ticks(url: str, window_ms: int) -> AbstractContextManager[None]:

@@ -14,12 +14,11 @@ from bench.harness.testbed import LoadedLog
 from bench.workload import Message, Workload, bids, opening
 from connectors.nats.connection import connected
 from connectors.nats.publisher import Publisher
-from connectors.nats.subjects import shard_of
+from connectors.nats.subjects import clock_subject, shard_of
 from state.errors import WalrasError
 from walras_client.nats.connection import Connection
-from walras_client.nats.publisher import MSG_ID
+from walras_client.nats.publisher import MSG_ID, PubAck
 from walras_schemas import BATCH_MAX as COMMANDS_MAX
-from walras_schemas import subjects
 
 MESSAGES_TOGETHER: Final = 1000
 COMMANDS_TOGETHER: Final = 5000
@@ -47,7 +46,7 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
         opened = [await open_market(nc, workload) for workload in workloads]
         assert len(set(opened)) == len(workloads), "each market has a shard to itself"
         await next_window(window_ms)
-        opened_seq = {shard: await _tick(publisher, shard, "opened") for shard in opened}
+        opened_seq = {shard: await _tick(publisher, shard) for shard in opened}
         streams = [bids(workload) for workload in workloads]
         messages, seconds = 0, 0.0
         for _ in range(workloads[0].windows):
@@ -59,7 +58,7 @@ async def load(url: str, workloads: Sequence[Workload]) -> LoadedLog:
             seconds += time.perf_counter() - began
             _require_in_time(ends_ms, workloads[0])
         await next_window(window_ms)
-        last_seq = {shard: await _tick(publisher, shard, "loaded") for shard in opened}
+        last_seq = {shard: await _tick(publisher, shard) for shard in opened}
     return LoadedLog(
         messages=messages,
         bids=sum(workload.bids for workload in workloads),
@@ -79,24 +78,29 @@ async def open_market(nc: Connection, workload: Workload) -> int:
 
 async def publish(nc: Connection, messages: Iterable[Message], *, of: int) -> int:
     """Publish messages of so many commands, all of one shard; how many."""
-    publisher, before, published = Publisher(nc), None, 0
-    messages = iter(messages)
+    publisher, messages = Publisher(nc), iter(messages)
+    first = next(messages)
+    seq, published = (await _publish_one(publisher, first)).seq, 1
     together = max(1, min(MESSAGES_TOGETHER, COMMANDS_TOGETHER // of))
     while chunk := list(islice(messages, together)):
         *others, last = chunk
-        await nc.write(map(_frame, others))
-        ack = await publisher.publish(last.subject, last.payload, msg_id=last.msg_id)
-        if before is not None and ack.seq < before + len(chunk):
-            raise _lost(ack.stream, len(chunk), ack.seq - before)
-        before, published = ack.seq, published + len(chunk)
+        await nc.write(map(frame, others))
+        ack = await _publish_one(publisher, last)
+        if ack.seq < seq + len(chunk):
+            raise _lost(ack.stream, len(chunk), ack.seq - seq)
+        seq, published = ack.seq, published + len(chunk)
     return published
 
 
-def _frame(message: Message) -> bytes:
-    """A message as the NATS protocol has it, which nobody acknowledges."""
+async def _publish_one(publisher: Publisher, message: Message) -> PubAck:
+    return await publisher.publish(message.subject, message.payload, msg_id=message.msg_id)
+
+
+def frame(message: Message, *, reply: str = "") -> bytes:
+    """A message as the NATS protocol has it; without a `reply` nobody acknowledges it."""
     head = f"NATS/1.0\r\n{MSG_ID}: {message.msg_id}\r\n\r\n"
     length = len(head) + len(message.payload)
-    command = f"HPUB {message.subject} {len(head)} {length}\r\n{head}"
+    command = f"HPUB {message.subject} {reply} {len(head)} {length}\r\n{head}"
     return b"%b%b\r\n" % (command.encode(), message.payload)
 
 
@@ -117,9 +121,9 @@ async def next_window(window_ms: int) -> int:
     return begins_ms + window_ms
 
 
-async def _tick(publisher: Publisher, shard: int, occasion: str) -> int:
-    """Publish the tick that ends the window before."""
-    tick = await publisher.publish(subjects.clock(shard), b"", msg_id=f"{occasion} {shard}")
+async def _tick(publisher: Publisher, shard: int) -> int:
+    """Publish the tick that ends the window before; its sequence."""
+    tick = await publisher.publish(clock_subject(shard), b"", msg_id=None)
     return tick.seq
 
 

@@ -17,7 +17,8 @@ from typing import Final
 
 from bench.harness.machine import describe
 from bench.harness.testbed import open_testbed
-from bench.report.model import DrainRun, Point, ScalingReport, Series, ShardsRun
+from bench.report.model import Point, ScalingReport, Series
+from bench.report.runs import DrainRun, ShardsRun
 from bench.throughput.adaptive_window import with_adaptive_window
 from bench.throughput.drain import drain
 from bench.throughput.load import load

@@ -16,7 +16,7 @@ from psycopg import Connection
 from bench.harness.isolated import isolated_process
 from bench.harness.resources import cpu_s, root_pids, sampling_memory
 from bench.harness.testbed import LoadedLog, Testbed
-from bench.report.model import MICROS_PER_S, ShardsRun
+from bench.report.runs import MICROS_PER_S, ShardsRun
 from bench.workload import Workload
 from connectors.postgres.connection import connect
 from flows.runtime import supervisor

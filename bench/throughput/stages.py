@@ -9,26 +9,32 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, ParamSpec, TypeVar
+from unittest.mock import patch
 
 from bench.harness.instrumented_flow import SHARD, claim, settle_opening
 from bench.harness.isolated import isolated_process
 from bench.harness.testbed import LoadedLog, Testbed
-from bench.report.model import MICROS_PER_S, StageRun
+from bench.report.runs import MICROS_PER_S, StageRun
 from connectors.nats.results_publisher import open_publisher
 from connectors.nats.source import NatsSource, ShardPartition
 from connectors.postgres.writer import LedgerWriters
 from flows.runtime.servers import Servers
 from flows.runtime.worker import Worker
+from operators import allocate
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
 from operators.results import agent_results, market_windows
+from operators.settle import settle_window
 from operators.windows import WindowAssigner
 from state.log import EventSlice, RawBatch, WindowSlice
 from state.window import ClosedWindow, OutboundMessage, Settlement
 
+P = ParamSpec("P")
 T = TypeVar("T")
+Results = tuple[list[OutboundMessage], list[OutboundMessage]]
+"""Of one window: those of its agents, and the windows of its markets."""
 
 PAUSE_S: Final = 0.0005
 
@@ -49,12 +55,11 @@ def run_stages(servers: Servers, *, window_ms: int, last_seq: int) -> Mapping[st
     batches = clocks.time("pull", lambda: _pull(claimed, last_seq))
     slices = clocks.time("cut_windows", lambda: _cut(claimed, batches))
     decoded = clocks.time("decode", lambda: [decode(each) for each in slices])
-    closed = clocks.time("allocate", lambda: _allocate(claimed, decoded))
+    closed = _allocate(claimed, decoded, clocks)
     windows = [window for window in closed if isinstance(window, Settlement)]
     clocks.time("commit", lambda: _commit(claimed, closed))
-    durable = [list(market_windows(window, window_ms=window_ms)) for window in windows]
-    live = clocks.time("announce", lambda: [list(agent_results(window)) for window in windows])
-    clocks.time("publish", lambda: _publish(servers.nats_url, live, durable))
+    results = clocks.time("announce", lambda: _results(windows, window_ms))
+    clocks.time("publish", lambda: _publish(servers.nats_url, results))
     return clocks.runs(commands=sum(len(each.bids) for each in windows))
 
 
@@ -68,10 +73,28 @@ class StageClocks:
         """Time a stage; what earlier stages made is kept from its garbage collector."""
         gc.collect()
         gc.freeze()
-        began, used = time.perf_counter(), time.process_time()
-        result = work()
-        self.seconds[stage] = time.perf_counter() - began, time.process_time() - used
-        return result
+        return self.within(stage, work)()
+
+    def within(self, stage: str, work: Callable[P, T]) -> Callable[P, T]:
+        """The same work with its time added to that of a stage, whoever calls it."""
+
+        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
+            began, used = time.perf_counter(), time.process_time()
+            result = work(*args, **kwargs)
+            before_s, before_used = self.seconds.get(stage, (0.0, 0.0))
+            self.seconds[stage] = (
+                before_s + time.perf_counter() - began,
+                before_used + time.process_time() - used,
+            )
+            return result
+
+        return timed
+
+    def take_out(self, part: str, *, of: str) -> None:
+        """Make the part of a stage that was timed within it a stage of its own, after it."""
+        part_s, part_used = self.seconds.pop(part)
+        seconds, used = self.seconds[of]
+        self.seconds |= {of: (seconds - part_s, used - part_used), part: (part_s, part_used)}
 
     def runs(self, *, commands: int) -> Mapping[str, StageRun]:
         """What each stage came to."""
@@ -109,10 +132,18 @@ def _cut(claimed: Worker, batches: list[RawBatch]) -> list[WindowSlice]:
     return [each for batch in batches for each in cut(batch)]
 
 
-def _allocate(claimed: Worker, slices: list[EventSlice]) -> list[ClosedWindow]:
+def _allocate(claimed: Worker, slices: list[EventSlice], clocks: StageClocks) -> list[ClosedWindow]:
     shard = claimed.claims[SHARD]
-    join, allocate = JoinPrices(shard.listings), Allocate(shard.accounts)
-    return [closed for each in slices for priced in join(each) for closed in allocate(priced)]
+    join, judge = JoinPrices(shard.listings), Allocate(shard.accounts)
+
+    def closed() -> list[ClosedWindow]:
+        return [closed for each in slices for priced in join(each) for closed in judge(priced)]
+
+    settle = clocks.within("settle", settle_window)
+    with patch.object(allocate, "settle_window", settle):
+        windows = clocks.time("judge", closed)
+    clocks.take_out("settle", of="judge")
+    return windows
 
 
 def _commit(claimed: Worker, closed: list[ClosedWindow]) -> None:
@@ -123,10 +154,15 @@ def _commit(claimed: Worker, closed: list[ClosedWindow]) -> None:
     writers.close()
 
 
-def _publish(
-    url: str, live: list[list[OutboundMessage]], durable: list[list[OutboundMessage]]
-) -> None:
+def _results(windows: list[Settlement], window_ms: int) -> list[Results]:
+    return [
+        (list(agent_results(window)), list(market_windows(window, window_ms=window_ms)))
+        for window in windows
+    ]
+
+
+def _publish(url: str, results: list[Results]) -> None:
     with open_publisher(url) as publisher:
-        for results, markets in zip(live, durable, strict=True):
-            publisher.publish_live(results)
-            publisher.publish_durable(markets)
+        for live, durable in results:
+            publisher.publish_live(live)
+            publisher.publish_durable(durable)

@@ -14,7 +14,7 @@ from bench.baselines.registry import BASELINES, available_baselines
 from bench.baselines.version_before import run_version
 from bench.baselines.version_before_program import PLACES, find
 from bench.harness.machine import REPOSITORY
-from bench.report.model import KINDS
+from bench.report.runs import KINDS
 from bench.workload import GRANT_MICROS
 from flows.runtime.servers import Servers
 from state.errors import WalrasError

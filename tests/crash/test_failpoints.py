@@ -12,7 +12,7 @@ from tests.crash.log import TICK, next_window, publish
 from tests.crash.process import await_paused
 
 PLACES: Final = ("first", "middle", "last")
-PAUSES: Final = ("copy.bid", "commit.before", "publish.before", "next")
+PAUSES: Final = ("copy.bid", "commit.before", "publish.before", "publish.live", "next")
 """A pause in the middle of a commit takes seconds to get over: these are for every day."""
 REPLACED: Final = 5
 
@@ -51,6 +51,7 @@ def test_killed(bench: CrashBench, point: str, place: str) -> None:
     with bench.case() as case:
         with case.up(f"{point}:kill@{nth(bench, point, place)}") as killed:
             assert -signal.SIGKILL == killed.wait()
+        case.check_heard()
         with case.up() as successor:
             case.await_end(claims=2)
             assert 0 == successor.stop()
@@ -64,6 +65,7 @@ def test_paused_and_replaced(bench: CrashBench, point: str, place: str) -> None:
         case.up(f"{point}:pause@{nth(bench, point, place)}") as zombie,
     ):
         await_paused(zombie)
+        case.check_heard()
         with case.up() as successor:
             case.await_end(claims=2)
             zombie.signal(signal.SIGCONT)

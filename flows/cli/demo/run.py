@@ -112,12 +112,12 @@ def flow_running(settings: Settings, servers: Servers) -> Iterator[Future[None]]
             ended.set_result(None)
 
     Thread(target=run, name="flow", daemon=True).start()
-    with serving_queries(servers.nats_url, servers.postgres_dsn):
-        try:
+    try:
+        with serving_queries(servers.nats_url, servers.postgres_dsn):
             yield ended
-        finally:
-            stop.set()
-            _await_end(ended)
+    finally:
+        stop.set()
+        _await_end(ended)
 
 
 def _await_end(ended: Future[None]) -> None:

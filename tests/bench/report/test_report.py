@@ -8,20 +8,22 @@ import pytest
 from bench.__main__ import RESULTS
 from bench.harness.machine import describe
 from bench.report.model import (
-    KINDS,
-    STAGES,
     BaselineNote,
-    BaselineRun,
-    DrainRun,
-    LatencyRun,
     LatencyRuns,
-    Machine,
     Measured,
     Point,
     Repetition,
     Report,
     ScalingReport,
     Series,
+)
+from bench.report.runs import (
+    KINDS,
+    STAGES,
+    BaselineRun,
+    DrainRun,
+    LatencyRun,
+    Machine,
     StageRun,
 )
 from bench.report.tables import tables
@@ -68,13 +70,14 @@ LIVE = LatencyRun(
     peak_mib=ONE_EACH,
     digest="aa",
 )
+VERSION_2 = [stage for stage in STAGES if stage != "allocate"]
 PULL = StageRun(rate=2000.0, cpu_us=200.0)
 
 
 def repetition(*, seconds: float, baseline_s: float) -> Repetition:
     return Repetition(
         drained=replace(DRAINED, seconds=seconds),
-        stages=dict.fromkeys(STAGES, StageRun(rate=4000.0, cpu_us=50.0)) | {"pull": PULL},
+        stages=dict.fromkeys(VERSION_2, StageRun(rate=4000.0, cpu_us=50.0)) | {"pull": PULL},
         peers={"a": BaselineRun(settled=100, dropped=0, seconds=baseline_s)},
     )
 
@@ -139,9 +142,49 @@ def test_costs_are_compared_where_a_baseline_counts_them() -> None:
         if table.title.startswith("What a bid costs")
     ]
     assert [
-        ["Walras", "one worker", "1.0", "1.0", "1.0"],
-        ["(a)", "a baseline", "1.0", "3.0", "1.0"],
+        ["Walras", "one worker", "1.0", "1.0", "1.0", "3.0", ""],
+        ["(a)", "a baseline", "1.0", "3.0", "1.0", "5.0", "0.60"],
     ] == costs.rows
+
+
+def test_a_baseline_that_ran_once_is_compared_within_its_round() -> None:
+    """A slow baseline in every round takes minutes, and one round against all is no ratio."""
+    (measured,) = REPORT.measured
+    once = replace(
+        measured,
+        repetitions=[*(replace(each, peers={}) for each in REPETITIONS[:2]), *REPETITIONS[2:]],
+    )
+    assert [50.0] == once.baseline("a")
+    assert 20.0 == once.times_faster("a")
+
+
+def test_a_disturbance_is_shown_beside_the_same_bids_without_it() -> None:
+    """A rate that counts the messages of a hostile sender hides what he does to the others."""
+    workload = Workload(name="hostile", bids=900, per_window=100, hostile=20, withdrawals=5)
+    rounds = [
+        Repetition(
+            drained=replace(DRAINED, seconds=slow_s), undisturbed=replace(DRAINED, seconds=fast_s)
+        )
+        for slow_s, fast_s in ((2.0, 1.0), (20.0, 18.0), (2.0, 1.8))
+    ]
+    disturbed = Measured(workload=workload, filled_per_s=1.0, repetitions=rounds)
+    (shown,) = [
+        table
+        for table in tables(replace(REPORT, measured=[*REPORT.measured, disturbed]))
+        if table.title.startswith("The same bids")
+    ]
+    among = "5 withdrawals, 20 hostile messages"
+    assert [
+        ["hostile", among, "500 (50 to 900)", "450 (45 to 450)", "0.90"],
+    ] == shown.rows
+
+
+def test_what_agents_hear_is_shown_with_how_much_of_it() -> None:
+    """A p99 of the results that arrived says nothing of those that did not."""
+    heard = replace(LIVE, heard=450, heard_ms_p50=70.0, heard_ms_p99=130.0)
+    paced = LatencyRuns(workload=Workload(name="live", bids=900), runs=[heard])
+    (shown,) = [table for table in tables(replace(REPORT, paced=[paced])) if "hears" in table.title]
+    assert [["live", "70 ms", "130 ms", "50.0%"]] == shown.rows
 
 
 def test_the_tables_show_medians_and_extremes() -> None:
@@ -152,7 +195,7 @@ def test_the_tables_show_medians_and_extremes() -> None:
     assert "1.20" == live.rows[0][live.head.index("p99 in windows")]
     assert ["pull", "2,000", "200.0"] == stages.rows[0]
     assert [
-        ["all of them on one processor", "2,000", "500.0"],
+        ["all of them on one processor", "1,818", "550.0"],
         ["the whole flow", "1,000 (100 to 1,000)", "1.0"],
         ["the whole flow, of its slowest stage", "50%", ""],
     ] == stages.rows[-3:]
