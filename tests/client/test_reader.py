@@ -9,17 +9,25 @@ import pytest
 from tests.client.broker import broker
 from tests.client.fake_market import POLL_INTERVAL_S, WITHIN_S, FakeMarket, fake_market
 from walras_client.nats.errors import Interrupted
-from walras_client.nats.reader import Delivery, OnMessage, PullTiming, ReadPosition, StreamReader
+from walras_client.nats.reader import (
+    Delivery,
+    OnMessages,
+    PullTiming,
+    ReadPosition,
+    StreamReader,
+    _count_consecutive,
+    _read_acks,
+)
 
 TIMING: Final = PullTiming(expires_s=30, heartbeat_s=5, silence_s=12.0, forget_after_s=60)
 
 
 async def reader_of(
-    market: FakeMarket, on_message: OnMessage, *, timing: PullTiming = TIMING
+    market: FakeMarket, on_messages: OnMessages, *, timing: PullTiming = TIMING
 ) -> StreamReader:
     """A reader of the market's log from its beginning."""
     at = ReadPosition(await market.stream(), next_seq=1)
-    return StreamReader(market.nc, at, on_message=on_message, timing=timing)
+    return StreamReader(market.nc, at, on_messages=on_messages, timing=timing)
 
 
 def test_what_comes_before_the_waiting_begins_ends_it(nats_url: str) -> None:
