@@ -59,9 +59,15 @@ def deployment() -> Iterator[Environment]:
 
 @pytest.fixture(scope="module")
 def market(deployment: Environment) -> Environment:
-    """The deployment after the README's own commands have opened the market."""
-    for words in readme_commands("Place a bid of your own", TRADING):
-        walras(*words, env=deployment)
+    """The deployment after the README's own commands have opened the market.
+
+    The grant has its result by then: the next one that a1 hears is of a bid.
+    """
+    with open_on_loop(connected(deployment["WALRAS_NATS_URL"], name="readme test")) as nc:
+        results = run_sync(nc.subscribe("result.demo.a1"))
+        for words in readme_commands("Place a bid of your own", TRADING):
+            walras(*words, env=deployment)
+        run_sync(results.next_msg(timeout=20))
     return deployment
 
 
