@@ -186,10 +186,12 @@ def _candidates(messages: Messages, alone: list[int]) -> Candidates:
 
 
 def _decode(some: Candidates, odd: set[int], resources: ResourceNumbers, decoded: _Decoded) -> None:
-    """Decode messages jointly, in halves where that fails; of senders that spoiled it, singly."""
+    """Decode messages jointly, in halves where that fails; leave those of senders that spoiled it.
+
+    The registry reads a single message faster than columns do.
+    """
     apart = np.isin(some.sender, list(odd))
-    for row in np.flatnonzero(apart).tolist():
-        _decode(some.taken(np.array([row], dtype=np.intp)), set(), resources, decoded)
+    decoded.alone += some.place[apart].tolist()
     joined = some.taken(np.flatnonzero(~apart)) if apart.any() else some
     if not len(joined):
         return
