@@ -167,6 +167,8 @@ class Bids:
             and all(np.array_equal(getattr(self, at), getattr(other, at)) for at in COLUMN_NAMES)
         )
 
+    __hash__ = None  # type: ignore[assignment]
+
     def __getitem__(self, row: int) -> Bid:
         """One bid as a record of its own, for the sequential way and for readers."""
         market, agent = self.names.accounts[self.account[row]]

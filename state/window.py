@@ -110,6 +110,8 @@ class Balances:
             and np.array_equal(self.moved, other.moved)
         )
 
+    __hash__ = None  # type: ignore[assignment]
+
     def of(self) -> dict[int, int]:
         """Account to balance, exact."""
         exact = dict(zip(self.accounts.tolist(), self.micros.tolist(), strict=True))
