@@ -321,6 +321,4 @@ def _bids(messages: Messages, decoded: _Decoded) -> Bids:
     for found in decoded.found:
         bundles |= {start + row: bundle for row, bundle in found.bundles.items()}
         start += len(found.bids)
-    bids = Bids.of(columns, bundles)
-    in_order = (places[1:] > places[:-1]).all()
-    return bids if in_order else bids.taken(np.argsort(row_place, kind="stable"))
+    return Bids.of(columns, bundles)
