@@ -82,12 +82,6 @@ _DECODING = [
         "        odd.add(int(joined.sender[bad]))\n",
         "",
     ),
-    Mutant(
-        "what was read late stands late",
-        COLUMNS,
-        "return bids if in_order else",
-        "return bids if bids else",
-    ),
 ]
 _ADMISSION = [
     Mutant(

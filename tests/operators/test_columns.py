@@ -150,7 +150,7 @@ def test_two_of_a_kind_do_not_make_up_for_each_other(odd: str) -> None:
 def test_what_one_has_too_many_of_is_not_what_another_lacks() -> None:
     """A bid that is counted for the message before it would be placed by another agent."""
     escaped = UNIT.replace("bid_placed", "bid\\u005fplaced")
-    named = UNIT.replace('"gpu"', '"bid_placed"')
+    named = "[" + UNIT.replace('"gpu"', '"bid_placed"') + "]"
     for first, second in ((f"[{escaped},{UNIT}]", named), (named, f"[{UNIT},{escaped}]")):
         messages = [(A1, first.encode()), (A2, second.encode())]
         assert read_singly(messages) == read(messages)
