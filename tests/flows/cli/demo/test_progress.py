@@ -19,9 +19,11 @@ def running() -> Run:
         price = ResourcePrice(
             resource="tokens",
             reference_micros=1_000,
+            reserve_micros=0,
             clearing_micros=clearing_micros,
             supply=200,
             demanded=300,
+            wanted=150,
             sold=150 if clearing_micros else 0,
             stale=True,
         )
@@ -31,7 +33,21 @@ def running() -> Run:
                 shard=0,
                 window_id=window_id,
                 window_ms=1000,
+                next_seq=window_id + 1,
                 digest="0" * 64,
+                closed_at="2026-11-22T16:51:37Z",
+                rule="uniform",
+                agents=0,
+                bids=0,
+                won=0,
+                partially_won=0,
+                lost=0,
+                withdrawn=0,
+                rejected=0,
+                commands=0,
+                paid_micros=0,
+                offered_micros=0,
+                served_micros=0,
                 prices=[price],
             )
         )
