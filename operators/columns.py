@@ -6,9 +6,10 @@ mixes in, no other message is read more than twice; however many senders do, onc
 
 Joining is exact. Each message that is joined, inside its brackets, begins with `{` and ends with
 `}`. So the seam reads `},{`, which outside a text is valid between two elements alone; inside a
-text it fails the patterns of ids and names. Each element has at least one `"bid_placed"`, and as
-many quotation marks as its fields account for, or more where a key is repeated or a null stands for
-an absent field: where the counts add up at the end of each message, each is right by itself.
+text it fails the patterns of ids and names. Without escapes each element has at least one
+`"bid_placed"`, and as many quotation marks as its fields account for, or more where a key is
+repeated or a null stands for an absent field. None can have fewer: where the sums over all messages
+are right, each message is right by itself.
 """
 
 import re
@@ -271,10 +272,10 @@ def _first_uncertain(some: Candidates, found: _Found) -> int | None:
         asked = np.array([len(bundle) for bundle in found.bundles.values()], dtype=np.int64)
         marks[list(found.bundles)] = BUNDLE_MARKS + 2 * asked
     if len(marks) == ends[-1] and found.certain.all():
-        if np.array_equal(np.cumsum(marks)[ends - 1], expected):
+        if marks.sum() == expected[-1]:
             return None
         _add_optional_marks(found, marks)
-        if found.certain.all() and np.array_equal(np.cumsum(marks)[ends - 1], expected):
+        if found.certain.all() and marks.sum() == expected[-1]:
             return None
     reached = np.minimum(ends, len(marks)) - 1
     uncertain = np.cumsum(~found.certain)[reached] > 0

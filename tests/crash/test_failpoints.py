@@ -1,15 +1,19 @@
 """Killed, paused or cut off at any point of a window's way: the ledger is that of a quiet day."""
 
+import json
 import signal
 from itertools import product
+from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.crash.bench import WINDOWS, CrashBench
+from connectors.postgres.reads.queries import open_reader
+from tests.crash.bench import WINDOWS, CrashBench, replayed
 from tests.crash.failpoints import POINTS
 from tests.crash.log import TICK, next_window, publish
 from tests.crash.process import await_paused
+from walras_schemas import AgentResult, HistoryQuery, HistoryReply
 
 PLACES: Final = ("first", "middle", "last")
 PAUSES: Final = ("copy.bid", "commit.before", "publish.before", "publish.live", "next")
@@ -44,6 +48,22 @@ def test_every_point_is_passed_in_every_window(bench: CrashBench) -> None:
     """A point that nothing reaches would make its row of the matrix a row of nothing."""
     assert set(POINTS) == set(bench.hits)
     assert [] == [point for point in POINTS if bench.hits[point] < WINDOWS]
+
+
+def test_the_history_has_what_was_published(bench: CrashBench, tmp_path: Path) -> None:
+    """An agent that missed a result asks for it: the answer must be the message that it missed."""
+    agents = {agent for _, _, agent in bench.due.results}
+    with replayed(bench.servers, tmp_path) as dsn, open_reader(dsn) as reader:
+        answers = [reader.history("m1", agent, HistoryQuery(limit=WINDOWS)) for agent in agents]
+    assert {
+        key: AgentResult.model_validate_json(json.dumps(content))
+        for key, content in bench.due.results.items()
+    } == {
+        (result.window_id, "m1", result.agent_id): result
+        for answer in answers
+        if isinstance(answer, HistoryReply)
+        for result in answer.results
+    }
 
 
 def test_killed(bench: CrashBench, point: str, place: str) -> None:

@@ -10,6 +10,7 @@ from tests.mutation.mutant import (
     RESULTS_PUBLISHER,
     SOURCE,
     TRANSACTION,
+    UPSERTS,
     WRITER,
     Mutant,
 )
@@ -88,8 +89,8 @@ CONNECTORS = [
     _nats(
         "a window that a server refuses is sent again",
         RESULTS_PUBLISHER,
-        "if isinstance(failure, MaxPayloadError | BadRequestError):",
-        "if isinstance(failure, MaxPayloadError):",
+        "isinstance(failure, MaxPayloadError | BadRequestError)",
+        "isinstance(failure, MaxPayloadError)",
     ),
     _nats(
         "what a crash kept back leaves the newest first",
@@ -106,8 +107,14 @@ CONNECTORS = [
     _nats(
         "the last window of a market is taken for missing",
         MISSING_WINDOWS,
-        "self._last[each.subject] < window_id",
-        "self._last[each.subject] <= window_id",
+        "<= self._ends[message.subject].window_id",
+        "< self._ends[message.subject].window_id",
+    ),
+    _nats(
+        "a sleeper's window enters behind any other",
+        RESULTS_PUBLISHER,
+        "last_seq=self._ends.last_seq(each.subject),",
+        "last_seq=None,",
     ),
     _nats(
         "a closed publisher still waits",
@@ -139,6 +146,18 @@ CONNECTORS = [
         TRANSACTION,
         "            update_balances(conn, closed)  # 7\n",
         "",
+    ),
+    _postgres(
+        "new names are not written",
+        TRANSACTION,
+        "            copy_names(conn, closed)  # 6\n",
+        "",
+    ),
+    _postgres(
+        "a balance that no column can hold is written as nothing",
+        UPSERTS,
+        "    if wide:\n",
+        "    if not wide:\n",
     ),
     _postgres(
         "a worker claims its shard back from its successor",

@@ -18,6 +18,7 @@ SOURCE, READER = "connectors/nats/source.py", "connectors/nats/reader.py"
 RESULTS_PUBLISHER = "connectors/nats/results_publisher.py"
 MISSING_WINDOWS = "connectors/nats/missing_windows.py"
 WRITER, TRANSACTION = "connectors/postgres/writer.py", "connectors/postgres/ledger/transaction.py"
+UPSERTS = "connectors/postgres/ledger/upserts.py"
 
 # The sharpest first: they answer soonest, and say the most about what is wrong.
 SHARP = ["clear", "allocate", "settle", "windows", "join_prices", "results", "guards", "precedence"]

@@ -296,6 +296,19 @@ def test_an_invalid_message_hides_no_missing_window(nc: Connection, nats_url: st
     assert [("window.m1", b"[1]"), ("window.m1", due.payload)] == read(nc)
 
 
+def test_a_sleeper_adds_nothing_that_its_successor_published(nc: Connection, nats_url: str) -> None:
+    """A pause may last longer than ids are remembered; readers would get a window once more."""
+    make_streams(nc)
+    five, six, seven = (durable(summary(window_id, "m1")) for window_id in (5, 6, 7))
+    with open_publisher(nats_url) as sleeper, open_publisher(nats_url) as successor:
+        sleeper.publish_durable(five)
+        successor.publish_durable(six)
+        successor.publish_durable(seven)
+        sleeper.publish_durable([OutboundMessage(w.subject, "forgotten", w.payload) for w in six])
+    expected = [(each.subject, each.payload) for each in [*five, *six, *seven]]
+    assert expected == read(nc)
+
+
 def test_the_loop_gives_back_what_it_was_asked(nc: Connection) -> None:
     """An answer that got lost between the threads hangs a command line."""
     assert run_sync(nc.rtt()) < 5
