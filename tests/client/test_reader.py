@@ -9,9 +9,6 @@ import pytest
 from tests.client.broker import broker
 from tests.client.fake_market import POLL_INTERVAL_S, WITHIN_S, FakeMarket, fake_market
 from walras_client.nats.errors import Interrupted
-<<<<<<< HEAD
-from walras_client.nats.reader import Delivery, OnMessages, PullTiming, ReadPosition, StreamReader
-=======
 from walras_client.nats.reader import (
     Delivery,
     OnMessages,
@@ -21,7 +18,6 @@ from walras_client.nats.reader import (
     _count_consecutive,
     _read_acks,
 )
->>>>>>> h-live
 
 TIMING: Final = PullTiming(expires_s=30, heartbeat_s=5, silence_s=12.0, forget_after_s=60)
 
