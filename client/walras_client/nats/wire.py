@@ -86,6 +86,7 @@ class DeliveryParser(Parser):
         """Take a message that does not continue what waits, or has no head."""
         # nats-py's own expressions are not used: they take a form feed or a vertical tab, which to
         # the server is a part of a subject, for the end of it.
+        assert self.nc is not None, "a connection made this parser"
         count = WORDS[words[0]]
         if not count - 1 <= len(words) <= count:
             raise ProtocolError(MALFORMED)
