@@ -89,7 +89,7 @@ class QuoteLog:
     async def _publish_chain(
         self, market: str, quotes: Sequence[OutboundMessage], retry: Retry
     ) -> None:
-        """The quotes of one resource, one after the other: a later one would keep out an earlier."""
+        """Quotes of one resource, one after the other: a later one would keep out an earlier."""
         for quote in quotes:
             await self._publish_one(market, quote, retry)
 
