@@ -7,6 +7,7 @@ sequence stands in its place.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,8 +79,19 @@ class QuoteLog:
             hint="Check that nats-server runs; prices stay as they are meanwhile",
             limit_s=OUTAGE_LIMIT_S,
         )
-        await asyncio.gather(*(self._publish_one(market, quote, retry) for quote in quotes))
+        by_subject: defaultdict[str, list[OutboundMessage]] = defaultdict(list)
+        for quote in quotes:
+            by_subject[quote.subject].append(quote)
+        chains = (self._publish_chain(market, chain, retry) for chain in by_subject.values())
+        await asyncio.gather(*chains)
         retry.reset()
+
+    async def _publish_chain(
+        self, market: str, quotes: Sequence[OutboundMessage], retry: Retry
+    ) -> None:
+        """Quotes of one resource, one after the other: a later one would keep out an earlier."""
+        for quote in quotes:
+            await self._publish_one(market, quote, retry)
 
     async def _publish_one(self, market: str, quote: OutboundMessage, retry: Retry) -> None:
         while True:

@@ -2,13 +2,9 @@
 
 Promise: making them twice changes nothing, and a stream that differs from what is asked for is
 reported and left alone: a log is never shortened by a program that starts. Two things of version 1
-are the exception: its results are deleted, and its logs take no atomic batches any more. The
-subject mapping stands in the server's own configuration, where no stream shows it; it is proven by
-asking the logs, not by writing to them.
+are the exception: its results are deleted, and its logs take no atomic batches any more.
 """
 
-import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -19,11 +15,11 @@ from nats.js.errors import APIError, NotFoundError
 
 from connectors.nats.background_loop import run_sync
 from connectors.nats.connection import connected, translate_errors, without_password
+from connectors.nats.mapping import check_mapping
 from connectors.nats.subjects import (
     RESULTS,
     TICKS,
     WINDOWS,
-    clock_subject,
     stored_clock,
     stored_subjects,
     stream_name,
@@ -245,48 +241,6 @@ async def _schedule_ticks(nc: Connection, shards: int, tick_ms: int | None) -> N
             "Nats-Schedule-Target": f"tick.{shard}",
         }
         await nc.jetstream().publish(f"schedule.{shard}", b"", headers=schedule)
-
-
-# So many names that a shard which none of them reaches is one that the mapping leaves out.
-PROBES_PER_SHARD: Final = 24
-NO_STREAM: Final = "no stream"
-PROBE_DEADLINE_S: Final = 5.0
-
-
-async def check_mapping(nc: Connection, shards: int) -> None:
-    """Raise when the server's mapping is missing or made for another number of shards."""
-    expected = {stream_name(shard) for shard in range(shards)}
-    markets = [f"market.probe-{number}.market" for number in range(PROBES_PER_SHARD * shards)]
-    reached = set(await asyncio.gather(*(_stream_behind(nc, subject) for subject in markets)))
-    if reached != expected:
-        raise _wrong(f"markets reach {_listed(reached)}", shards)
-    for shard in range(shards):
-        behind = await _stream_behind(nc, clock_subject(shard))
-        if behind != stream_name(shard):
-            raise _wrong(f"{clock_subject(shard)} reaches {behind}", shards)
-
-
-async def _stream_behind(nc: Connection, subject: str) -> str:
-    """The stream that would take the subject: one that expects another stream takes nothing."""
-    nowhere = {"Nats-Expected-Stream": "-"}
-    try:
-        refusal = await nc.request(subject, b"", timeout=PROBE_DEADLINE_S, headers=nowhere)
-    except NoRespondersError:
-        return NO_STREAM
-    stream: str = json.loads(refusal.data)["stream"]
-    return stream
-
-
-def _listed(streams: set[str]) -> str:
-    return ", ".join(sorted(streams))
-
-
-def _wrong(found: str, shards: int) -> SettingsError:
-    return SettingsError(
-        f"the NATS server does not spread the markets over {shards} shards",
-        detail=found,
-        hint=f"Start it with connectors/nats/nats.conf and partition({shards},1) in NATS_MARKETS",
-    )
 
 
 def make_streams(url: str, *, shards: int, max_bytes: int, tick_ms: int | None) -> None:

@@ -19,7 +19,8 @@ from connectors.embedded import nats_server, postgres_server
 from connectors.embedded.supervisor import Record, ServerFolder
 from connectors.nats.background_loop import run_sync
 from connectors.nats.connection import connected, translate_errors, without_password
-from connectors.nats.topology import check_mapping, shard_configs, ticks_config, windows_config
+from connectors.nats.mapping import check_mapping
+from connectors.nats.topology import shard_configs, ticks_config, windows_config
 from connectors.postgres.connection import connect
 from connectors.postgres.migrate import MIGRATIONS, schema_version
 from connectors.postgres.reads.doubles import WINDOWS, count_doubles

@@ -109,6 +109,16 @@ def test_a_newer_quote_of_another_sender_stands(nc: Connection, nats_url: str) -
     assert [newer.payload, newest.payload] == quoted(nats_url, shard)
 
 
+def test_quotes_of_several_windows_enter_in_their_order(nc: Connection, nats_url: str) -> None:
+    """A start catches up: of quotes on their way at once a later one would keep out an earlier."""
+    shard = shard_of_market(nc)
+    mine = [quote(quote_id(number)) for number in range(20)]
+    log = QuoteLog(nc)
+    log.latest(shard, "m1", ["gpu"])
+    log.publish("m1", mine)
+    assert [each.payload for each in mine] == quoted(nats_url, shard)
+
+
 def test_quotes_wait_for_a_server_that_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,9 +11,9 @@ from connectors.embedded.nats_server import start_nats
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.nats.export import LogLine, export_log
+from connectors.nats.mapping import check_mapping
 from connectors.nats.topology import (
     Config,
-    check_mapping,
     identity,
     results_of_version_1,
     shard_config,
