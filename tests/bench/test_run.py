@@ -1,5 +1,7 @@
 """A whole benchmark, as small as it can be: what is to be measured is measured, and shown."""
 
+import pytest
+
 from bench.baselines.registry import BASELINES
 from bench.presets import FULL, HUNDRED, SINGLE, LatencyPlan, Preset
 from bench.report.model import Report
@@ -10,7 +12,7 @@ from tests.support.servers import open_folder
 
 TINY = Preset(
     name="tiny",
-    runs=2,
+    runs=1,
     compared=(Workload(name=SINGLE, bids=200, agents=20, per_window=100, window_ms=300),),
     others=(
         Workload(
@@ -23,7 +25,7 @@ TINY = Preset(
             hostile=10,
         ),
     ),
-    latency=(LatencyPlan(window_ms=100, seconds=1.2, share=0.02),),
+    latency=(LatencyPlan(window_ms=100, seconds=3, share=0.02),),
     baseline_bids_max=100,
 )
 
@@ -35,19 +37,19 @@ def run_tiny() -> Report:
         ).run()
 
 
+@pytest.mark.timeout(300)
 def test_every_part_of_a_preset_is_measured_and_shown() -> None:
     """A part that fails only in the full run is found after minutes, on somebody's machine."""
     report = run_tiny()
     compared, disturbed = report.measured
-    assert [["b"], []] == [list(each.peers) for each in compared.repetitions]
-    assert [200, 200] == [each.drained.commands for each in compared.repetitions]
-    assert (True, False) == (disturbed.is_disturbed, compared.is_disturbed)
-    for each in disturbed.repetitions:
-        assert each.undisturbed is not None
-        assert 200 == each.undisturbed.commands
-        assert each.drained.commands >= 240
+    (usual,), (among,) = compared.repetitions, disturbed.repetitions
+    assert (["b"], 200) == (list(usual.peers), usual.drained.commands)
+    assert usual.undisturbed is None
+    assert among.undisturbed is not None
+    assert (200, {}) == (among.undisturbed.commands, among.peers)
+    assert among.drained.commands >= 240
     (live,) = report.paced
-    assert [live.workload.bids] * 2 == [run.heard for run in live.runs]
+    assert [live.workload.bids] == [run.heard for run in live.runs]
     titles = [table.title for table in tables(report)]
     assert "The same bids, without and with something among them" in titles
     assert "From publish to the result that the agent hears" in titles
