@@ -232,7 +232,10 @@ class SettledLog:
         return self.outcomes[command.seq, command.ord]
 
     def prices(self, *, market: str = "m1") -> list[dict[str, int | None]]:
-        """Resource to its clearing price in each window with rows; None where nothing was sold."""
+        """Resource to its clearing price in each window with rows; None where nothing was sold.
+
+        A market that was at rest in a window has no prices in it.
+        """
         return [
             {row.resource: row.clearing_micros for row in window.prices if row.market == market}
             for window in self.settlements

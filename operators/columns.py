@@ -6,9 +6,10 @@ mixes in, no other message is read more than twice; however many senders do, onc
 
 Joining is exact. Each message that is joined, inside its brackets, begins with `{` and ends with
 `}`. So the seam reads `},{`, which outside a text is valid between two elements alone; inside a
-text it fails the patterns of ids and names. Each element has at least one `"bid_placed"`, and as
-many quotation marks as its fields account for, or more where a key is repeated or a null stands for
-an absent field: where the counts add up at the end of each message, each is right by itself.
+text it fails the patterns of ids and names. Without escapes each element has at least one
+`"bid_placed"`, and as many quotation marks as its fields account for, or more where a key is
+repeated or a null stands for an absent field. None can have fewer: where the sums over all messages
+are right, each message is right by itself.
 """
 
 import re
@@ -185,10 +186,12 @@ def _candidates(messages: Messages, alone: list[int]) -> Candidates:
 
 
 def _decode(some: Candidates, odd: set[int], resources: ResourceNumbers, decoded: _Decoded) -> None:
-    """Decode messages jointly, in halves where that fails; of senders that spoiled it, singly."""
+    """Decode messages jointly, in halves where that fails; leave those of senders that spoiled it.
+
+    The registry reads a single message faster than columns do.
+    """
     apart = np.isin(some.sender, list(odd))
-    for row in np.flatnonzero(apart).tolist():
-        _decode(some.taken(np.array([row], dtype=np.intp)), set(), resources, decoded)
+    decoded.alone += some.place[apart].tolist()
     joined = some.taken(np.flatnonzero(~apart)) if apart.any() else some
     if not len(joined):
         return
@@ -271,10 +274,10 @@ def _first_uncertain(some: Candidates, found: _Found) -> int | None:
         asked = np.array([len(bundle) for bundle in found.bundles.values()], dtype=np.int64)
         marks[list(found.bundles)] = BUNDLE_MARKS + 2 * asked
     if len(marks) == ends[-1] and found.certain.all():
-        if np.array_equal(np.cumsum(marks)[ends - 1], expected):
+        if marks.sum() == expected[-1]:
             return None
         _add_optional_marks(found, marks)
-        if found.certain.all() and np.array_equal(np.cumsum(marks)[ends - 1], expected):
+        if found.certain.all() and marks.sum() == expected[-1]:
             return None
     reached = np.minimum(ends, len(marks)) - 1
     uncertain = np.cumsum(~found.certain)[reached] > 0
@@ -318,6 +321,4 @@ def _bids(messages: Messages, decoded: _Decoded) -> Bids:
     for found in decoded.found:
         bundles |= {start + row: bundle for row, bundle in found.bundles.items()}
         start += len(found.bids)
-    bids = Bids.of(columns, bundles)
-    in_order = (places[1:] > places[:-1]).all()
-    return bids if in_order else bids.taken(np.argsort(row_place, kind="stable"))
+    return Bids.of(columns, bundles)

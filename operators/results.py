@@ -1,8 +1,8 @@
 """The messages of a committed window: one for each agent concerned, one for each active market.
 
 Promise: the same settlement always gives the same messages. An agent's message is small enough for
-NATS whatever was sent: above `RESULT_MAX_BYTES` it counts outcomes and leaves them to
-`query.history` (SEMANTICS §7).
+NATS whatever was sent: above `RESULT_MAX_BYTES` it counts outcomes and leaves them to SQL on the
+ledger (SEMANTICS §7).
 """
 
 from collections import Counter, defaultdict

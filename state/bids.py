@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from state.names import Names
 from walras_schemas import BidStatus, RejectionReason
@@ -92,7 +93,7 @@ class Bid(msgspec.Struct, gc=False):
         return {self.resource: self.won}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Bids:
     """Some bids of one shard; of a bundle quantity and least are 1, and the price is its limit."""
 
@@ -156,6 +157,17 @@ class Bids:
 
     def __len__(self) -> int:
         return len(self.seq)
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        """Whether all columns agree; what their numbers name is in the windows' new names."""
+        return (
+            isinstance(other, Bids)
+            and self.bundles == other.bundles
+            and all(np.array_equal(getattr(self, at), getattr(other, at)) for at in COLUMN_NAMES)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __getitem__(self, row: int) -> Bid:
         """One bid as a record of its own, for the sequential way and for readers."""

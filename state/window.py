@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from state.bids import Bids, Int32s, Int64s
 from state.market import Listing
@@ -89,7 +90,7 @@ class MarketRow:
     """Of these, limits of won bundles, and units won at their bids' own prices."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Balances:
     """Balances after the window of the accounts that were active in it and ever moved credits."""
 
@@ -100,6 +101,16 @@ class Balances:
     """Which of them moved credits in the window."""
     wide: Mapping[int, int]
     """Account to its balance where the column cannot hold it."""
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Balances)
+            and self.of() == other.of()
+            and np.array_equal(self.moved, other.moved)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def of(self) -> dict[int, int]:
         """Account to balance, exact."""

@@ -50,7 +50,7 @@ BidId = NewType("BidId", str)
 """The event id of a bid: its outcome says what was won."""
 
 NOTHING_YET: Final = {QueryErrorReason.UNKNOWN_MARKET, QueryErrorReason.UNKNOWN_AGENT}
-"""What the ledger answers of a market that has not opened, an agent that owns nothing yet."""
+"""What the ledger answers of a market that has not opened, an agent that no command names yet."""
 
 R = TypeVar("R", bound=Message)
 

@@ -8,7 +8,7 @@ JetStream is used: these are plain subscriptions.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 from weakref import WeakSet
@@ -29,6 +29,7 @@ ASKING: Final = 8
 """How many agents of one connection ask the ledger at a time."""
 
 M = TypeVar("M", bound=Message)
+OnMessage = Callable[[Msg], Awaitable[None]]
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,6 @@ class Live:
         for agent in agents:
             await self._subscribe(subjects.result(self.market, agent), self._on_result)
         await self._subscribe(subjects.window(self.market), self._on_window)
-        await self._nc.flush()
 
     def read_results(self, agent: str) -> Inbox[AgentResult]:
         """An inbox for the results of an agent, filled for as long as somebody holds it."""
@@ -82,8 +82,8 @@ class Live:
         except RETRYABLE as error:
             raise unavailable(describe(error)) from error
 
-    async def _subscribe(self, subject: str, on_message: object) -> None:
-        await self._nc.subscribe(subject, cb=on_message, pending_msgs_limit=PENDING_MESSAGES)  # type: ignore[arg-type]
+    async def _subscribe(self, subject: str, on_message: OnMessage) -> None:
+        await self._nc.subscribe(subject, cb=on_message, pending_msgs_limit=PENDING_MESSAGES)
 
     async def _on_result(self, msg: Msg) -> None:
         inboxes = self._results[msg.subject]

@@ -120,8 +120,8 @@ class Results:
         """Take a page from the ledger; an empty one says that nothing was missed after all."""
         next_seq = self._live.settled.next_seq
         page = await self._history(self.cursor)
-        self._page.extend(page)
-        if page:
+        self._page.extend(each for each in page if each.window_id > self.cursor.window_id)
+        if self._page:
             return
         if self._doubted is not None:
             self._page.append(self._doubted)

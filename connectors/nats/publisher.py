@@ -8,6 +8,7 @@ import asyncio
 from typing import Final
 
 from nats.js.api import Header
+from nats.js.errors import APIError
 
 from walras_client.nats.connection import Connection
 from walras_client.nats.errors import NoReply
@@ -15,6 +16,8 @@ from walras_client.nats.publisher import MSG_ID, PubAck, read_ack
 
 IN_FLIGHT: Final = 1024
 ACK_DEADLINE_S: Final = 5.0
+WRONG_LAST_SEQUENCE: Final = {10071, 10164}
+"""The server's codes for a message that does not follow the one that its sender expects."""
 
 
 class Publisher:
@@ -29,18 +32,21 @@ class Publisher:
         return await (await self.publish_async(subject, payload, msg_id=msg_id))
 
     async def publish_async(
-        self, subject: str, payload: bytes, *, msg_id: str | None
+        self, subject: str, payload: bytes, *, msg_id: str | None, last_seq: int | None = None
     ) -> asyncio.Future[PubAck]:
-        """Send one message once a slot is free; its ack comes within a deadline, or an error."""
-        return await self._send(subject, payload, {} if msg_id is None else {MSG_ID: msg_id})
+        """Send one message once a slot is free; its ack comes within a deadline, or an error.
+
+        With `last_seq` it is refused (`is_behind`) unless the last on its subject, as the stream
+        has that, has this sequence; 0 stands for none there.
+        """
+        headers = {} if msg_id is None else {MSG_ID: msg_id}
+        if last_seq is not None:
+            headers[Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value] = str(last_seq)
+        return await self._send(subject, payload, headers)
 
     async def publish_after(self, subject: str, payload: bytes, *, last_seq: int) -> PubAck:
-        """Send one message that is refused unless the last on its subject has that sequence.
-
-        It is the subject under which the stream has it, and 0 stands for none there.
-        """
-        expected = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(last_seq)}
-        return await (await self._send(subject, payload, expected))
+        """Send one message behind the last one, and wait until it is in its stream."""
+        return await (await self.publish_async(subject, payload, msg_id=None, last_seq=last_seq))
 
     async def _send(
         self, subject: str, payload: bytes, headers: dict[str, str]
@@ -59,6 +65,11 @@ class Publisher:
 
         ack.add_done_callback(release)
         return ack
+
+
+def is_behind(failure: BaseException) -> bool:
+    """Whether a message was refused because it does not follow the one that its sender expects."""
+    return isinstance(failure, APIError) and failure.err_code in WRONG_LAST_SEQUENCE
 
 
 def _expire(ack: asyncio.Future[PubAck]) -> None:

@@ -10,26 +10,22 @@ import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
 
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError
-from nats.js.errors import APIError, BadRequestError
+from nats.js.errors import BadRequestError
 from pydantic import ValidationError
 
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.commands import refusal
 from connectors.nats.connection import OUTAGE_LIMIT_S, Retry, connected, translate_errors
 from connectors.nats.last_by_subject import LastMessage, last_message
-from connectors.nats.publisher import Publisher
+from connectors.nats.publisher import Publisher, is_behind
 from connectors.nats.subjects import stored_subject, stream_name
 from state.dedupe import NS_PER_MS
 from state.window import OutboundMessage
 from walras_client.nats.connection import Connection
 from walras_schemas import CLOCK_SKEW_MS, PriceQuoted, subjects, uuid7_ms
-
-WRONG_LAST_SEQUENCE: Final = {10071, 10164}
-"""The server's codes for a message that does not follow the one that its sender expects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ class QuoteLog:
             except NatsError as failure:
                 # Whether it is in the log, or what else, is read from there.
                 self._last.pop(quote.subject, None)
-                if _is_behind(failure):
+                if is_behind(failure):
                     continue
                 if isinstance(failure, MaxPayloadError | BadRequestError):
                     raise refusal(quote.subject, failure) from failure
@@ -112,10 +108,6 @@ def open_quotes(url: str) -> Iterator[QuoteLog]:
     """The quotes for as long as the pricing flow runs, over a connection of their own."""
     with open_on_loop(connected(url, name="walras quotes")) as nc:
         yield QuoteLog(nc)
-
-
-def _is_behind(failure: Exception) -> bool:
-    return isinstance(failure, APIError) and failure.err_code in WRONG_LAST_SEQUENCE
 
 
 def _id_of(last: LastMessage) -> str:

@@ -1,9 +1,10 @@
 """The last step of the flow: what a committed window has to say leaves.
 
-Promise: the window of each active market is in the stream `WINDOWS` before the step ends, under an
-id that keeps a repetition out; outages are waited for, and whoever waits is released when the
-publisher is closed. Before it, the results of agents leave live, at most once: what cannot be sent
-is dropped and counted in the log, for the ledger has all of it (docs/adr/0016).
+Promise: the window of each active market is in the stream `WINDOWS` before the step ends, once and
+behind the one before it, however long a process was paused; outages are waited for, and whoever
+waits is released when the publisher is closed. Before it, the results of agents leave live, at most
+once: what cannot be sent is dropped and counted in the log, for the ledger has all of it
+(docs/adr/0019).
 """
 
 import asyncio
@@ -26,12 +27,13 @@ from connectors.nats.connection import (
     without_password,
 )
 from connectors.nats.missing_windows import StreamEnds
-from connectors.nats.publisher import Publisher
+from connectors.nats.publisher import Publisher, is_behind
 from connectors.nats.subjects import WINDOWS
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 from state.window import ClosedWindow, OutboundMessage, Settlement, WindowSummary
 from walras_client.nats.connection import Connection
 from walras_client.nats.errors import describe
+from walras_client.nats.publisher import PubAck
 from walras_schemas import RESULT_MAX_BYTES
 
 CHUNK_BYTES: Final = 256 << 10
@@ -54,6 +56,7 @@ class ResultsPublisher:
     def __init__(self, nc: Connection) -> None:
         self._nc = nc
         self._publisher = Publisher(nc)
+        self._ends = StreamEnds(nc)
         self._sending: set[Future[Any]] = set()
         self._closed = False
 
@@ -65,7 +68,7 @@ class ResultsPublisher:
         return dropped
 
     def publish_durable(self, windows: Sequence[OutboundMessage]) -> None:
-        """Return when the stream has all of them; their ids keep a repetition out for a while."""
+        """Return when the stream has all of them, published here or by somebody else."""
         if windows:
             self._wait_for(self._publish(windows))
 
@@ -74,10 +77,10 @@ class ResultsPublisher:
 
         They are looked at until one is in the stream as a whole. Live results are not repeated.
         """
-        stream, kept_back = StreamEnds(self._nc), []
+        kept_back = []
         for window in windows:
             with translate_errors("NATS did not show the last windows", of=WINDOWS):
-                missing = self._wait_for(stream.missing(window.window_id, list(durable_of(window))))
+                missing = self._wait_for(self._ends.missing(list(durable_of(window))))
             if not missing:
                 break
             kept_back.append(missing)
@@ -121,7 +124,7 @@ class ResultsPublisher:
         left = windows
         while failures := await self._attempt(left):
             for message, failure in failures:
-                if isinstance(failure, MaxPayloadError | BadRequestError):
+                if _is_final(failure):
                     raise _refused(message, failure) from failure
             left = [message for message, _ in failures]
             await retry.wait(failures[0][1])
@@ -130,9 +133,34 @@ class ResultsPublisher:
     async def _attempt(self, messages: Sequence[OutboundMessage]) -> list[Unpublished]:
         """What was not acknowledged, and why; on a lost connection that is all of it."""
         try:
-            return await self._nc.until_disconnected(_send(self._publisher, messages))
+            return await self._nc.until_disconnected(self._send(messages))
         except NatsError as failure:
             return [(message, failure) for message in messages]
+
+    async def _send(self, messages: Sequence[OutboundMessage]) -> list[Unpublished]:
+        missing = await self._ends.missing(messages)
+        acks = [
+            await self._publisher.publish_async(
+                each.subject,
+                each.payload,
+                msg_id=each.msg_id,
+                last_seq=self._ends.last_seq(each.subject),
+            )
+            for each in missing
+        ]
+        outcomes = await asyncio.gather(*acks, return_exceptions=True)
+        return list(self._failures(missing, outcomes))
+
+    def _failures(
+        self, sent: Sequence[OutboundMessage], outcomes: Sequence[PubAck | BaseException]
+    ) -> Iterator[Unpublished]:
+        for message, outcome in zip(sent, outcomes, strict=True):
+            if isinstance(outcome, PubAck):
+                self._ends.follow(message, outcome.seq)
+            else:
+                self._ends.forget(message.subject)
+                if isinstance(outcome, Exception):
+                    yield message, outcome
 
 
 @contextmanager
@@ -187,14 +215,9 @@ def _chunks(messages: Iterable[OutboundMessage]) -> Iterator[tuple[bytes, int]]:
         yield bytes(frames), count
 
 
-async def _send(publisher: Publisher, messages: Sequence[OutboundMessage]) -> list[Unpublished]:
-    acks = [await publisher.publish_async(m.subject, m.payload, msg_id=m.msg_id) for m in messages]
-    outcomes = await asyncio.gather(*acks, return_exceptions=True)
-    return [
-        (message, outcome)
-        for message, outcome in zip(messages, outcomes, strict=True)
-        if isinstance(outcome, Exception)
-    ]
+def _is_final(failure: Exception) -> bool:
+    """Whether the same message will be refused again."""
+    return isinstance(failure, MaxPayloadError | BadRequestError) and not is_behind(failure)
 
 
 def _refused(message: OutboundMessage, failure: Exception) -> WalrasError:

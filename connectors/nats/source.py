@@ -166,12 +166,17 @@ class Prefetcher:
         """Stop reading."""
         self._reading.cancel()
 
-    def _cut(self, limit: int) -> RawBatch:
+    def _count_next(self, limit: int) -> int:
+        """How many messages the next batch has: its last one may exceed its bytes."""
         count = 0
         for size in accumulate(map(len, islice(self._payloads, limit))):
             count += 1
             if size >= BATCH_BYTES:
                 break
+        return count
+
+    def _cut(self, limit: int) -> RawBatch:
+        count = self._count_next(limit)
         times_ns, stored = self._times_ns[:count], self._subjects[:count]
         payloads = self._payloads[:count]
         for column in (self._payloads, self._times_ns, self._subjects):

@@ -21,10 +21,10 @@ AT_LEAST_ONE: Final = Number(gte=1)
 
 
 def export(
-    file: Annotated[Path, Parameter(help="Where the JSON lines go.")],
+    file: Annotated[Path, Parameter(help="File to write, one line of JSON per message.")],
     /,
     *,
-    shard: Annotated[int, Parameter(validator=Number(gte=0), help="Whose log.")] = 0,
+    shard: Annotated[int, Parameter(validator=Number(gte=0), help="Shard to export.")] = 0,
 ) -> None:
     from connectors.files.logfile import write_log
     from connectors.nats.export import export_log
@@ -43,14 +43,14 @@ def export(
 
 
 def replay(
-    file: Annotated[Path, Parameter(help="What `walras log export` wrote.")],
+    file: Annotated[Path, Parameter(help="File that `walras log export` wrote.")],
     /,
     *,
     window_ms: Annotated[
-        int | None, Parameter(validator=AT_LEAST_ONE, help="Length of a window, else the setting.")
+        int | None, Parameter(validator=AT_LEAST_ONE, help="Window in ms (default: the setting).")
     ] = None,
     postgres: Annotated[
-        str | None, Parameter(help="DSN of an empty database, else a temporary one.")
+        str | None, Parameter(help="DSN of an empty database (default: a temporary one).")
     ] = None,
     batch_size: Annotated[
         int, Parameter(validator=AT_LEAST_ONE, help="Messages per batch: no outcome depends on it.")

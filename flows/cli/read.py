@@ -32,9 +32,9 @@ SINCE: Final = {
 JSON_COLUMNS: Final = frozenset({"bundle"})
 """Objects that the ledger gives as JSON text."""
 
-Last = Annotated[int, Parameter(validator=Number(gte=1), help="How many of the last windows.")]
-Market = Annotated[str, Parameter(help="Name of the market.")]
-OrEveryAgent = Annotated[str | None, Parameter(help="Name of the agent, else all.")]
+Last = Annotated[int, Parameter(validator=Number(gte=1), help="Number of last windows to show.")]
+Market = Annotated[str, Parameter(help="Market name.")]
+OrEveryAgent = Annotated[str | None, Parameter(help="Agent name (default: all).")]
 
 
 def windows(*, last: Last = SHOWN_WINDOWS, as_json: AsJson = False) -> None:
@@ -42,7 +42,7 @@ def windows(*, last: Last = SHOWN_WINDOWS, as_json: AsJson = False) -> None:
 
 
 def prices(
-    market: Annotated[str | None, Parameter(help="Name of the market, else all.")] = None,
+    market: Annotated[str | None, Parameter(help="Market name (default: all).")] = None,
     *,
     last: Last = SHOWN_PRICES,
     as_json: AsJson = False,

@@ -11,8 +11,8 @@ from cyclopts.validators import Number
 
 from flows.cli.console import print_data, start
 
-Agents = Annotated[int, Parameter(validator=Number(gte=1), help="How many agents trade.")]
-Seconds = Annotated[int, Parameter(validator=Number(gte=1), help="For how long.")]
+Agents = Annotated[int, Parameter(validator=Number(gte=1), help="Number of agents.")]
+Seconds = Annotated[int, Parameter(validator=Number(gte=1), help="Duration in seconds.")]
 Seed = Annotated[int, Parameter(help="The same seed makes the same agents.")]
 
 
@@ -23,7 +23,7 @@ def demo(*, agents: Agents = 200, seconds: Seconds = 20, seed: Seed = 7) -> int:
 
 
 def agents(
-    market: Annotated[str, Parameter(help="Name of the market, which is open.")],
+    market: Annotated[str, Parameter(help="Name of an open market.")],
     /,
     *,
     agents: Agents = 200,
@@ -31,7 +31,7 @@ def agents(
         int | None,
         Parameter(
             validator=Number(gte=1),
-            help="Commands per second; else one turn per agent and window.",
+            help="Commands per second (default: one turn per agent and window).",
         ),
     ] = None,
     seconds: Seconds = 20,

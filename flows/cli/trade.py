@@ -12,8 +12,8 @@ from cyclopts import Parameter
 
 from flows.cli.console import print_data, start
 
-Market = Annotated[str, Parameter(help="Name of the market.")]
-Agent = Annotated[str, Parameter(help="Name of the agent.")]
+Market = Annotated[str, Parameter(help="Market name.")]
+Agent = Annotated[str, Parameter(help="Agent name.")]
 InMicros = Annotated[
     bool,
     Parameter(
@@ -23,10 +23,10 @@ InMicros = Annotated[
 
 
 def open_market(
-    file: Annotated[Path, Parameter(help="TOML file: rule, stale_after_windows, resources.")],
+    file: Annotated[Path, Parameter(help="TOML file with the keys of `market_opened`.")],
     /,
     *,
-    market: Annotated[str | None, Parameter(help="Name of the market, else the file's.")] = None,
+    market: Annotated[str | None, Parameter(help="Market name (default: the file's name).")] = None,
 ) -> None:
     from flows.cli.market_file import read_market_file, read_pricing
     from flows.cli.sending import new_id, send, subject_of
@@ -45,7 +45,7 @@ def open_market(
 def grant(
     market: Market,
     agent: Agent,
-    amount: Annotated[str, Parameter(help="How much, in credits: 12.5")],
+    amount: Annotated[str, Parameter(help="Amount in credits: 12.5")],
     /,
     *,
     micros: InMicros = False,
@@ -68,17 +68,26 @@ def grant(
 def bid(  # noqa: PLR0913 - a bid has so many parts, and a command line names each
     market: Market,
     agent: Agent,
-    resource: Annotated[str | None, Parameter(help="What a unit bid is for.")] = None,
-    quantity: Annotated[int | None, Parameter(help="How many units of it.")] = None,
+    resource: Annotated[str | None, Parameter(help="Resource to bid for.")] = None,
+    quantity: Annotated[int | None, Parameter(help="Number of units.")] = None,
     /,
     *,
-    price: Annotated[str | None, Parameter(help="The most that a unit may cost.")] = None,
-    min_quantity: Annotated[int | None, Parameter(help="Fewer units are of no use.")] = None,
-    bundle: Annotated[str | None, Parameter(help="All or nothing: tokens=500,cpu_ms=2000")] = None,
-    limit: Annotated[str | None, Parameter(help="The most that the bundle may cost.")] = None,
+    price: Annotated[str | None, Parameter(help="Highest price per unit, in credits.")] = None,
+    min_quantity: Annotated[
+        int | None, Parameter(help="Fewest units to accept (default: 1).")
+    ] = None,
+    bundle: Annotated[
+        str | None, Parameter(help="Several resources, all or nothing: tokens=500,cpu_ms=2000")
+    ] = None,
+    limit: Annotated[str | None, Parameter(help="Highest price of the bundle, in credits.")] = None,
     micros: InMicros = False,
     wait: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Wait for the outcome.")
+        bool,
+        Parameter(
+            negative="",
+            show_default=False,
+            help="Wait until the window closes and print the outcome.",
+        ),
     ] = False,
 ) -> None:
     from flows.cli.amounts import micros_of, parse_bundle

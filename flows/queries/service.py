@@ -34,7 +34,6 @@ CODES: Final = {
     QueryErrorReason.MALFORMED: "400",
     QueryErrorReason.UNKNOWN_MARKET: "404",
     QueryErrorReason.UNKNOWN_AGENT: "404",
-    QueryErrorReason.TOO_LARGE: "413",
     QueryErrorReason.UNAVAILABLE: "503",
 }
 ENVELOPE_BYTES: Final = 512

@@ -23,17 +23,19 @@ GIB: Final = 1 << 30
 SHARDS_MAX: Final = 64
 DAY_MS: Final = 86_400_000
 PORT_MAX: Final = 65_535
+REPLACED: Final = {"WALRAS_WORKERS": "WALRAS_PROCESSES"}
+"""Settings of earlier versions, and what stands in their place."""
 
 
 def _nats_url(url: str) -> str:
     if not url.startswith(("nats://", "tls://")):
-        raise ValueError("it looks like nats://host:4222 or tls://host:4222")
+        raise ValueError("it must look like nats://host:4222 or tls://host:4222")
     return url
 
 
 def _postgres_dsn(dsn: str) -> str:
     if not dsn.startswith(("postgresql://", "postgres://")) and "=" not in dsn:
-        raise ValueError("it looks like postgresql://user:password@host:5432/database")
+        raise ValueError("it must look like postgresql://user:password@host:5432/database")
     return dsn
 
 
@@ -109,7 +111,15 @@ def _describe(detail: ErrorDetails) -> str:
 
 
 def _wrong(lines: Iterable[str], first: str) -> SettingsError:
-    near = get_close_matches(first.upper(), variables(), n=1)
-    meant = near[0] if near else first
-    hint = f"Did you mean {meant}?" if meant != first.upper() else f"Set {first} right or unset it"
-    return SettingsError("the settings are wrong", detail="\n".join(lines), hint=hint)
+    return SettingsError(
+        "the settings are wrong", detail="\n".join(lines), hint=_hint(first.upper())
+    )
+
+
+def _hint(name: str) -> str:
+    if name in REPLACED:
+        return f"Use {REPLACED[name]} in its place, and unset {name}"
+    near = get_close_matches(name, variables(), n=1)
+    if near and near[0] != name:
+        return f"Did you mean {near[0]}?"
+    return f"Correct {name} or unset it"

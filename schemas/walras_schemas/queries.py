@@ -129,9 +129,6 @@ class QueryErrorReason(StrEnum):
     UNKNOWN_AGENT = "unknown_agent"
     """The agent has never received credits in this market."""
 
-    TOO_LARGE = "too_large"
-    """The agent has too many outcomes in a single window to be told of them in this way."""
-
     UNAVAILABLE = "unavailable"
     """The ledger does not answer; ask again later."""
 

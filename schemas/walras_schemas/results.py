@@ -83,7 +83,7 @@ class AgentResult(Message):
     """What one agent sent and received in one window, with the balance it was left with.
 
     It is one message. Where that would be larger than `RESULT_MAX_BYTES` it is not complete: it
-    counts outcomes by status, and `query.history` gives them.
+    counts outcomes by status, here and in `query.history`; SQL gives each of them.
     """
 
     version: ResultVersion = 2

@@ -36,7 +36,7 @@ COMMANDS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ),
     "grant": (
         "market.m1.grant",
-        {"type": "credits_granted", "agent_id": "a1", "amount_micros": 1},
+        {"type": "credits_granted", "agent_id": "a1", "amount_micros": 1, "purpose": "fee"},
     ),
     "opening": ("market.m1.market", {"type": "market_opened", "resources": RESOURCES}),
     "supply": ("market.m1.market", {"type": "supply_changed", "resource": "gpu", "supply": 5}),

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from state.accounts import Bid
+from operators.strict import LETTER_MAX_BYTES
+from state.bids import Bid
 from state.log import Malformed
 from tests.badinput.json_texts import MUST_ACCEPT, MUST_REFUSE, elements
 from tests.operators.oracle import events_of, kinds_of, letters_of
@@ -50,7 +51,8 @@ def test_json_spoils_no_neighbour(text: bytes) -> None:
     batch = between_bids(text)
     assert [Bid, Malformed, Bid] == kinds_of(batch)
     [letter] = letters_of(batch)
-    assert text.strip(b" \t\r\n") == letter.payload
+    whole = text.strip(b" \t\r\n")
+    assert (whole[:LETTER_MAX_BYTES], len(whole)) == (letter.payload, letter.payload_bytes)
     assert not letter.error.startswith(NO_JSON)
 
 
@@ -67,7 +69,9 @@ def test_what_is_no_json_is_one_dead_letter(text: bytes) -> None:
     """A lax reader would settle today what a stricter one refuses tomorrow."""
     for payload in (text, between_bids(text)):
         [letter] = letters_of(payload)
-        assert (1, payload) == (len(events_of(payload)), letter.payload)
+        assert 1 == len(events_of(payload))
+        kept = letter.payload, letter.payload_bytes
+        assert (payload[:LETTER_MAX_BYTES], len(payload)) == kept
         assert letter.error.startswith(NO_JSON)
 
 

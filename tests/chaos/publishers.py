@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Final, Self
 
 from connectors.nats.background_loop import submit
-from connectors.nats.topology import COMMAND_DEDUPE_S
+from connectors.nats.topology import DEDUPE_S
 from tests.chaos.trading import Message, Trader
 from walras_client.backoff import Backoff
 from walras_client.nats.connection import Connection, closing, connect
@@ -27,7 +27,7 @@ PACE_S: Final = 0.5
 """From the beginning of one round to that of the next, when nothing is in the way."""
 PATIENCE_S: Final = (1.0, 5.0, 60.0)
 LAST_S: Final = 90.0
-REMEMBERED_S: Final = COMMAND_DEDUPE_S - 10.0
+REMEMBERED_S: Final = DEDUPE_S - 10.0
 """How long a broker knows an id again, with some room for what is under way."""
 
 

@@ -82,7 +82,8 @@ def _figures(report: Report) -> Table:
         "messages in the log": len(report.evidence.log.seqs),
         "commands checked": report.commands,
         "windows": report.windows,
-        "results checked": report.evidence.published.messages,
+        "windows of markets checked": len(report.evidence.windows),
+        "live results checked": len(run.heard),
         "reads of all balances": run.reader.reads,
         "starts of a worker": len(run.workers),
     }.items():

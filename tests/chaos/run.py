@@ -17,6 +17,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from connectors.nats.background_loop import open_on_loop
+from connectors.nats.connection import connected
 from connectors.postgres.connection import connect
 from flows.runtime.servers import Servers
 from flows.runtime.settings import PREFIX, Settings
@@ -28,11 +29,13 @@ from tests.chaos.watchers import (
     WINDOW_MS,
     Reader,
     caught_up_after_s,
-    commits,
+    condensed,
 )
 from tests.chaos.workers import Supervisor, Worker
-from tests.crash.books import published_up_to, read_up_to
+from tests.crash.books import last_active, read_up_to
+from tests.crash.listener import Heard, Listener, listening
 from tests.crash.server_pair import ServerPair
+from tests.crash.windows import last_published
 from tests.support.eventually import eventually
 from tests.support.proxy import FaultProxy, fault_proxy
 
@@ -54,6 +57,8 @@ class Run:
     servers: Servers
     tally: Tally
     reader: Reader
+    listener: Listener[bytes]
+    heard: list[Heard[bytes]] = field(default_factory=list)
     workers: list[Worker] = field(default_factory=list)
     injected: list[Injected] = field(default_factory=list)
     lags_s: list[float | None] = field(default_factory=list)
@@ -80,8 +85,12 @@ def chaos(seed: int, length_s: float, folder: Path) -> Iterator[Run]:
 
 def _hurt(world: World, seed: int, storms: tuple[Storm, ...], servers: Servers) -> Run:
     through = f"nats://127.0.0.1:{world.to_broker.port}"
-    with Reader(servers.postgres_dsn) as reader, Publishers(through, seed) as publishers:
-        run = Run(seed, storms, world.pair, servers, publishers.tally, reader)
+    with (
+        listening(servers.nats_url, condensed) as listener,
+        Reader(servers.postgres_dsn) as reader,
+        Publishers(through, seed) as publishers,
+    ):
+        run = Run(seed, storms, world.pair, servers, publishers.tally, reader, listener)
         run.workers = world.workers.started
         world.workers.await_ready()
         for number, storm in enumerate(storms, 1):
@@ -106,14 +115,16 @@ def _come_to_the_end(world: World, run: Run) -> None:
     """Let all that is in the log be settled and published, then end the worker."""
     end = max(run.tally.acknowledged, default=0)
     try:
-        with connect(run.servers.postgres_dsn) as ledger:
+        with (
+            connect(run.servers.postgres_dsn) as ledger,
+            open_on_loop(connected(run.servers.nats_url, name="chaos end")) as nc,
+        ):
             eventually(lambda: read_up_to(ledger) > end, within_s=END_WITHIN_S)
-            eventually(
-                lambda: published_up_to(ledger) >= commits(ledger)[-1][0], within_s=END_WITHIN_S
-            )
+            eventually(lambda: last_published(nc) >= last_active(ledger), within_s=END_WITHIN_S)
     except AssertionError as late:
         run.unfinished.append(f"the last window was not settled and published: {late}")
     world.workers.stop()
+    run.heard = run.listener.heard()
 
 
 def keep_evidence(run: Run) -> None:

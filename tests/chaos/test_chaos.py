@@ -9,18 +9,28 @@ import pytest
 from psycopg import Connection
 
 from connectors.postgres.connection import connect
-from tests.chaos.checker import check_books, check_replay, contents
-from tests.chaos.results import differences, due
+from tests.chaos.checker import check_books, check_replay
 from tests.chaos.run import chaos, keep_evidence
 from tests.chaos.schedule import Kind
-from tests.chaos.verdict import LOG, Report, check_all, judge, judged_outcomes
+from tests.chaos.verdict import (
+    LOG,
+    Report,
+    check_all,
+    judge,
+    judged_outcomes,
+    judged_results,
+    judged_windows,
+)
 from tests.chaos.watchers import Reader, caught_up_after_s, lag_windows
-from tests.crash.books import database
+from tests.crash.books import books, database
 from tests.support.eventually import eventually
 from tests.support.servers import open_folder
+from walras_client.nats.jetstream import NS_PER_S
 
 SEED = 232
 LENGTH_S = 17.0
+WITHIN_NS = 60 * NS_PER_S
+"""Longer than any result was under way."""
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -47,21 +57,32 @@ def test_nothing_is_lost_and_nothing_is_there_twice(report: Report) -> None:
     assert report.recoveries
 
 
-ONE = """
-    (shard, seq, ord) =
-    (SELECT shard, seq, ord FROM ledger.bid WHERE won > 0 AND bundle IS NULL ORDER BY 2, 3 LIMIT 1)
+WINNERS = """
+    SELECT seq, ord, window_id, market, agent_id
+    FROM ledger.bid JOIN ledger.account USING (shard, account)
+    WHERE won > 0 AND resource >= 0 ORDER BY seq, ord
+"""
+ONE_WINDOW = """
+    (market, window_id) =
+    (SELECT market, window_id FROM ledger.market_window WHERE bids > 0 ORDER BY 2, 1 LIMIT 1)
 """
 LEFT_OUT = "DELETE FROM ledger.bid WHERE {one}"
 TWICE = """
     INSERT INTO ledger.dead_letter (seq, ord, window_id, timestamp, shard, rest_ns, subject, error,
-        payload)
-    SELECT seq, ord, window_id, timestamp, shard, 0, market, '', '' FROM ledger.bid WHERE {one}
+        payload, payload_bytes)
+    SELECT seq, ord, window_id, timestamp, shard, 0, '', '', '', 0 FROM ledger.bid WHERE {one}
 """
 OF_NOTHING = TWICE.replace("SELECT seq, ord", "SELECT seq, 999")
-OTHER_STATUS = "UPDATE ledger.bid SET status = 'lost' WHERE {one}"
+OTHER_STATUS = "UPDATE ledger.bid SET status = 2 WHERE {one}"
 OTHER_PAYMENT = "UPDATE ledger.bid SET paid_micros = paid_micros + 1 WHERE {one}"
 OTHER_PRIZE = "UPDATE ledger.bid SET won = won + 1 WHERE {one}"
 NOT_READ = "UPDATE ledger.shard SET next_seq = 9"
+NO_WINDOW = "DELETE FROM ledger.market_window WHERE {window}"
+OTHER_COUNT = "UPDATE ledger.market_window SET bids = bids + 1 WHERE {window}"
+OTHER_PRICE = """
+    UPDATE ledger.price SET reference_micros = reference_micros + 1
+    WHERE resource = 'cpu' AND {window}
+"""
 
 
 @contextmanager
@@ -71,8 +92,18 @@ def tampered(report: Report, statement: str) -> Iterator[Connection]:
         connect(report.run.servers.postgres_dsn) as ledger,
         ledger.transaction(force_rollback=True),
     ):
-        assert ledger.execute(statement.format(one=ONE).encode()).rowcount == 1
+        seq, ord_ = heard_winner(report, ledger)
+        one = f"seq = {seq} AND ord = {ord_}"
+        tamper = statement.format(one=one, window=ONE_WINDOW)
+        assert 1 == ledger.execute(tamper.encode()).rowcount
         yield ledger
+
+
+def heard_winner(report: Report, ledger: Connection) -> tuple[int, int]:
+    """Where the first bid lies that won and whose result was heard live."""
+    heard = {each.key for each in report.run.heard}
+    rows = ledger.execute(WINNERS).fetchall()
+    return next((seq, ord_) for seq, ord_, *key in rows if tuple(key) in heard)
 
 
 @pytest.mark.parametrize("tamper", [LEFT_OUT, TWICE, OF_NOTHING, NOT_READ])
@@ -83,24 +114,35 @@ def test_a_missing_or_a_second_outcome_is_seen(report: Report, tamper: str) -> N
 
 
 @pytest.mark.parametrize("tamper", [LEFT_OUT, OTHER_STATUS, OTHER_PAYMENT, OTHER_PRIZE])
-def test_a_result_that_is_not_the_ledgers_is_seen(report: Report, tamper: str) -> None:
+def test_a_result_that_differs_from_the_ledger_is_seen(report: Report, tamper: str) -> None:
     """Agents act on the results they get: they have to be what was booked."""
     with tampered(report, tamper) as ledger:
-        assert 1 == len(differences(report.evidence.published, due(ledger)))
+        assert not judged_results(report.run, ledger).holds
 
 
-def test_a_result_that_was_told_twice_or_never_is_seen(report: Report) -> None:
-    """A missing message is the one that a crash between commit and publishing leaves behind."""
-    published = report.evidence.published
-    key, content = next(iter(published.by_key.items()))
+@pytest.mark.parametrize("tamper", [NO_WINDOW, OTHER_COUNT, OTHER_PRICE])
+def test_a_window_that_differs_from_the_ledger_is_seen(report: Report, tamper: str) -> None:
+    """The pricing flow and whoever charts a market have nothing but the stream."""
+    with tampered(report, tamper) as ledger:
+        assert 1 == len(judged_windows(report.evidence, ledger).violations)
+
+
+def test_a_result_that_came_too_often_or_too_early_is_seen(report: Report) -> None:
+    """Whoever acts on a result before its commit acts on what may never have been."""
+    heard = report.run.heard
+    early = replace(heard[0], arrived_ns=heard[0].arrived_ns - WITHIN_NS)
+    unknown = replace(heard[0], key=(0, "bazaar", "a1"))
     with connect(report.run.servers.postgres_dsn) as ledger:
-        all_due = list(due(ledger))
-    assert 1 == len(differences(replace(published, twice=["0:1:bazaar:a1:1"]), all_due))
-    assert 1 == len(
-        differences(replace(published, by_key=published.by_key | {(0, "m", "a"): b""}), all_due)
-    )
-    assert 1 == len(differences(published, [*all_due, ((0, "m", "a"), content)]))
-    assert 1 == len(differences(published, [one for one in all_due if one[0] != key]))
+        for forged in ([*heard, heard[0]], [early, *heard[1:]], [unknown, *heard[1:]]):
+            assert not judged_results(replace(report.run, heard=forged), ledger).holds
+
+
+def test_a_window_that_is_missing_or_there_twice_is_seen(report: Report) -> None:
+    """A missing one is what a crash between commit and publishing leaves behind."""
+    windows = report.evidence.windows
+    with connect(report.run.servers.postgres_dsn) as ledger:
+        for forged in (windows[1:], windows[:-1], [*windows, windows[0]], windows[::-1]):
+            assert not judged_windows(replace(report.evidence, windows=forged), ledger).holds
 
 
 def test_other_books_are_seen(report: Report) -> None:
@@ -113,7 +155,7 @@ def test_other_books_are_seen(report: Report) -> None:
         with Reader(dsn) as reader:
             eventually(lambda: reader.reads)
         broken = {check.promise for check in check_books(dsn) if not check.holds}
-        again = check_replay(contents(dsn), report.evidence.of_replay)
+        again = check_replay(books(dsn), report.evidence.of_replay)
     assert {
         "the balances of a market sum to zero",
         "a balance is the sum of its transactions",
@@ -128,11 +170,10 @@ def test_other_books_are_seen(report: Report) -> None:
 def test_a_digest_that_is_another_is_seen(report: Report) -> None:
     """The digest is what two people compare who do not trust each other's rows."""
     expected = report.evidence.of_replay
-    window, *others = expected.books.windows
-    forged = replace(expected.books, windows=[(*window[:3], "0" * 64), *others])
-    assert not check_replay(replace(expected, books=forged), expected).holds
-    shorter = replace(expected.books, windows=others)
-    assert not check_replay(replace(expected, books=shorter), expected).holds
+    window, *others = expected.windows
+    forged = replace(expected, windows=[(*window[:3], "0" * 64), *others])
+    assert not check_replay(forged, expected).holds
+    assert not check_replay(replace(expected, windows=others), expected).holds
     assert check_replay(expected, expected).holds
 
 

@@ -204,11 +204,13 @@ def test_the_seed_decides_what_is_sent() -> None:
 def test_everything_is_sent() -> None:
     """A kind of command that no publisher sends was never checked."""
     trader = Trader(7, 0)
-    sent = [message for _ in range(100) for message in trader.round()]
+    sent = [message for _ in range(200) for message in trader.round()]
     payloads = b"".join(message.payload for message in sent)
     types = ["bid_placed", "bid_withdrawn", "credits_transferred", "credits_granted"]
     assert [] == [
-        name for name in [*types, "supply_changed", "bundle"] if name.encode() not in payloads
+        name
+        for name in [*types, "supply_changed", "market_closed", "bundle"]
+        if name.encode() not in payloads
     ]
     assert set(MALFORMED) <= {message.payload for message in sent}
     ids = [message.msg_id for message in sent]

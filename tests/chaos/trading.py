@@ -12,17 +12,20 @@ from random import Random
 from typing import Final
 
 from bench.workload import EventIds
-from walras_client.nats.publisher import message_id, payload_of
+from walras_client.nats.publisher import payload_of
 from walras_schemas import (
+    TREASURY,
     BidPlaced,
     BidWithdrawn,
     CommandBase,
     CreditsGranted,
     CreditsTransferred,
+    MarketClosed,
     MarketOpened,
     ResourceRules,
     Rule,
     SupplyChanged,
+    message_id,
     subjects,
 )
 
@@ -47,6 +50,7 @@ FORMS: Final = {
     "transfer": 8,
     "grant": 4,
     "supply": 2,
+    "closing": 1,
     "malformed": 6,
 }
 MALFORMED: Final = (
@@ -79,20 +83,12 @@ class Trader:
         self.chance = Random(f"{seed}/{number}")
         self._ids = EventIds(self.chance.getrandbits(64))
         self._past: deque[Message] = deque(maxlen=REMEMBERED)
+        self._closed: list[str] = []
         self._bids: deque[tuple[str, str, str]] = deque(maxlen=KEPT_BIDS)
 
     def opening(self) -> list[Message]:
         """Every market, and a stake for every agent."""
-        rules = {
-            name: ResourceRules(supply=n, initial_price_micros=800) for name, n in SUPPLY.items()
-        }
-        opened = [
-            self._message(
-                subjects.market(market),
-                MarketOpened(event_id=self._id(), rule=rule, resources=rules),
-            )
-            for market, rule in MARKETS.items()
-        ]
+        opened = [self._opened(market) for market in MARKETS]
         stakes = [
             self._message(
                 subjects.grant(market), *(self._grant(number) for number in range(AGENTS))
@@ -103,8 +99,9 @@ class Trader:
 
     def round(self) -> list[Message]:
         """The next messages: single ones and a batch, some of them twice, in no order."""
-        fresh = [self._single() for _ in range(SINGLES)]
-        fresh.append(self._batch())
+        reopened = [self._opened(market) for market in self._closed]
+        self._closed.clear()
+        fresh = [*reopened, self._batch(), *(self._single() for _ in range(SINGLES))]
         self._past.extend(fresh)
         again = self.chance.sample(self._past, 2)
         other = self.chance.choice(self._past)
@@ -125,6 +122,7 @@ class Trader:
                 subjects.grant(market), self._grant(self.chance.randrange(AGENTS))
             ),
             "supply": self._supply,
+            "closing": self._closing,
             "malformed": self._malformed,
         }
         return make[form](market, agent)
@@ -168,6 +166,18 @@ class Trader:
         changed = SupplyChanged(event_id=self._id(), resource=resource, supply=supply)
         return self._message(subjects.market(market), changed)
 
+    def _closing(self, market: str, _agent_id: str) -> Message:
+        """A market that is closed until the next round, or a window longer."""
+        self._closed.append(market)
+        return self._message(subjects.market(market), MarketClosed(event_id=self._id()))
+
+    def _opened(self, market: str) -> Message:
+        listed = {
+            name: ResourceRules(supply=n, initial_price_micros=800) for name, n in SUPPLY.items()
+        }
+        opened = MarketOpened(event_id=self._id(), rule=MARKETS[market], resources=listed)
+        return self._message(subjects.market(market), opened)
+
     def _malformed(self, market: str, agent: str) -> Message:
         payload = self.chance.choice(MALFORMED)
         return Message(subjects.bid(market, agent), payload, self._id())
@@ -197,7 +207,11 @@ class Trader:
         return self.chance.choice(list(MARKETS)), _agent(self.chance.randrange(AGENTS + 2))
 
     def _message(self, subject: str, *commands: CommandBase) -> Message:
-        return Message(subject, payload_of(commands), message_id(commands))
+        about = subjects.parse(subject)
+        assert about is not None, "it was built from names"
+        ids = [command.event_id for command in commands]
+        msg_id = message_id(str(about.market), about.agent or TREASURY, ids)
+        return Message(subject, payload_of(commands), msg_id)
 
     def _id(self) -> str:
         return self._ids.next()

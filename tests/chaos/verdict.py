@@ -19,25 +19,27 @@ from flows.replay import replay
 from tests.chaos.checker import (
     ONE_OUTCOME,
     Check,
-    Contents,
     check_acknowledged,
     check_books,
     check_contiguous,
     check_outcomes,
     check_replay,
-    contents,
     outcome_places,
 )
 from tests.chaos.log import Log
-from tests.chaos.results import Published, differences, due
 from tests.chaos.run import Run, say
 from tests.chaos.schedule import KILLS
-from tests.chaos.watchers import WINDOW_MS, Recovery, commits, recovery
+from tests.chaos.watchers import WINDOW_MS, Recovery, commits, condensed, recovery
 from tests.chaos.workers import wrong_end
-from tests.crash.books import database, each_result, read_up_to
+from tests.crash.books import Books, books, database, read_up_to
+from tests.crash.due import due_results, due_windows
+from tests.crash.listener import commit_times_ns, wrong_results
+from tests.crash.windows import Window, published_windows, wrong_windows
 from walras_client.nats.jetstream import ask
 
 LOG: Final = "log.jsonl"
+ALL_WINDOWS: Final = "each window of an active market is in its stream once, in order"
+LIVE_RESULTS: Final = "a live result came once at most, after its commit, as the ledger has it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,9 @@ class Evidence:
     log: Log
     stream: Mapping[str, Any]
     """What the server said of the stream of the log before it was read."""
-    published: Published
-    of_replay: Contents
+    windows: list[Window]
+    """The stream of windows."""
+    of_replay: Books
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,8 @@ def judge(run: Run) -> Report:
 
 
 def gather(run: Run) -> Evidence:
-    """Read the log and the results, and replay the log as far as the ledger has read it."""
-    log, published = Log(), Published()
+    """Read the log and the windows, and replay the log as far as the ledger has read it."""
+    log = Log()
     url, file = run.servers.nats_url, run.pair.folder / LOG
     with connect(run.servers.postgres_dsn) as ledger:
         next_seq = read_up_to(ledger)
@@ -99,18 +102,19 @@ def gather(run: Run) -> Evidence:
         stream = run_sync(ask(nc, f"STREAM.INFO.{stream_name(0)}"))["state"]
         lines = log.noted(export_log(url, shard=0))
         write_log(file, (line for line in lines if line.seq < next_seq))
-        each_result(nc, published.add)
+        windows = published_windows(nc)
     with database(run.servers.postgres_dsn) as dsn:
         replay(file, postgres_dsn=dsn, window_ms=WINDOW_MS)
-        return Evidence(run, log, stream, published, contents(dsn))
+        return Evidence(run, log, stream, windows, books(dsn))
 
 
 def check_all(evidence: Evidence, dsn: str) -> list[Check]:
     """Every check, with the ledger that is there."""
-    run, log, published = evidence.run, evidence.log, evidence.published
+    run, log = evidence.run, evidence.log
     with connect(dsn) as ledger:
         outcomes = judged_outcomes(evidence, ledger)
-        unpublished_results = differences(published, due(ledger))
+        windows = judged_windows(evidence, ledger)
+        results = judged_results(run, ledger)
     return [
         check_acknowledged(run.tally.acknowledged, log),
         Check(
@@ -122,8 +126,9 @@ def check_all(evidence: Evidence, dsn: str) -> list[Check]:
         outcomes,
         *check_books(dsn),
         Check("readers saw all balances sum to zero", run.reader.reads, run.reader.wrong),
-        Check("all got what the ledger says, once", published.messages, unpublished_results),
-        check_replay(contents(dsn), evidence.of_replay),
+        windows,
+        results,
+        check_replay(books(dsn), evidence.of_replay),
         _ends(run),
         _lags(run),
     ]
@@ -134,6 +139,19 @@ def judged_outcomes(evidence: Evidence, ledger: Connection) -> Check:
     known = max(evidence.run.tally.acknowledged, default=0)
     places, next_seq = outcome_places(ledger), read_up_to(ledger)
     return check_outcomes(evidence.log, places, next_seq=next_seq, acknowledged=known)
+
+
+def judged_windows(evidence: Evidence, ledger: Connection) -> Check:
+    """The stream of windows beside the ledger."""
+    wrong = wrong_windows(evidence.windows, list(due_windows(ledger)))
+    return Check(ALL_WINDOWS, len(evidence.windows), wrong)
+
+
+def judged_results(run: Run, ledger: Connection) -> Check:
+    """What was heard live beside the ledger; how much was missed depends on the faults."""
+    due = {key: condensed(content) for key, content in due_results(ledger)}
+    wrong = wrong_results(run.heard, due, commit_times_ns(ledger))
+    return Check(LIVE_RESULTS, len(run.heard), run.listener.invalid + wrong)
 
 
 def _ends(run: Run) -> Check:

@@ -1,10 +1,12 @@
-"""Who looks on, past the lines: a reader of balances, the lag, and the time of each commit."""
+"""Who looks on, past the lines: readers of balances and results, the lag, the time of a commit."""
 
+import json
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, Self
 
 import psycopg
@@ -16,6 +18,7 @@ from connectors.postgres.reads.progress import read_progress
 from flows.runtime.servers import Servers
 from state.errors import ServerUnreachable
 from tests.chaos.faults import Injected, alone
+from tests.crash.due import Content
 from walras_client.nats.jetstream import NS_PER_S
 
 WINDOW_MS: Final = 1000
@@ -66,6 +69,11 @@ class Reader:
             wrong = conn.execute(_TOTALS).fetchall()
             self.reads += 1
             self.wrong += [f"all balances of {market} came to {total}" for market, total in wrong]
+
+
+def condensed(content: Content) -> bytes:
+    """A few bytes that are equal for equal results; all of a long run do not fit into memory."""
+    return sha256(json.dumps(content, sort_keys=True).encode()).digest()
 
 
 def lag_windows(servers: Servers) -> int:

@@ -1,5 +1,6 @@
 """A nats-server of a test's own that it may stop, kill and start again, on its port and store."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ class Broker:
     def freeze(self) -> None:
         """Whatever is sent to it from now on, it does not read."""
         self._server.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self._server.process.pid, os.WUNTRACED)  # until its last thread has stopped
 
     def thaw(self) -> None:
         """It reads on."""

@@ -194,18 +194,24 @@ async def fake_market(
     ledger: FakeLedger | None = None,
 ) -> AsyncIterator[FakeMarket]:
     """A deployment's streams, made now, and its answers from a ledger."""
+    async with answering(url, ledger or FakeLedger()) as market:
+        await ensure_streams(market.nc, shards=shards, max_bytes=log_bytes, tick_ms=None)
+        yield market
+
+
+@asynccontextmanager
+async def answering(url: str, ledger: FakeLedger) -> AsyncIterator[FakeMarket]:
+    """Answers from a ledger, and streams that somebody else has made."""
     async with connected(url, name="stage") as nc:
-        await ensure_streams(nc, shards=shards, max_bytes=log_bytes, tick_ms=None)
-        market = FakeMarket(nc, url, ledger or FakeLedger())
 
         async def on_question(msg: Msg) -> None:
-            answer = market.ledger.answer(msg.subject, msg.data)
+            answer = ledger.answer(msg.subject, msg.data)
             headers = {"Nats-Service-Error-Code": "-"} if isinstance(answer, QueryError) else None
             await nc.publish(msg.reply, written(answer), headers=headers)
 
         await nc.subscribe("query.>", cb=on_question)
         await nc.flush()
-        yield market
+        yield FakeMarket(nc, url, ledger)
 
 
 def agent(url: str, *, retry_timeout_s: float = 10.0) -> AbstractAsyncContextManager[WalrasClient]:

@@ -5,7 +5,17 @@ from typing import Final
 import pytest
 from pydantic import ValidationError
 
-from walras_schemas import QUERIES, HistoryQuery, QueryErrorReason, queries
+from flows.queries.service import fitted
+from tests.client.fake_market import FakeLedger, lost, written
+from walras_client import new_event_id
+from walras_schemas import (
+    PAYLOAD_MAX_BYTES,
+    QUERIES,
+    HistoryQuery,
+    HistoryReply,
+    QueryErrorReason,
+    queries,
+)
 from walras_schemas.queries import QUERY_SUBJECTS, QuerySubject, parse_subject
 
 REPLIES: Final = {"balance_reply", "history_reply", "prices_reply", "query_error"}
@@ -63,8 +73,7 @@ def test_no_subject_is_built_of_what_is_no_name(market: str, agent: str) -> None
         '{"type": "history_query", "before_window": -1}',
         '{"type": "history_query", "before_window": null}',
         '{"type": "history_query", "after": 1}',
-        '{"type": "history_query", "after_window": 1, "after_part": 0}',
-        '{"type": "history_query", "after_part": 1}',
+        '{"type": "history_query", "after_window": 1, "after_part": 1}',
         '{"type": "balance_query"}',
         '{"limit": 5}',
         "{}",
@@ -96,5 +105,37 @@ def test_every_message_has_a_schema_of_its_type(name: str) -> None:
 
 def test_reasons_are_words_a_program_can_match() -> None:
     """They are part of the protocol: a renamed one breaks who matches it."""
-    expected = ["malformed", "unknown_market", "unknown_agent", "too_large", "unavailable"]
+    expected = ["malformed", "unknown_market", "unknown_agent", "unavailable"]
     assert expected == [str(reason) for reason in QueryErrorReason]
+
+
+def page(first: int, *, bids: int, windows: int) -> HistoryReply:
+    """Windows of so many lost bids each."""
+    ledger = FakeLedger()
+    for window_id in range(first, first + windows):
+        ledger.add(window_id, [lost(new_event_id(), seq) for seq in range(1, bids + 1)])
+    return HistoryReply(market="m1", agent_id="a1", results=ledger.results)
+
+
+def test_a_page_of_history_fits_into_one_message() -> None:
+    """A reply that is too long for NATS never comes, and the agent asks for ever."""
+    reply = page(1, bids=2000, windows=9)
+    forward = fitted(reply, HistoryQuery(after_window=0))
+    backward = fitted(reply, HistoryQuery())
+    count = len(forward.results)
+    assert 1 < count < 9
+    assert reply.results[:count] == forward.results
+    assert reply.results[-count:] == backward.results
+    assert (
+        len(written(forward))
+        <= PAYLOAD_MAX_BYTES
+        < len(written(page(1, bids=2000, windows=count + 1)))
+    )
+
+
+def test_a_page_that_fits_is_whole() -> None:
+    """A page that is cut for nothing is another question for each window."""
+    reply = page(1, bids=3, windows=1000)
+    assert reply == fitted(reply, HistoryQuery()) == fitted(reply, HistoryQuery(after_window=0))
+    empty = page(1, bids=0, windows=0)
+    assert empty == fitted(empty, HistoryQuery()) == fitted(empty, HistoryQuery(after_window=7))

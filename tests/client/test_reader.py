@@ -9,17 +9,25 @@ import pytest
 from tests.client.broker import broker
 from tests.client.fake_market import POLL_INTERVAL_S, WITHIN_S, FakeMarket, fake_market
 from walras_client.nats.errors import Interrupted
-from walras_client.nats.reader import Delivery, OnMessage, PullTiming, ReadPosition, StreamReader
+from walras_client.nats.reader import (
+    Delivery,
+    OnMessages,
+    PullTiming,
+    ReadPosition,
+    StreamReader,
+    _count_consecutive,
+    _read_acks,
+)
 
 TIMING: Final = PullTiming(expires_s=30, heartbeat_s=5, silence_s=12.0, forget_after_s=60)
 
 
 async def reader_of(
-    market: FakeMarket, on_message: OnMessage, *, timing: PullTiming = TIMING
+    market: FakeMarket, on_messages: OnMessages, *, timing: PullTiming = TIMING
 ) -> StreamReader:
     """A reader of the market's log from its beginning."""
     at = ReadPosition(await market.stream(), next_seq=1)
-    return StreamReader(market.nc, at, on_message=on_message, timing=timing)
+    return StreamReader(market.nc, at, on_messages=on_messages, timing=timing)
 
 
 def test_what_comes_before_the_waiting_begins_ends_it(nats_url: str) -> None:
@@ -81,3 +89,25 @@ def test_a_silent_server_ends_the_reading(tmp_path: Path) -> None:
 
     with broker(tmp_path / "nats") as server:
         asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [(b"$JS.ACK.S.C", b""), (b"$JS.ACK._.hash.S.C", b""), (b"$JS.ACK.hub.hash.S.C", b".abc")],
+    ids=["short", "with a domain", "with a random token"],
+)
+def test_places_are_read_from_every_form_of_an_acknowledgement(
+    before: bytes, behind: bytes
+) -> None:
+    """One place further, and a time passes for a sequence: every message would be a gap."""
+    replies = [before + b".1.%d.%d.170%d.9" % (seq, seq - 4, seq) + behind for seq in (7, 8)]
+    assert ([7, 8], (b"3", b"4"), [1707, 1708]) == _read_acks(replies)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [([5, 6, 7], 3), ([5, 6, 8], 2), ([6, 7], 0), ([4, 5], 0), ([5, 7, 6], 1)],
+)
+def test_what_follows_without_a_gap_is_counted(found: list[int], expected: int) -> None:
+    """A message behind a gap that is handed on is judged without those before it."""
+    assert expected == _count_consecutive(found, 5)

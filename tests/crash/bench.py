@@ -1,10 +1,9 @@
 """One log, what it must come to, and a fresh ledger for each case that a test makes of it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -12,31 +11,28 @@ import psycopg
 
 from connectors.embedded.servers import Servers, embedded
 from connectors.files.logfile import write_log as write_file
-from connectors.nats.background_loop import open_on_loop, run_sync
+from connectors.nats.background_loop import open_on_loop
 from connectors.nats.connection import connected
 from connectors.nats.export import export_log
-from connectors.nats.subjects import RESULTS
 from connectors.postgres.migrate import migrate
 from flows.replay import replay
 from flows.runtime.settings import Settings
-from state.window import OutboundMessage
-from tests.crash.books import (
-    Books,
-    books,
-    claims_of,
-    database,
-    due_results,
-    duplicates,
-    published_results,
-    published_up_to,
-)
+from tests.crash.books import Books, books, claims_of, database
+from tests.crash.due import Content, ResultKey, due_results, due_windows
+from tests.crash.listener import Listener, as_it_is, commit_times_ns, listening, wrong_results
 from tests.crash.log import WINDOW_MS, write_log
 from tests.crash.process import PATIENT, WITHIN_S, Limits, Up, points_reached, up
+from tests.crash.windows import (
+    Window,
+    empty_windows,
+    last_published,
+    published_windows,
+    wrong_windows,
+)
 from tests.support.eventually import eventually
 from tests.support.nats_logs import make_streams
 from tests.support.servers import open_folder
 from walras_client.nats.connection import Connection
-from walras_client.nats.jetstream import ask
 
 WINDOWS: Final = 4
 TEMPLATE: Final = "crash_template"
@@ -49,21 +45,33 @@ class CrashBench:
     servers: Servers
     nc: Connection
     folder: Path
-    expected: Books
-    results: Mapping[str, OutboundMessage]
+    due: "Due"
     hits: Mapping[str, int]
     """How often an undisturbed run passes each point."""
 
+    @contextmanager
+    def case(self, *, ids_kept_s: int | None = None) -> Iterator["Case"]:
+        """An empty ledger and nothing published; the stream of windows remembers ids so long."""
+        empty_windows(self.nc, ids_kept_s=ids_kept_s)
+        with (
+            database(self.servers.postgres_dsn, template=TEMPLATE) as dsn,
+            listening(self.servers.nats_url, as_it_is) as listener,
+        ):
+            yield Case(self, _settings(self.servers.nats_url, dsn), listener)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What a replay of the log gives: a ledger, and what has to be published of it."""
+
+    books: Books
+    windows: Sequence[Window]
+    results: Mapping[ResultKey, Content]
+
     @property
     def last_window(self) -> int:
-        return max(int(str(window_id)) for window_id, *_ in self.expected.windows)
-
-    @contextmanager
-    def case(self) -> Iterator["Case"]:
-        """An empty ledger and nothing published."""
-        with database(self.servers.postgres_dsn, template=TEMPLATE) as dsn:
-            forget_results(self.nc)
-            yield Case(self, _settings(self.servers.nats_url, dsn))
+        """The last that has a message; each window of this log has one."""
+        return int(self.windows[-1][1]["window_id"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,11 @@ class Case:
 
     bench: CrashBench
     settings: Settings
+    listener: Listener[Content]
+
+    @property
+    def dsn(self) -> str:
+        return str(self.settings.postgres_dsn)
 
     def up(
         self, failpoint: str | None = None, limits: Limits = PATIENT
@@ -81,17 +94,31 @@ class Case:
 
     def await_end(self, *, claims: int) -> None:
         """Return when so many have claimed the shard, and all its windows are published."""
-        with psycopg.connect(str(self.settings.postgres_dsn), autocommit=True) as ledger:
-            last = self.bench.last_window
+        with psycopg.connect(self.dsn, autocommit=True) as ledger:
             eventually(lambda: claims_of(ledger) == claims, within_s=WITHIN_S)
-            eventually(lambda: published_up_to(ledger) == last, within_s=WITHIN_S)
+            eventually(self.is_published, within_s=WITHIN_S)
+
+    def is_published(self) -> bool:
+        """Whether the last window has left."""
+        return last_published(self.bench.nc) == self.bench.due.last_window
 
     def check(self) -> None:
-        """Nothing is lost, nothing is there twice."""
-        assert self.bench.expected == books(str(self.settings.postgres_dsn))
-        results = published_results(self.bench.nc)
-        assert [] == duplicates(results)
-        assert self.bench.results == {result.msg_id: result for result in results}
+        """Nothing is lost, nothing is there twice, and agents were told what the ledger says."""
+        assert self.bench.due.books == books(self.dsn)
+        assert [] == wrong_windows(published_windows(self.bench.nc), self.bench.due.windows)
+        self.check_heard()
+
+    def check_heard(self) -> None:
+        """What was heard until now is committed now, and nothing of it came twice or differs."""
+        heard = self.listener.heard()
+        with psycopg.connect(self.dsn, autocommit=True) as ledger:
+            committed_ns = commit_times_ns(ledger)
+        assert [] == self.listener.invalid
+        assert [] == wrong_results(heard, self.bench.due.results, committed_ns)
+
+    def check_all_heard(self) -> None:
+        """Every result was heard."""
+        assert self.bench.due.results.keys() == {each.key for each in self.listener.heard()}
 
 
 @contextmanager
@@ -111,12 +138,18 @@ def crash_bench(windows: int = WINDOWS) -> Iterator[CrashBench]:
 
 def _make_bench(servers: Servers, nc: Connection, folder: Path) -> CrashBench:
     with replayed(servers, folder) as dsn:
-        expected, results = books(dsn), due_results(dsn)
-    plain = CrashBench(servers, nc, folder / "said", expected, results, hits={})
+        due = _due(dsn)
+    plain = CrashBench(servers, nc, folder / "said", due, hits={})
     with plain.case() as case:
-        passed = points_reached(case.settings, partial(_ended, case))
+        passed = points_reached(case.settings, case.is_published)
         case.check()
-    return CrashBench(servers, nc, folder / "said", expected, results, hits=Counter(passed))
+        case.check_all_heard()
+    return CrashBench(servers, nc, folder / "said", due, hits=Counter(passed))
+
+
+def _due(dsn: str) -> Due:
+    with psycopg.connect(dsn, autocommit=True) as ledger:
+        return Due(books(dsn), list(due_windows(ledger)), dict(due_results(ledger)))
 
 
 @contextmanager
@@ -126,17 +159,6 @@ def replayed(servers: Servers, folder: Path, *, window_ms: int = WINDOW_MS) -> I
         write_file(folder / "log", export_log(servers.nats_url, shard=0))
         replay(folder / "log", postgres_dsn=dsn, window_ms=window_ms)
         yield dsn
-
-
-def _ended(case: Case) -> bool:
-    with psycopg.connect(str(case.settings.postgres_dsn)) as ledger:
-        return published_up_to(ledger) == case.bench.last_window
-
-
-def forget_results(nc: Connection) -> None:
-    """Begin the stream of results anew, with the ids that it remembers."""
-    run_sync(ask(nc, f"STREAM.DELETE.{RESULTS}"))
-    make_streams(nc, shards=1)
 
 
 def _settings(nats_url: str, postgres_dsn: str) -> Settings:

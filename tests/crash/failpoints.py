@@ -8,24 +8,27 @@ Promise: all is put around the steps of a `Worker` from outside; the deployment 
 import os
 import re
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import partial
+from functools import partial, partialmethod
 from itertools import count
 from pathlib import Path
 from socket import SHUT_RDWR, socket
 from typing import Any, Final, Self
 
+import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 from psycopg import Connection, Copy, Cursor
 from typing_extensions import override
 
+from connectors.nats.results_publisher import ResultsPublisher
 from connectors.postgres.connection import connect
 from flows import allocation
 from flows.runtime.worker import Worker
 from operators.keyed import BuildStep, Step, V, W
+from state.window import OutboundMessage
 
 POINTS: Final = (
     "pull",  # messages were read
@@ -34,15 +37,21 @@ POINTS: Final = (
     "close",  # a window is closed and settled
     "begin",  # its transaction has begun
     "lock",  # and holds the shard's row
-    "copy.bid",  # in the middle of each table's COPY
+    "copy.account",  # in the middle of each table's COPY
+    "copy.resource_name",
+    "balances",  # balances are updated
+    "copy.bid",
+    "copy.bid_bundle",
     "copy.command",
     "copy.dead_letter",
+    "copy.market_window",
     "copy.price",
+    "window",  # the window's own row is written
     "commit.before",  # all is written
     "commit.after",  # and committed
-    "publish.before",  # the results are about to leave
-    "publish.after",  # they are out, and not yet marked as out
-    "mark.after",  # they are marked
+    "publish.before",  # nothing of the window has left
+    "publish.live",  # the results of agents have, and no window of a market
+    "publish.after",  # the windows of markets are acknowledged
     "next",  # the window is through, the next one comes
 )
 FORM: Final = re.compile(
@@ -50,15 +59,13 @@ FORM: Final = re.compile(
 )
 SOCKET: Final = "socket:"
 
-# The statements that show how far a transaction is, by their beginning.
-BEFORE: Final = {
-    "SELECT shard, token": "begin",
-    "UPDATE ledger.shard SET published_window": "publish.after",
-}
+# The statements that show how far a transaction is, by what stands in them and in no other.
+BEFORE: Final = {"SELECT shard, token": "begin"}
 AFTER: Final = {
     "SELECT shard, token": "lock",
+    "SET balance_micros = moved.micros": "balances",
+    'INSERT INTO ledger."window"': "window",
     "UPDATE ledger.shard SET next_seq": "commit.before",
-    "UPDATE ledger.shard SET published_window": "mark.after",
 }
 COPY: Final = re.compile(r"COPY ledger\.(\w+)")
 
@@ -66,10 +73,13 @@ Reach = Callable[[str], None]
 Logic = StatefulBatchLogic[Any, Any, Any]
 Work = Callable[[Any], list[Any]]
 Observe = Callable[[Work, Any], list[Any]]
+PublishWindows = Callable[[ResultsPublisher, Sequence[OutboundMessage]], None]
 
 
-def worker_that_reports(reach: Reach) -> Callable[..., Worker]:
+def worker_that_reports(reach: Reach, patch: pytest.MonkeyPatch) -> Callable[..., Worker]:
     """What makes a worker that calls `reach` with each point that it reaches."""
+    observed = partialmethod(_observed_publishing, ResultsPublisher.publish_durable, reach)
+    patch.setattr(ResultsPublisher, "publish_durable", observed)
     return partial(
         Worker,
         connect=lambda dsn: _observed_connection(connect(dsn), reach),
@@ -77,9 +87,20 @@ def worker_that_reports(reach: Reach) -> Callable[..., Worker]:
     )
 
 
-def worker_with(failpoint: str | None) -> Callable[..., Worker]:
+def worker_with(failpoint: str | None, patch: pytest.MonkeyPatch) -> Callable[..., Worker]:
     """What makes a worker with this fault, or one without."""
-    return worker_that_reports(Fault.of(failpoint).reach) if failpoint else Worker
+    return worker_that_reports(Fault.of(failpoint).reach, patch) if failpoint else Worker
+
+
+def _observed_publishing(
+    publisher: ResultsPublisher,
+    publish: PublishWindows,
+    reach: Reach,
+    windows: Sequence[OutboundMessage],
+) -> None:
+    reach("publish.live")
+    publish(publisher, windows)
+    reach("publish.after")
 
 
 def _build(
@@ -230,6 +251,6 @@ def _observed_connection(conn: Connection, reach: Reach) -> Connection:
 
 
 def _reach_at(text: str, points: Mapping[str, str], reach: Reach) -> None:
-    for beginning, point in points.items():
-        if text.startswith(beginning):
+    for part, point in points.items():
+        if part in text:
             reach(point)

@@ -63,8 +63,11 @@ def _window_id(window_ms: int) -> int:
 def _window(number: int) -> Iterator[Message]:
     if number == 0:
         yield "market.m1.market", _command("market_opened", resources=_resources())
-    for agent in AGENTS:
+    # An agent and a resource that nobody has named before, and so rows of names in each window.
+    for agent in (*AGENTS, f"new{number}"):
         yield "market.m1.grant", _command("credits_granted", agent_id=agent, amount_micros=10_000)
+    unlisted = _command("bid_placed", resource=f"r{number}", quantity=1, unit_price_micros=1)
+    yield "market.m1.bid.a0", unlisted
     for turn in range(BIDS):
         for place, agent in enumerate(AGENTS):
             yield f"market.m1.bid.{agent}", _bid(place, turn, number)

@@ -16,8 +16,8 @@ from typing import Final
 import psutil
 import pytest
 
+from connectors.nats import read_ahead
 from connectors.nats import results_publisher as publisher
-from connectors.nats import source
 from connectors.nats.source import NatsSource
 from connectors.postgres.writer import LedgerWriters
 from flows.runtime import shutdown, worker
@@ -122,7 +122,7 @@ def points_reached(settings: Settings, done: Callable[[], bool]) -> list[str]:
         thread = threading.Thread(
             target=run_shards,
             args=(*split(settings, servers_of(settings)), stop),
-            kwargs={"make_worker": worker_that_reports(passed.append)},
+            kwargs={"make_worker": worker_that_reports(passed.append, patch)},
         )
         thread.start()
         try:
@@ -150,7 +150,7 @@ def _run(settings: Settings, failpoint: str | None, limits: Limits, said: Path) 
         _limit(patch, limits)
         try:
             (task,) = split(settings, servers_of(settings))
-            run_shards(task, stop, make_worker=worker_with(failpoint))
+            run_shards(task, stop, make_worker=worker_with(failpoint, patch))
         except WalrasError as failure:
             sys.stderr.write(f"error: {failure}\n")
             sys.exit(failure.exit_code)
@@ -162,7 +162,7 @@ def _limit(patch: pytest.MonkeyPatch, limits: Limits) -> None:
         limited = partial(LedgerWriters, retry_limit_s=limits.postgres_s)
         patch.setattr(worker, "LedgerWriters", limited)
     if limits.nats_s is not None:
-        patch.setattr(source, "OUTAGE_LIMIT_S", limits.nats_s)
+        patch.setattr(read_ahead, "OUTAGE_LIMIT_S", limits.nats_s)
         patch.setattr(publisher, "OUTAGE_LIMIT_S", limits.nats_s)
     if limits.grace_s is not None:
         patch.setattr(shutdown, "GRACE_S", limits.grace_s)

@@ -11,7 +11,6 @@ from typing import Final
 
 import psutil
 import psycopg
-from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
 from connectors.embedded.nats_server import NatsServer, start_nats
@@ -22,16 +21,11 @@ from connectors.nats.connection import connected
 from connectors.postgres.migrate import migrate
 from flows.runtime.settings import Settings
 from tests.crash.bench import replayed
-from tests.crash.books import (
-    books,
-    database,
-    duplicates,
-    published_results,
-    published_up_to,
-    read_up_to,
-)
+from tests.crash.books import books, database, last_active, read_up_to
+from tests.crash.due import due_windows
 from tests.crash.log import TICK, next_window, publish, write_window
 from tests.crash.process import PATIENT, WITHIN_S, Limits, Up, up
+from tests.crash.windows import last_published, published_windows, wrong_windows
 from tests.support.eventually import eventually
 from tests.support.nats_logs import LOG_BYTES, last_seq, make_streams
 from tests.support.servers import open_folder
@@ -167,7 +161,7 @@ class Market:
         end = last_seq(self.nc, "SHARD_0")
         with psycopg.connect(self.dsn, autocommit=True) as ledger:
             eventually(lambda: read_up_to(ledger) >= end, within_s=WITHIN_S)
-            eventually(lambda: published_up_to(ledger) == _last_window(ledger), within_s=WITHIN_S)
+            eventually(lambda: last_published(self.nc) == last_active(ledger), within_s=WITHIN_S)
 
     def check(self) -> None:
         """The ledger is what the log gives, all of it was published, and nothing twice."""
@@ -175,13 +169,8 @@ class Market:
         with replayed(self.pair.servers, self.pair.folder, window_ms=WINDOW_MS) as dsn:
             assert live == books(dsn)
         assert live.windows
-        assert [] == duplicates(published_results(self.nc))
-
-
-def _last_window(ledger: Connection) -> int:
-    row = ledger.execute('SELECT coalesce(max(window_id), -1) FROM ledger."window"').fetchone()
-    assert row is not None
-    return int(row[0])
+        with psycopg.connect(self.dsn) as ledger:
+            assert [] == wrong_windows(published_windows(self.nc), list(due_windows(ledger)))
 
 
 @contextmanager

@@ -1,18 +1,22 @@
 """Killed, paused or cut off at any point of a window's way: the ledger is that of a quiet day."""
 
+import json
 import signal
 from itertools import product
+from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.crash.bench import WINDOWS, CrashBench
+from connectors.postgres.reads.queries import open_reader
+from tests.crash.bench import WINDOWS, CrashBench, replayed
 from tests.crash.failpoints import POINTS
 from tests.crash.log import TICK, next_window, publish
 from tests.crash.process import await_paused
+from walras_schemas import AgentResult, HistoryQuery, HistoryReply
 
 PLACES: Final = ("first", "middle", "last")
-PAUSES: Final = ("copy.bid", "commit.before", "publish.before", "next")
+PAUSES: Final = ("copy.bid", "commit.before", "publish.before", "publish.live", "next")
 """A pause in the middle of a commit takes seconds to get over: these are for every day."""
 REPLACED: Final = 5
 
@@ -46,11 +50,28 @@ def test_every_point_is_passed_in_every_window(bench: CrashBench) -> None:
     assert [] == [point for point in POINTS if bench.hits[point] < WINDOWS]
 
 
+def test_the_history_has_what_was_published(bench: CrashBench, tmp_path: Path) -> None:
+    """An agent that missed a result asks for it: the answer must be the message that it missed."""
+    agents = {agent for _, _, agent in bench.due.results}
+    with replayed(bench.servers, tmp_path) as dsn, open_reader(dsn) as reader:
+        answers = [reader.history("m1", agent, HistoryQuery(limit=WINDOWS)) for agent in agents]
+    assert {
+        key: AgentResult.model_validate_json(json.dumps(content))
+        for key, content in bench.due.results.items()
+    } == {
+        (result.window_id, "m1", result.agent_id): result
+        for answer in answers
+        if isinstance(answer, HistoryReply)
+        for result in answer.results
+    }
+
+
 def test_killed(bench: CrashBench, point: str, place: str) -> None:
     """A process that dies without a word leaves half of something behind, at every point."""
     with bench.case() as case:
         with case.up(f"{point}:kill@{nth(bench, point, place)}") as killed:
             assert -signal.SIGKILL == killed.wait()
+        case.check_heard()
         with case.up() as successor:
             case.await_end(claims=2)
             assert 0 == successor.stop()
@@ -64,6 +85,7 @@ def test_paused_and_replaced(bench: CrashBench, point: str, place: str) -> None:
         case.up(f"{point}:pause@{nth(bench, point, place)}") as zombie,
     ):
         await_paused(zombie)
+        case.check_heard()
         with case.up() as successor:
             case.await_end(claims=2)
             zombie.signal(signal.SIGCONT)

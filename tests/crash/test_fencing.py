@@ -5,21 +5,17 @@ import time
 
 import pytest
 
-from connectors.nats.background_loop import run_sync
-from connectors.nats.subjects import RESULTS
-from connectors.nats.topology import results_config
 from tests.crash.bench import CrashBench
 from tests.crash.log import TICK, next_window, publish
 from tests.crash.process import WITHIN_S, Up, await_paused
 from tests.support.eventually import eventually
 from walras_client.nats.connection import Connection
-from walras_client.nats.jetstream import NS_PER_S, ask
 
 REPLACED = 5
 LONGEST_TIMEOUT_S = 90
 """Postgres ends what idles in a transaction after a minute; all other limits are shorter."""
-ASLEEP = ["copy.bid", "publish.before"]
-"""With the shard's lock in its hands, and with results that its successor will have published."""
+ASLEEP = ["copy.bid", "publish.before", "publish.live"]
+"""With the shard's lock in its hands, and with a window that its successor will have published."""
 
 
 def wake(zombie: Up, nc: Connection) -> None:
@@ -34,8 +30,7 @@ def wake(zombie: Up, nc: Connection) -> None:
 @pytest.mark.parametrize("point", ASLEEP)
 def test_asleep_for_longer_than_any_timeout(bench: CrashBench, point: str) -> None:
     """When it wakes up, the servers have forgotten its locks, its sessions and its message ids."""
-    with bench.case() as case:
-        forget_ids_after(bench.nc, seconds=1)
+    with bench.case(ids_kept_s=1) as case:
         with case.up(f"{point}:pause@2") as zombie:
             await_paused(zombie)
             with case.up() as successor:
@@ -64,10 +59,3 @@ def test_asleep_for_longer_than_any_real_timeout(
             wake(zombie, bench.nc)
             assert 0 == successor.stop()
         case.check()
-
-
-def forget_ids_after(nc: Connection, *, seconds: int) -> None:
-    """Let the stream of results know the ids of the last moments only."""
-    run_sync(ask(nc, f"STREAM.DELETE.{RESULTS}"))
-    forgetful = results_config() | {"duplicate_window": seconds * NS_PER_S}
-    run_sync(ask(nc, f"STREAM.CREATE.{RESULTS}", forgetful))

@@ -11,9 +11,11 @@ from connectors.embedded.servers import Servers, embedded
 from connectors.nats.background_loop import open_on_loop
 from connectors.nats.connection import connected
 from tests.crash.bench import replayed
-from tests.crash.books import Books, books, duplicates, published_results, read_up_to
+from tests.crash.books import Books, books, read_up_to
+from tests.crash.due import due_windows
 from tests.crash.log import TICK, next_window, publish, write_window
 from tests.crash.process import WITHIN_S
+from tests.crash.windows import published_windows, wrong_windows
 from tests.support.eventually import eventually
 from tests.support.nats_logs import LOG_BYTES, last_seq
 from tests.support.servers import open_folder
@@ -62,7 +64,8 @@ def check(servers: Servers, nc: Connection, folder: Path) -> None:
         again: Books = books(dsn)
     assert live.windows
     assert live.windows == again.windows[: len(live.windows)]
-    assert [] == duplicates(published_results(nc))
+    with psycopg.connect(servers.postgres_dsn) as ledger:
+        assert [] == wrong_windows(published_windows(nc), list(due_windows(ledger)))
 
 
 def end_of(up: Up) -> tuple[int, list[str]]:

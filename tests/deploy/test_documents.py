@@ -11,10 +11,10 @@ from bytewax.testing import TestingSink, TestingSource
 
 from connectors.nats.connection import OUTAGE_LIMIT_S
 from connectors.nats.topology import (
-    COMMAND_DEDUPE_S,
+    DEDUPE_S,
     FINEST_TICK_MS,
-    RESULT_AGE_S,
-    RESULT_BYTES,
+    WINDOWS_AGE_S,
+    WINDOWS_BYTES,
 )
 from connectors.postgres.writer import RETRY_LIMIT_S
 from flows.allocation import build
@@ -23,7 +23,13 @@ from state.errors import WalrasError
 from tests.deploy.compose import HOUSE
 from tests.deploy.markdown import DOCUMENTS, cell_code, inline, links, name, table
 from tests.test_house import run
-from walras_schemas import BATCH_MAX, CLOCK_SKEW_MS, DEDUPE_HORIZON_MS, PAYLOAD_MAX_BYTES
+from walras_schemas import (
+    BATCH_MAX,
+    CLOCK_SKEW_MS,
+    DEDUPE_HORIZON_MS,
+    PAYLOAD_MAX_BYTES,
+    RESULT_MAX_BYTES,
+)
 
 FILE: Final = re.compile(
     r"[\w./-]+/[\w.-]+\.(?:py|sql|conf|toml|md|yml|txt)|[\w-]+\.(?:toml|yml|md)"
@@ -32,7 +38,7 @@ NAMED_IN: Final = re.compile(r"((?:`\w+`(?:, | and |,? then )?)+) in\s+`([\w/]+\
 DECISIONS: Final = sorted((HOUSE / "docs" / "adr").glob("0*.md"))
 ARCHITECTURE: Final = (HOUSE / "ARCHITECTURE.md").read_text()
 GUIDE: Final = (HOUSE / "docs" / "guides" / "operate-a-deployment.md").read_text()
-AGENTS: Final = (HOUSE / "docs" / "guides" / "agents.md").read_text()
+DURABILITY: Final = (HOUSE / "docs" / "guides" / "durability.md").read_text()
 WRITING: Final = (HOUSE / "docs" / "guides" / "write-to-the-market.md").read_text()
 README: Final = (HOUSE / "README.md").read_text()
 
@@ -128,11 +134,12 @@ def test_numbers_in_the_guides_are_those_of_the_code() -> None:
     assert "at most 1000 events, in at most 1 MiB" in WRITING
     assert (60_000, 5_000) == (DEDUPE_HORIZON_MS, CLOCK_SKEW_MS)
     assert "older than 60 seconds is `stale_event_id`" in WRITING
-    assert (120, 7 * 24 * 3600) == (COMMAND_DEDUPE_S, RESULT_AGE_S)
+    assert 120 == DEDUPE_S
     assert "drops it for two minutes" in WRITING
-    assert "on the stream `RESULTS` for seven days" in WRITING
-    assert 1 << 30 == RESULT_BYTES
-    assert "**seven days, and at most 1 GiB of them**" in AGENTS
+    assert (7 * 24 * 3600, 1 << 30) == (WINDOWS_AGE_S, WINDOWS_BYTES)
+    assert "kept in the stream `WINDOWS` for seven days, at most 1 GiB of them" in DURABILITY
+    assert 1 << 19 == RESULT_MAX_BYTES
+    assert "unless they exceed 512 KiB" in README
     assert 1000 == FINEST_TICK_MS
 
 

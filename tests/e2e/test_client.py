@@ -13,13 +13,15 @@ from typing import Final
 
 import psycopg
 import pytest
+from nats.aio.client import Client
 
 from connectors.embedded.servers import Servers
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.commands import open_commands
 from connectors.nats.connection import connected
-from flows.queries import paging as past_results
-from operators import results as result_messages
+from connectors.postgres.reads import history as history_module
+from flows.runtime import worker
+from operators import results as results_module
 from tests.client.broker import Broker, broker
 from tests.client.deployment import (
     STAKE_MICROS,
@@ -32,12 +34,11 @@ from tests.support.servers import fresh_database
 from walras_client import (
     BidId,
     Cursor,
+    OutcomeNotListed,
     Results,
-    ResultsLost,
     WalrasClient,
     new_event_id,
 )
-from walras_client.nats.jetstream import ask
 from walras_schemas import QUERIES, AgentResult, BidPlaced, BidStatus, CommandStatus
 
 HOUSE: Final = Path(__file__).parents[2]
@@ -71,13 +72,18 @@ async def take(results: Results, until: str) -> list[AgentResult]:
     async with asyncio.timeout(WITHIN_S):
         async for result in results:
             taken.append(result)
-            if until in {outcome.event_id for outcome in result.outcomes}:
+            if until in {outcome.event_id for outcome in result.outcomes or ()}:
                 return taken
     raise AssertionError("results never end")
 
 
+async def history_of(me: WalrasClient, heard: list[AgentResult]) -> list[AgentResult]:
+    """What the ledger has from the first of these results on."""
+    return await me.history(after_window=heard[0].window_id - 1)
+
+
 def bids_in(results: list[AgentResult]) -> list[str]:
-    return [outcome.event_id for result in results for outcome in result.outcomes]
+    return [outcome.event_id for result in results for outcome in result.outcomes or ()]
 
 
 def test_an_agent_trades(deployment: Deployment) -> None:
@@ -148,36 +154,61 @@ def test_an_agent_that_was_away_gets_each_missed_result_once(deployment: Deploym
             results = me.results(after=Cursor(**json.loads(kept)))
             after = await take(results, until=missed[-1])
             after += await take(results, until=(await bid_and_hear(me, 1))[-1])
-            assert await me.history() == before + after
+            assert await history_of(me, before + after) == before + after
 
     asyncio.run(play())
 
 
-def test_beyond_retention_an_agent_rebuilds_from_the_ledger(deployment: Deployment) -> None:
-    """Retention forgets, the ledger does not: nothing is missed and nothing comes twice."""
-    market = deployment.market("a1")
+def test_agents_miss_nothing_of_a_worker_that_publishes_nothing(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that dies after each commit is the worst that there is: the ledger has to be enough."""
+    monkeypatch.setattr(worker, "agent_results", lambda _settlement: iter(()))
 
-    async def play() -> None:
+    async def play(deployment: Deployment, market: str) -> None:
         async with deployment.agent(market, "a1") as me:
             results = me.results()
-            heard = await take(results, until=(await bid_and_hear(me, 2))[-1])
-            cursor = results.cursor
-        async with deployment.agent(market, "a1") as meanwhile:
-            missed = await bid_and_hear(meanwhile, 5)
-        await drop_results(deployment.nats_url, keep=3)
-        async with deployment.agent(market, "a1") as me:
-            results = me.results(after=cursor)
-            with pytest.raises(ResultsLost, match="no longer kept"):
-                await anext(results)
-            heard += [result async for result in results.rebuild()]
-            assert missed == bids_in(heard)[2:]
-            heard += await take(results, until=(await bid_and_hear(me, 2))[-1])
-            assert await me.history() == heard
+            bids = await bid_and_hear(me, 3)
+            gift = await me.transfer("a2", 5)
+            bids.append(await me.bid("tokens", 1, 1))
+            heard = await take(results, until=bids[-1])
+            assert [*bids[:3], gift, bids[3]] == bids_in(heard)
+            assert await history_of(me, heard) == heard
+
+    with deployed(servers) as deployment:
+        asyncio.run(play(deployment, deployment.market("a1", "a2")))
+
+
+def test_agents_that_miss_nothing_ask_nothing(deployment: Deployment) -> None:
+    """A question for each window and agent would be the end of the ledger."""
+    market = deployment.market("a1", "a2")
+
+    async def asked(nc: Client) -> int:
+        stats = json.loads((await nc.request("$SRV.STATS.walras-queries", b"")).data)
+        (history,) = (each for each in stats["endpoints"] if each["name"] == "history")
+        return int(history["num_requests"])
+
+    async def play() -> None:
+        async with (
+            connected(deployment.nats_url, name="test") as nc,
+            deployment.agent(market, "a1") as me,
+            deployment.agent(market, "a2") as other,
+        ):
+            await bid_and_hear(me, 2)
+            await bid_and_hear(other, 2)
+            before = await asked(nc)
+            for _ in range(5):
+                bid = await me.bid("tokens", 60, 1_000)
+                await other.bid("tokens", 60, 1_000)
+                await me.outcome(await me.transfer("a2", 7), WITHIN_S)
+                await other.outcome(await other.transfer("a1", 5), WITHIN_S)
+                await me.outcome(bid, WITHIN_S)
+            assert before == await asked(nc)
 
     asyncio.run(play())
 
 
-def test_a_rebuild_reaches_back_to_the_connection_only(deployment: Deployment) -> None:
+def test_results_begin_with_the_connection(deployment: Deployment) -> None:
     """What an agent did before is in its balance already: delivered as new it counts twice."""
     market = deployment.market("a1")
 
@@ -187,53 +218,40 @@ def test_a_rebuild_reaches_back_to_the_connection_only(deployment: Deployment) -
         async with deployment.agent(market, "a1") as me:
             async with deployment.agent(market, "a1") as meanwhile:
                 missed = await bid_and_hear(meanwhile, 2)
-            await drop_results(deployment.nats_url, keep=0)
-            results = me.results()
-            with pytest.raises(ResultsLost):
-                await anext(results)
-            assert missed == bids_in([result async for result in results.rebuild()])
+            assert missed == bids_in(await take(me.results(), until=missed[-1]))
             assert missed[0] == (await me.outcome(missed[0], WITHIN_S)).event_id
 
     asyncio.run(play())
 
 
-def test_a_rebuild_goes_on_in_the_middle_of_a_window(
+def test_a_window_too_large_to_list_is_handed_out_and_said(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A large window comes in parts: the rest of one that was begun must not be left out."""
-    monkeypatch.setattr(result_messages, "PART_MAX_BYTES", 1000)
-    monkeypatch.setattr(past_results, "PART_MAX_BYTES", 1000)
+    """Its outcomes are in no message: an agent must learn the balance, and where the rest is."""
+    for module in (results_module, history_module):
+        monkeypatch.setattr(module, "RESULT_MAX_BYTES", 3000)
     market = deployment.market("a1")
 
     async def play() -> None:
         async with deployment.agent(market, "a1") as me:
             results = me.results()
-            placed = await me.submit_many(
+            heard = await take(results, until=(await bid_and_hear(me, 1))[-1])
+            crowd = await me.submit_many(
                 [
                     BidPlaced(
                         event_id=new_event_id(), resource="tokens", quantity=1, unit_price_micros=1
                     )
-                    for _ in range(25)
+                    for _ in range(100)
                 ]
             )
-            heard = [await anext(results), await anext(results)]
-            assert [1, 2] == [result.part for result in heard]
-            await me.outcome(placed[-1], WITHIN_S)
-            await drop_results(deployment.nats_url, keep=0)
-            results = me.results(after=results.cursor)
-            with pytest.raises(ResultsLost):
-                await anext(results)
-            heard += [result async for result in results.rebuild()]
-            assert placed == bids_in(heard)
-            assert list(range(1, heard[0].parts + 1)) == [result.part for result in heard]
+            with pytest.raises(OutcomeNotListed, match="too large for one message"):
+                await me.outcome(crowd[0], WITHIN_S)
+            heard += [await anext(results)]
+            assert (False, 100) == (heard[-1].complete, sum((heard[-1].counts or {}).values()))
+            heard += await take(results, until=(await bid_and_hear(me, 1))[-1])
+            assert await history_of(me, heard) == heard
 
     asyncio.run(play())
-
-
-async def drop_results(url: str, *, keep: int) -> None:
-    """What retention does: the oldest results go."""
-    async with connected(url, name="retention") as nc:
-        await ask(nc, "STREAM.PURGE.RESULTS", {"keep": keep})
 
 
 def test_trade_goes_on_through_a_restart_of_the_broker(servers: Servers, tmp_path: Path) -> None:
@@ -251,7 +269,7 @@ def test_trade_goes_on_through_a_restart_of_the_broker(servers: Servers, tmp_pat
             bids += await bid_and_hear(me, 3)
             heard = await take(results, until=bids[-1])
             assert Counter(bids) == Counter(bids_in(heard))
-            assert await me.history() == heard
+            assert await history_of(me, heard) == heard
 
     with (
         broker(tmp_path / "nats") as server,

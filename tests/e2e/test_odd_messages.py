@@ -36,7 +36,7 @@ NO_NAMES: Final = ["a.b", "*", ">", "a*", "\u00e41", "A1", "a\u00a0b", "-a", "a"
 NO_AGENTS: Final = [*NO_NAMES, "house", "treasury"]
 SPACED: Final = [" ", "a b", " a1", "a1 ", "a\tb", "a\nb"]
 DEAD: Final = """
-    SELECT string_agg(concat_ws(' ', subject, octet_length(payload), ord), ',')
+    SELECT string_agg(concat_ws(' ', subject, payload_bytes, ord), ',')
     FROM walras.dead_letters WHERE shard = %s AND seq = %s
 """
 STATUS: Final = "SELECT status FROM walras.bids WHERE market = %s AND event_id = %s"

@@ -18,13 +18,13 @@ from typing import Any, Final
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 from uuid_utils import uuid7
 
-from connectors.nats.background_loop import open_on_loop, run_sync
+from connectors.nats.background_loop import open_on_loop
 from connectors.nats.commands import CommandClient, open_commands
 from connectors.nats.connection import connected
 from connectors.nats.export import export_log
-from connectors.nats.topology import results_config
 from connectors.postgres.connection import connect
 from flows.runtime import child_process, pricing_process
 from flows.runtime import supervisor as deployment
@@ -35,8 +35,9 @@ from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import Settings
 from operators.pricing_rules import Eip1559, Fixed, Vwap
 from operators.quote import Plan, QuotePrices
+from tests.crash.due import due_windows
+from tests.crash.windows import empty_windows
 from tests.support.eventually import eventually
-from walras_client.nats.jetstream import ask
 from walras_schemas import MarketWindow, ResourcePrice, subjects
 
 WALRAS: Final = Path(sys.executable).with_name("walras")
@@ -46,14 +47,11 @@ PLAN: Final[Plan] = {"cpu": Vwap(windows=3), "gpu": Eip1559()}
 WITHIN_S: Final = 60.0
 
 LAST_CLEARED: Final = """
-    SELECT window_id, resource, reference_micros, clearing_micros, supply, demanded, sold, stale
+    SELECT resource, reference_micros, reserve_micros, clearing_micros, supply, demanded, wanted,
+        sold, stale
     FROM walras.prices WHERE sold > 0 AND window_id = (
         SELECT max(window_id) FROM walras.prices WHERE sold > 0
     ) ORDER BY resource
-"""
-WINDOWS: Final = """
-    SELECT window_id, resource, reference_micros, clearing_micros, supply, demanded, sold, stale
-    FROM walras.prices ORDER BY window_id, resource
 """
 COMMITTED: Final = "SELECT max(last_seq) FROM walras.windows"
 REFUSED_QUOTES: Final = """
@@ -114,14 +112,9 @@ class Market:
 
     def cleared(self) -> dict[str, ResourcePrice]:
         """What the last window with sales cleared at, by resource."""
-        return {row.resource: row for _, row in self.rows(LAST_CLEARED)}
-
-    def rows(self, query: str) -> list[tuple[int, ResourcePrice]]:
-        columns = ResourcePrice.model_fields
-        return [
-            (window_id, ResourcePrice(**dict(zip(columns, row, strict=True))))
-            for window_id, *row in self.ledger.execute(query)
-        ]
+        with self.ledger.cursor(row_factory=dict_row) as cursor:
+            rows = [ResourcePrice(**row) for row in cursor.execute(LAST_CLEARED)]
+        return {row.resource: row for row in rows}
 
     def is_stale(self) -> bool:
         cleared = self.cleared().values()
@@ -155,33 +148,19 @@ class Market:
 
     def undisturbed_quotes(self) -> list[tuple[str, str, int]]:
         """What a pricing flow that never stopped quotes from the windows in the ledger."""
-        windows: dict[int, list[ResourcePrice]] = {}
-        for window_id, row in self.rows(WINDOWS):
-            windows.setdefault(window_id, []).append(row)
         step = QuotePrices(
             lambda _market: PLAN, lambda *asked: read_past(self.ledger, *asked), lambda _window: {}
         )
         return [
             (quote.subject, quote.msg_id, json.loads(quote.payload)["price_micros"])
-            for window_id, prices in windows.items()
-            for quote in step(window_message(window_id, prices))
+            for _, content in list(due_windows(self.ledger))
+            for quote in step(MarketWindow.model_validate_json(json.dumps(content)))
         ]
 
 
 def current_window() -> int:
     """The window in which a command sent now would arrive."""
     return time.time_ns() // (WINDOW_MS * 1_000_000)
-
-
-def window_message(window_id: int, prices: list[ResourcePrice]) -> MarketWindow:
-    return MarketWindow(
-        market="m1",
-        shard=0,
-        window_id=window_id,
-        window_ms=WINDOW_MS,
-        digest="0" * 64,
-        prices=prices,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -268,12 +247,11 @@ def test_kills_change_no_quote_and_repeat_none(market: Market) -> None:
     assert [] == market.ledger.execute(REFUSED_QUOTES).fetchall()
 
 
-def test_results_that_were_thrown_away_change_no_quote(market: Market) -> None:
+def test_windows_that_were_thrown_away_change_no_quote(market: Market) -> None:
     """Retention forgets and operators delete: what only the ledger has must count in each price."""
     market.bid_until(market.is_stale)
     with open_on_loop(connected(market.servers.nats_url, name="operator")) as nc:
-        run_sync(ask(nc, "STREAM.DELETE.RESULTS"))
-        run_sync(ask(nc, "STREAM.CREATE.RESULTS", results_config()))
+        empty_windows(nc)
     before = set(market.quotes())
 
     def new_quotes() -> set[tuple[str, str, int]]:

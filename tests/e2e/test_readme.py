@@ -59,9 +59,15 @@ def deployment() -> Iterator[Environment]:
 
 @pytest.fixture(scope="module")
 def market(deployment: Environment) -> Environment:
-    """The deployment after the README's own commands have opened the market."""
-    for words in readme_commands("Place a bid of your own", TRADING):
-        walras(*words, env=deployment)
+    """The deployment after the README's own commands have opened the market.
+
+    The grant has its result by then: the next one that a1 hears is of a bid.
+    """
+    with open_on_loop(connected(deployment["WALRAS_NATS_URL"], name="readme test")) as nc:
+        results = run_sync(nc.subscribe("result.demo.a1"))
+        for words in readme_commands("Place a bid of your own", TRADING):
+            walras(*words, env=deployment)
+        run_sync(results.next_msg(timeout=20))
     return deployment
 
 
@@ -110,7 +116,7 @@ def ran(command: list[str | Path], *, env: Environment) -> str:
 
 
 def bids_of(result: AgentResult) -> list[tuple[str, dict[str, int]]]:
-    return [(one.status, one.won) for one in result.outcomes if isinstance(one, BidOutcome)]
+    return [(one.status, one.won) for one in result.outcomes or () if isinstance(one, BidOutcome)]
 
 
 async def outcome(nc: Client, subject: str, payload: bytes, *, event_id: str) -> str:
@@ -120,7 +126,7 @@ async def outcome(nc: Client, subject: str, payload: bytes, *, event_id: str) ->
     assert "SHARD_0" == receipt["stream"]
     while True:
         result = AgentResult.model_validate_json((await results.next_msg(timeout=20)).data)
-        for one in result.outcomes:
+        for one in result.outcomes or ():
             if one.event_id == event_id:
                 return one.status
 

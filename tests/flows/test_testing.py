@@ -92,7 +92,7 @@ def test_prices_are_told_apart_by_window_and_market() -> None:
     log.tick()
     settled = settle_log(log.records, window_ms=WINDOW_MS)
     assert [{"cpu": None, "gpu": 7}, {"cpu": None, "gpu": None}] == settled.prices()
-    assert [{"gpu": None}, {"gpu": None}] == settled.prices(market="m2")
+    assert [{"gpu": None}, {}] == settled.prices(market="m2"), "a market at rest has no prices"
     assert 3 == len(settled.windows)
 
 

@@ -51,7 +51,7 @@ def test_one_by_one_changes_nothing(name: str) -> None:
 def test_each_log_is_settled_over_columns(name: str) -> None:
     """A log that only ever took the sequential way would compare it with itself."""
     with counted() as counts:
-        settle(read(name), window_ms=WINDOW_MS)
+        settle(read(name), window_ms=WINDOW_MS, sizes=repeat(5))
     assert counts["judged over columns"] > 0
     assert counts["cleared one by one" if name == "vickrey" else "cleared over columns"] > 0
 

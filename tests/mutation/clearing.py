@@ -106,8 +106,8 @@ CLEARING = [
     Mutant(
         "wanted counts every bid",
         CLEAR,
-        "wanting = [r for r in ranked if r.bid.limit_micros >= cost_of(terms, levels, r.bid.demand)]",
-        "wanting = ranked",
+        "wanting = [r for r in ranked if r.bid",
+        "wanting = [r for r in ranked if r.bid or r.bid",
     ),
     Mutant(
         "a bid at its cost does not want",
@@ -203,8 +203,8 @@ CLEARING = [
     Mutant(
         "a closed market settles nothing",
         SETTLE,
-        "for market in sorted(window.active.intersection(priced.terms)):",
-        "for market in sorted(m for m in window.active if getattr(priced.terms.get(m), 'is_open', 0)):",
+        "in sorted(window.active.intersection(priced.terms)):",
+        "in sorted(m for m, its in priced.terms.items() if m in window.active and its.is_open):",
     ),
     Mutant(
         "quotes alone make a market active",

@@ -3,12 +3,14 @@
 from functools import partial
 
 from tests.mutation.mutant import (
+    MISSING_WINDOWS,
     NATS_TESTS,
     POSTGRES_TESTS,
     READER,
     RESULTS_PUBLISHER,
     SOURCE,
     TRANSACTION,
+    UPSERTS,
     WRITER,
     Mutant,
 )
@@ -21,14 +23,14 @@ CONNECTORS = [
     _nats(
         "the source reads ahead without a bound in bytes",
         SOURCE,
-        " or free_bytes < AHEAD_BYTES // 2:",
-        ":",
+        "return (messages, free_bytes) if free_bytes >= AHEAD_BYTES // 2 else (0, 0)",
+        "return messages, AHEAD_BYTES",
     ),
     _nats(
         "a batch has no bound in bytes",
         SOURCE,
-        "while len(taken) < count and size < BATCH_BYTES:",
-        "while len(taken) < count:",
+        "            if size >= BATCH_BYTES:\n                break\n",
+        "",
     ),
     _nats(
         "a failure overtakes the messages before it",
@@ -61,23 +63,58 @@ CONNECTORS = [
     _nats("a purged log is read on", READER, "first_seq > next_seq:", "first_seq < 0:"),
     # Results are published.
     _nats(
-        "a window counts as published before its results are",
+        "agents are told nothing live",
         RESULTS_PUBLISHER,
-        "            if isinstance(window, Settlement):\n",
-        "            if isinstance(window, Settlement):\n"
-        "                mark_published(shard, window.window_id)\n",
+        "publisher.publish_live(live_of(window)):",
+        "publisher.publish_live(()):",
     ),
     _nats(
-        "results are published again after a restart",
+        "results that were dropped are not counted",
         RESULTS_PUBLISHER,
-        "if not fence.lets_nothing_in(mark):",
-        "if fence or mark:",
+        "dropped += 0 if self._wait_for(self._write(frames)) else count",
+        "self._wait_for(self._write(frames))",
     ),
     _nats(
-        "where the results stand is not read again after a failure",
+        "a window is through before the stream has it",
         RESULTS_PUBLISHER,
-        "                self._fences.pop(shard, None)",
-        "                pass",
+        "            publisher.publish_durable(list(durable_of(window)))\n",
+        "",
+    ),
+    _nats(
+        "a window that was not acknowledged is not sent again",
+        RESULTS_PUBLISHER,
+        "            left = [message for message, _ in failures]\n",
+        "            left = []\n",
+    ),
+    _nats(
+        "a window that a server refuses is sent again",
+        RESULTS_PUBLISHER,
+        "isinstance(failure, MaxPayloadError | BadRequestError)",
+        "isinstance(failure, MaxPayloadError)",
+    ),
+    _nats(
+        "what a crash kept back leaves the newest first",
+        RESULTS_PUBLISHER,
+        "for messages in reversed(kept_back):",
+        "for messages in kept_back:",
+    ),
+    _nats(
+        "windows older than one that is there are looked at",
+        RESULTS_PUBLISHER,
+        "            if not missing:\n                break\n",
+        "            if not missing:\n                continue\n",
+    ),
+    _nats(
+        "the last window of a market is taken for missing",
+        MISSING_WINDOWS,
+        "<= self._ends[message.subject].window_id",
+        "< self._ends[message.subject].window_id",
+    ),
+    _nats(
+        "a sleeper's window enters behind any other",
+        RESULTS_PUBLISHER,
+        "last_seq=self._ends.last_seq(each.subject),",
+        "last_seq=None,",
     ),
     _nats(
         "a closed publisher still waits",
@@ -107,14 +144,20 @@ CONNECTORS = [
     _postgres(
         "balances are not written",
         TRANSACTION,
-        "            replace_balances(conn, closed)\n",
+        "            update_balances(conn, closed)  # 7\n",
         "",
     ),
     _postgres(
-        "any worker may mark a window as published",
+        "new names are not written",
         TRANSACTION,
-        "conn.execute(_MARK_PUBLISHED, [window_id, shard, token]).rowcount == 0:",
-        "conn.execute(_MARK_PUBLISHED, [window_id, shard, token]).rowcount < 0:",
+        "            copy_names(conn, closed)  # 6\n",
+        "",
+    ),
+    _postgres(
+        "a balance that no column can hold is written as nothing",
+        UPSERTS,
+        "    if wide:\n",
+        "    if not wide:\n",
     ),
     _postgres(
         "a worker claims its shard back from its successor",
@@ -138,7 +181,7 @@ CONNECTORS = [
         "a closed writer begins another window",
         WRITER,
         "            if self._closed.is_set():\n                raise _closed(self._shard)\n"
-        "            return work(conn)",
-        "            return work(conn)",
+        "            commit_window(",
+        "            commit_window(",
     ),
 ]

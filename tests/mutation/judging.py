@@ -26,8 +26,8 @@ JUDGING = [
     Mutant(
         "hold is not released by a withdrawal",
         ALLOCATE,
-        "        self.accounts.hold(account, -int(run.quantity[row]) * int(run.unit_price_micros[row]))\n",
-        "",
+        "self.accounts.hold(account, -int(run.quantity[row])",
+        "self.accounts.hold(account, 0 * -int(run.quantity[row])",
     ),
     Mutant(
         "a withdrawn bid stays in the auction",

@@ -4,15 +4,19 @@ from functools import partial
 
 from tests.mutation.mutant import (
     CHILD,
+    CRASH_TESTS,
     KEYED,
     LIFECYCLE_TESTS,
     PROCESSES,
+    ROUTE,
     SHUTDOWN,
     SUPERVISOR,
+    WORKER,
     Mutant,
 )
 
 _mutant = partial(Mutant, tests=LIFECYCLE_TESTS)
+_crash = partial(Mutant, tests=CRASH_TESTS)
 
 LIFECYCLE = [
     # Steps that wait for a server.
@@ -168,5 +172,18 @@ LIFECYCLE = [
         PROCESSES,
         "if any(startup.claimed.is_set() for startup in startups):",
         "if startups:",
+    ),
+    # What leaves, and when.
+    _crash(
+        "results leave before their window is committed",
+        ROUTE,
+        '_waiting_step("publish", committed, publish)',
+        '_waiting_step("publish", closed, publish)',
+    ),
+    _crash(
+        "what a crash kept back stays there",
+        WORKER,
+        "            self._publish_missing(publisher)\n",
+        "",
     ),
 ]

@@ -13,18 +13,29 @@ NAMES = "schemas/walras_schemas/names.py"
 KEYED, SHUTDOWN = "operators/keyed.py", "flows/runtime/shutdown.py"
 SUPERVISOR, PROCESSES = "flows/runtime/supervisor.py", "flows/runtime/processes.py"
 CHILD = "flows/runtime/child_process.py"
+WORKER, ROUTE = "flows/runtime/worker.py", "flows/allocation.py"
 SOURCE, READER = "connectors/nats/source.py", "connectors/nats/reader.py"
 RESULTS_PUBLISHER = "connectors/nats/results_publisher.py"
+MISSING_WINDOWS = "connectors/nats/missing_windows.py"
 WRITER, TRANSACTION = "connectors/postgres/writer.py", "connectors/postgres/ledger/transaction.py"
+UPSERTS = "connectors/postgres/ledger/upserts.py"
 
 # The sharpest first: they answer soonest, and say the most about what is wrong.
-SHARP = ["clear", "settle", "allocate", "guards", "columns", "windows", "join_prices", "results"]
-BROAD = ["precedence", "properties", "decode", "two_ways", "alone", "replay", "truthfulness"]
+SHARP = ["clear", "allocate", "settle", "windows", "join_prices", "results", "guards", "precedence"]
+BROAD = ["replay", "columns", "properties", "decode", "two_ways", "alone", "truthfulness"]
 WHOLE = ["machine", "twin"]
-CORE_TESTS = (
-    *(f"tests/operators/test_{name}.py" for name in SHARP),
-    "tests/stories",
-    *(f"tests/operators/test_{name}.py" for name in BROAD + WHOLE),
+_core, _fast = (
+    tuple(f"tests/operators/test_{name}.py" for name in names)
+    for names in (SHARP, [*BROAD, *WHOLE])
+)
+CORE_TESTS = (*_core, "tests/stories", *_fast)
+DECODING_TESTS = ("tests/operators/test_columns.py", "tests/operators/test_decode.py")
+ADMISSION_TESTS = tuple(
+    f"tests/operators/test_{name}.py"
+    for name in ("guards", "allocate", "precedence", "two_ways", "twin")
+)
+CLEARING_TESTS = tuple(
+    f"tests/operators/test_{name}.py" for name in ("clear", "settle", "properties", "two_ways")
 )
 LIFECYCLE_TESTS = (
     "tests/operators/test_keyed.py",
@@ -35,7 +46,6 @@ LIFECYCLE_TESTS = (
 )
 NATS_TESTS = (
     "tests/connectors/nats/test_source.py",
-    "tests/connectors/nats/test_fence.py",
     "tests/connectors/nats/test_results_publisher.py",
 )
 POSTGRES_TESTS = (
@@ -44,6 +54,7 @@ POSTGRES_TESTS = (
     "tests/connectors/postgres/ledger/test_transaction.py",
     "tests/connectors/postgres/ledger/test_claim.py",
 )
+CRASH_TESTS = ("tests/crash/test_failpoints.py",)
 
 
 @dataclass(frozen=True, slots=True)

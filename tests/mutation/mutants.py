@@ -5,17 +5,9 @@ at once (test_mutants) and never silently tests nothing.
 """
 
 from tests.mutation.clearing import CLEARING
-from tests.mutation.columns import ADMISSION, CLEARING_COLUMNS, DECODING
+from tests.mutation.columns import FAST
 from tests.mutation.connectors import CONNECTORS
 from tests.mutation.judging import JUDGING
 from tests.mutation.lifecycle import LIFECYCLE
 
-MUTANTS = [
-    *JUDGING,
-    *CLEARING,
-    *DECODING,
-    *ADMISSION,
-    *CLEARING_COLUMNS,
-    *LIFECYCLE,
-    *CONNECTORS,
-]
+MUTANTS = [*JUDGING, *CLEARING, *FAST, *LIFECYCLE, *CONNECTORS]

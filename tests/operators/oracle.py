@@ -47,9 +47,12 @@ def events_of_all(messages: Sequence[tuple[str, bytes]]) -> list[Event | Bid]:
 
 
 def _bids(decoded: EventSlice) -> list[Bid]:
-    """The bids as records, which name what the columns number."""
+    """The bids as records, which name what the columns number; they stand in the log's order."""
     names = Names(accounts=decoded.senders.owners, resources=list(decoded.resources))
-    return list(replace(decoded.bids, names=names))
+    bids = list(replace(decoded.bids, names=names))
+    places = [(bid.seq, bid.ord) for bid in bids]
+    assert sorted(places) == places
+    return bids
 
 
 class Refused(Exception):

@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
-from operators.clear import rank
-from tests.operators.books import bundle, cleared, resource, terms, unit
+from operators.clear import allocate_supply, price_levels, rank
+from tests.operators.books import bundle, density, resource, terms, unit
 from tests.stories.reader import check
 from tests.stories.writer import WINDOW_MS, read_story
 from tests.support.flow import run_flow
@@ -61,6 +61,15 @@ def test_the_densities_hold() -> None:
         unit(5, "a5", "cpu", 10, price=3),
         unit(6, "a6", "cpu", 5, price=1),
     ]
-    ranked = [(entry.bid.agent, entry.exact_density) for entry in rank(market, bids)]
-    assert [(agent, Fraction(density)) for agent, density in DENSITIES] == ranked
-    assert Fraction(1, 3) == cleared(market, bids)[0].level
+    ranked = rank(market, bids)
+    assert [(agent, Fraction(printed)) for agent, printed in DENSITIES] == [
+        (entry.bid.agent, density(market, entry.bid)) for entry in ranked
+    ]
+    allocate_supply(market, ranked)
+    assert {"gpu": Fraction(3, 5), "cpu": Fraction(22, 25)} == price_levels(market, ranked)
+
+
+def test_the_paradoxical_rejection_holds() -> None:
+    """The page's own example of a rejection must be one, by as much as the page says."""
+    rejected = run_flow(read_story(STORIES[0]).log, WINDOW_MS).paradoxical_rejections
+    assert [("a4", 28 - 26)] == [(row["agent_id"], row["lost_value_micros"]) for row in rejected]

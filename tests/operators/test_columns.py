@@ -95,6 +95,7 @@ ODD: Final = {
     "an id of another version": UNIT.replace("-7", "-4", 1),
     "an id without hyphens": UNIT.replace(ID, ID.replace("-", "")),
     "an id with other hyphens": UNIT.replace(ID, f"{ID[:7]}-{ID[7]}{ID[9:]}"),
+    "an id with a digit for a hyphen": UNIT.replace(ID, f"{ID[:8]}0{ID[9:]}"),
     "an id of other letters": UNIT.replace(ID, f"{ID[:-1]}g"),
     "an empty id": UNIT.replace(ID, ""),
     "the quantity of a text": UNIT.replace("3", '"3"'),
@@ -143,6 +144,15 @@ def test_two_of_a_kind_do_not_make_up_for_each_other(odd: str) -> None:
     """The counts that are compared are sums: two faults must not add up to none."""
     for other in (TWICE, NULLED, VERSIONED, NO_PRICE, f"[{UNIT},{{}}]", WITHDRAWAL):
         messages = [(A1, odd.encode()), (A1, other.encode()), (A2, odd.encode())]
+        assert read_singly(messages) == read(messages)
+
+
+def test_what_one_has_too_many_of_is_not_what_another_lacks() -> None:
+    """A bid that is counted for the message before it would be placed by another agent."""
+    escaped = UNIT.replace("bid_placed", "bid\\u005fplaced")
+    named = "[" + UNIT.replace('"gpu"', '"bid_placed"') + "]"
+    for first, second in ((f"[{escaped},{UNIT}]", named), (named, f"[{UNIT},{escaped}]")):
+        messages = [(A1, first.encode()), (A2, second.encode())]
         assert read_singly(messages) == read(messages)
 
 

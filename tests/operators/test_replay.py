@@ -70,6 +70,7 @@ def test_a_restart_at_any_message_changes_nothing() -> None:
         restarted.read(log[state.position.next_seq - 1 :])
         assert final_digest(whole) == final_digest(restarted.closed), f"at {stopped_after}"
         assert plain(whole) == plain(restarted.closed)
+        assert whole == restarted.closed
 
 
 def test_a_restart_after_every_window_changes_nothing() -> None:

@@ -12,7 +12,7 @@ from flows.testing import LogWriter
 from operators.digest import digest_of
 from state.market import Terms
 from state.names import NewNames
-from state.window import CommandRow, DeadLetter, MarketRow, PriceRow, Settlement
+from state.window import Balances, CommandRow, DeadLetter, MarketRow, PriceRow, Settlement
 from tests.operators.books import as_columns, bundle, cleared, resource, terms, unit
 from tests.operators.steps import plain, settle, settlements
 from walras_schemas import HOUSE, RejectionReason
@@ -156,7 +156,7 @@ def test_sums_of_a_market_s_window_may_be_of_any_size() -> None:
     """Ten of the largest limits exceed 64 bits together, and must not wrap to a small sum."""
     log = LogWriter()
     log.open(rule="pay_as_bid", gpu={"supply": 10**12})
-    for _ in range(30):
+    for _ in range(28):
         grants = [
             log.command("credits_granted", agent_id="a1", amount_micros=10**15) for _ in range(1000)
         ]
@@ -167,7 +167,7 @@ def test_sums_of_a_market_s_window_may_be_of_any_size() -> None:
     [row] = window.markets
     assert [27 * 10**18] * 3 == [row.paid_micros, row.offered_micros, row.served_micros]
     [content] = plain([window])
-    assert 30 * 10**18 - 27 * 10**18 == content["balances"]["m1", "a1"]
+    assert 28 * 10**18 - 27 * 10**18 == content["balances"]["m1", "a1"]
     assert 27 * 10**18 == content["balances"]["m1", HOUSE]
 
 
@@ -233,9 +233,12 @@ def settlement(**changes: Any) -> Settlement:
     content: dict[str, Any] = {kind: [row] for kind, row in ROWS.items()}
     content |= {"shard": 0, "window_id": 7, "first_seq": 5, "next_seq": 7, "stream_time_ns": 9}
     content |= {"prev_digest": bytes(32), "bids": bids, "new_names": NAMES, "listings": ()}
-    log = LogWriter()
-    log.grant("a1", 1)
-    content["balances"] = settlements(settle(log.records))[0].balances
+    content["balances"] = Balances(
+        accounts=np.zeros(0, np.int32),
+        micros=np.zeros(0, np.int64),
+        moved=np.zeros(0, np.bool_),
+        wide={},
+    )
     return Settlement(**content | changes)
 
 

@@ -8,6 +8,8 @@ from walras_schemas import (
     BidPlaced,
     BidStatus,
     CommandOutcome,
+    CommandStatus,
+    Credit,
     MarketOpened,
     MarketWindow,
     RejectionReason,
@@ -30,10 +32,13 @@ def commands(bid: BidPlaced, opened: MarketOpened) -> None:
 def results(result: AgentResult, window: MarketWindow) -> None:
     """An outcome of unknown type hides the difference between a bid and another command."""
     assert_type(result.balance_micros, int)
-    assert_type(result.outcomes, list[BidOutcome | CommandOutcome])
+    assert_type(result.complete, bool)
+    assert_type(result.outcomes, list[BidOutcome | CommandOutcome] | None)
+    assert_type(result.credits, list[Credit] | None)
+    assert_type(result.counts, dict[BidStatus | CommandStatus, int] | None)
     assert_type(window.prices, list[ResourcePrice])
     assert_type(window.prices[0].clearing_micros, int | None)
-    for outcome in result.outcomes:
+    for outcome in result.outcomes or ():
         if isinstance(outcome, BidOutcome):
             assert_type(outcome.status, BidStatus)
             assert_type(outcome.won, dict[str, int])

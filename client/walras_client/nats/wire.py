@@ -12,6 +12,7 @@ from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
 
 CRLF: Final = b"\r\n"
+MALFORMED: Final = "nats: malformed MSG"
 MSG: Final = b"MSG"
 HMSG: Final = b"HMSG"
 MSG_WORDS: Final = 5
@@ -54,47 +55,54 @@ class DeliveryParser(Parser):
             self._deliver()
 
     async def _parse(self, data: bytes) -> None:
-        assert self.nc is not None, "a connection made this parser"
         wire, at, waiting = self._rest + data, 0, self._waiting
-        size, number = len(wire), self._number
+        size = len(wire)
         # This loop is run for each message: to call for its parts would cost as much as they do.
         while (line_end := wire.find(CRLF, at)) != -1:
-            body = line_end + 2
-            words = wire[at:line_end].split(b" ")
-            if (count := WORDS.get(words[0])) is None:
+            words, body = wire[at:line_end].split(b" "), line_end + 2
+            if len(words) == HMSG_WORDS and words[2] == self._number and words[0] == HMSG:
+                _, subject, _, reply, head_size, content_size = words
+                try:
+                    data_at, end = body + int(head_size), body + int(content_size)
+                except ValueError:
+                    raise ProtocolError(MALFORMED) from None
+                if end + 2 > size:
+                    break
+                waiting.append((subject, reply, wire[data_at:end], wire[body:data_at]))
+                at = end + 2
+            elif words[0] in WORDS:
+                end = body + _number(words[-1])
+                if end + 2 > size:
+                    break
+                await self._other_message(words, wire[body:end])
+                at = end + 2
+            else:
                 self._deliver()
                 await super().parse(wire[at:body])
                 at = body
-                continue
-            try:
-                end = body + int(words[-1])
-                data_at = body + int(words[-2]) if count == HMSG_WORDS else body
-            except ValueError:
-                raise ProtocolError("nats: malformed MSG") from None
-            if end + 2 > size:
-                break
-            # nats-py's own expressions are not used: they take a form feed or a vertical tab, which
-            # to the server is a part of a subject, for the end of it.
-            if len(words) == count and words[2] == number:
-                waiting.append((words[1], words[3], wire[data_at:end], wire[body:data_at]))
-            else:
-                number = await self._other(words, count, wire[data_at:end], wire[body:data_at])
-            at = end + 2
         self._rest = wire[at:]
 
-    async def _other(self, words: list[bytes], count: int, payload: bytes, head: bytes) -> bytes:
-        """Take a message that does not continue what waits; the subscription that may go on."""
-        self._deliver()
+    async def _other_message(self, words: list[bytes], content: bytes) -> None:
+        """Take a message that does not continue what waits, or has no head."""
+        # nats-py's own expressions are not used: they take a form feed or a vertical tab, which to
+        # the server is a part of a subject, for the end of it.
+        assert self.nc is not None, "a connection made this parser"
+        count = WORDS[words[0]]
         if not count - 1 <= len(words) <= count:
-            raise ProtocolError("nats: malformed MSG")
-        _, subject, number, *_ = words
+            raise ProtocolError(MALFORMED)
+        subject, number = words[1:3]
         reply = words[3] if len(words) == count else b""
+        data_at = _number(words[-2]) if words[0] == HMSG else 0
+        payload, head = content[data_at:], content[:data_at]
+        if number != self._number or not reply:
+            self._deliver()
         if reply and number in self.direct:
-            self._waiting.append((subject, reply, payload, head))
             self._number = number
+            self._waiting.append((subject, reply, payload, head))
         else:
-            await self._process(number, subject, reply, payload, head)
-        return self._number
+            await self.nc._process_msg(  # noqa: SLF001 - what nats-py's own parser calls
+                _number(number), subject, reply, payload, head or None
+            )
 
     def _deliver(self) -> None:
         """Hand on what waits, before anything that came after it."""
@@ -104,12 +112,9 @@ class DeliveryParser(Parser):
             if deliver := self.direct.get(self._number):
                 deliver(frames)
 
-    async def _process(
-        self, number: bytes, subject: bytes, reply: bytes, payload: bytes, head: bytes
-    ) -> None:
-        """What nats-py's own parser does with a message."""
-        try:
-            sid = int(number)
-        except ValueError:
-            raise ProtocolError("nats: malformed MSG") from None
-        await self.nc._process_msg(sid, subject, reply, payload, head or None)  # noqa: SLF001
+
+def _number(digits: bytes) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        raise ProtocolError(MALFORMED) from None

@@ -5,11 +5,12 @@ quotes are in the order of their names; event ids reach as far back as a command
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from psycopg import Connection
+from psycopg.rows import dict_row
 
 from connectors.postgres.ledger.read_ids import agents_ids
 from connectors.postgres.ledger.read_names import read_balances, read_names
@@ -53,42 +54,26 @@ class Recent(NamedTuple):
     """Codes from this one on are of commands that got past the rules on ids."""
 
 
-def restore_listings(conn: Connection, row: ShardRow) -> Listings:
+def restore_listings(conn: Connection, shard: ShardRow) -> Listings:
     """The listings of the shard's markets, and the event ids that operators used."""
     resources: defaultdict[str, dict[str, ListedResource]] = defaultdict(dict)
-    for market, name, *listed in conn.execute(_RESOURCES, [row.shard]):
+    for market, name, *listed in conn.execute(_RESOURCES, [shard.shard]):
         resources[market][name] = ListedResource(*listed)
     quotes: defaultdict[str, dict[str, Quote]] = defaultdict(dict)
-    for market, name, *quoted in conn.execute(_QUOTES, [row.shard]):
+    for market, name, *quoted in conn.execute(_QUOTES, [shard.shard]):
         quotes[market][name] = Quote(*quoted)
     listings = {
-        market: Listing(
-            market=market,
-            opened_at=(first_seq, first_ord),
-            opened_seq=opened_seq,
-            is_open=is_open,
-            rule=rule,
-            stale_after_windows=stale_after,
-            max_commands=max_commands,
-            lag_windows=lag,
-            meters=meters,
-            resources=resources[market],
-            quotes=quotes[market],
-        )
-        for (
-            market,
-            first_seq,
-            first_ord,
-            opened_seq,
-            is_open,
-            rule,
-            stale_after,
-            max_commands,
-            lag,
-            meters,
-        ) in conn.execute(_LISTINGS, [row.shard])
+        row["market"]: _listing(row, resources[row["market"]], quotes[row["market"]])
+        for row in conn.cursor(row_factory=dict_row).execute(_LISTINGS, [shard.shard])
     }
-    return Listings(by_market=listings, dedupe=_operators_ids(conn, _recent(conn, row)))
+    return Listings(by_market=listings, dedupe=_operators_ids(conn, _recent(conn, shard)))
+
+
+def _listing(
+    row: dict[str, Any], resources: Mapping[str, ListedResource], quotes: Mapping[str, Quote]
+) -> Listing:
+    opened_at = row.pop("first_seq"), row.pop("first_ord")
+    return Listing(opened_at=opened_at, resources=resources, quotes=quotes, **row)
 
 
 def restore_accounts(conn: Connection, row: ShardRow) -> ShardAccounts:

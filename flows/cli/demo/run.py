@@ -24,6 +24,7 @@ from flows.analytics.questions import DemoQuestion
 from flows.cli.demo.audit import audit
 from flows.cli.demo.progress import progress, stage
 from flows.cli.demo.report import Report, show_next_steps
+from flows.queries.service import serving_queries
 from flows.runtime import supervisor as deployment
 from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import Settings
@@ -94,7 +95,10 @@ def _servers(settings: Settings, status: Console) -> Iterator[Servers]:
 
 @contextmanager
 def flow_running(settings: Settings, servers: Servers) -> Iterator[Future[None]]:
-    """Run the flow beside the block; the future is done when the flow has ended, however it did."""
+    """Run the flow and the query service beside the block.
+
+    The future is done when the flow has ended, however it did.
+    """
     stop = Event()
     ended: Future[None] = Future()
     ended.set_running_or_notify_cancel()
@@ -109,7 +113,8 @@ def flow_running(settings: Settings, servers: Servers) -> Iterator[Future[None]]
 
     Thread(target=run, name="flow", daemon=True).start()
     try:
-        yield ended
+        with serving_queries(servers.nats_url, servers.postgres_dsn):
+            yield ended
     finally:
         stop.set()
         _await_end(ended)

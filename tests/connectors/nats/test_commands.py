@@ -6,13 +6,14 @@ from typing import Final
 import pytest
 
 from connectors.nats.background_loop import run_sync
-from connectors.nats.commands import commands, open_commands
+from connectors.nats.commands import command_id, commands, open_commands
 from connectors.nats.connection import connect
 from connectors.nats.export import export_log
 from connectors.nats.subjects import shard_of
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 from tests.support.nats_logs import last_seq, make_streams
 from walras_client.nats.connection import Connection
+from walras_schemas import message_id
 
 BID: Final = "market.m0.bid.a1"
 
@@ -39,6 +40,32 @@ def test_a_command_sent_again_is_in_the_log_once(nc: Connection, nats_url: str) 
         first.duplicate,
         again.duplicate,
     )
+
+
+@pytest.mark.parametrize(
+    ("subject", "market", "sender"),
+    [
+        ("market.m0.bid.a1", "m0", "a1"),
+        ("market.m0.transfer.a1", "m0", "a1"),
+        ("market.m0.grant", "m0", "treasury"),
+        ("market.m0.market", "m0", "treasury"),
+        ("market.m1.price.a1", "m1", "treasury"),
+    ],
+)
+def test_an_id_belongs_to_a_market_and_a_sender(subject: str, market: str, sender: str) -> None:
+    """Another id for the same command, and it is in the log twice; a shorter one drops others'."""
+    assert message_id(market, sender, ["e1", "e2"]) == command_id(subject, ["e1", "e2"])
+
+
+def test_the_same_event_id_in_two_markets_is_two_commands(nc: Connection, nats_url: str) -> None:
+    """The second was acknowledged and in no log: both markets may lie in one stream."""
+    make_streams(nc)
+    shared = ["market.m0.bid.a1", "market.m4.bid.a1", "market.m0.bid.a2"]
+    with open_commands(nats_url) as client:
+        acks = [
+            client.publish_command(each, b"{}", msg_id=command_id(each, ["e1"])) for each in shared
+        ]
+    assert {("SHARD_0", False)} == {(ack.stream, ack.duplicate) for ack in acks}
 
 
 def test_many_commands_in_flight_all_arrive_in_order(nc: Connection, nats_url: str) -> None:

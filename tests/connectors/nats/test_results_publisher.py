@@ -1,106 +1,171 @@
-"""Results: out after the commit, each once for its readers, however often they are sent."""
+"""Results of a window: agents hear live and at most once, markets durably and once."""
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import pytest
-from connectors.nats.fence import Mark
+from nats.aio.msg import Msg
 
+from connectors.embedded import nats_server
 from connectors.embedded.nats_server import start_nats
 from connectors.nats import publisher, results_publisher
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
-from connectors.nats.export import export_log
-from connectors.nats.results_publisher import ResultsPublisher, open_publisher, publish
-from connectors.nats.ticker import ticking
-from state.errors import ServerUnreachable, WalrasError
-from state.shard import StreamIdentity
-from state.window import ClosedWindow, EmptyWindow, OutboundMessage, Settlement
+from connectors.nats.results_publisher import open_publisher, publish
+from operators.results import market_windows
+from state.errors import ServerUnreachable, SettingsError, WalrasError
+from state.window import (
+    ClosedWindow,
+    EmptyWindow,
+    OutboundMessage,
+    Settlement,
+    WindowSummary,
+)
+from tests.connectors.postgres.windows import market_row, window
 from tests.support.eventually import eventually
 from tests.support.nats_logs import last_seq, make_streams
 from walras_client.nats.connection import Connection
+from walras_client.nats.jetstream import ask
 
 IDLE: Final = EmptyWindow(shard=0, window_id=8, first_seq=4, next_seq=5, stream_time_ns=9)
 
 
-def settlement(window_id: int) -> Settlement:
-    return Settlement(
-        shard=0,
-        window_id=window_id,
-        first_seq=1,
-        next_seq=4,
-        stream_time_ns=7,
-        prev_digest=bytes(32),
-        digest=bytes(32),
-        bids=[],
-        commands=[],
-        dead_letters=[],
-        prices=[],
-        balances=[],
-        listings=[],
-    )
-
-
-def results(window_id: int, count: int) -> list[OutboundMessage]:
+def results(name: str, count: int) -> list[OutboundMessage]:
     return [
-        OutboundMessage(f"result.m1.a{agent}", f"{window_id}-{agent}", b"{}")
+        OutboundMessage(f"result.m1.a{agent}", "", f"{name}-{agent}".encode())
         for agent in range(count)
     ]
 
 
-def three_results(closed: Settlement) -> Sequence[OutboundMessage]:
-    return results(closed.window_id, 3)
+def windows(window_id: int, count: int) -> list[OutboundMessage]:
+    return [
+        OutboundMessage(f"window.m{number}", f"0:{window_id}:m{number}", b"{}")
+        for number in range(count)
+    ]
 
 
-def tell(opened: ResultsPublisher, window_id: int, count: int) -> None:
-    opened.tell(0, results(window_id, count), of=Mark("1/1000", window_id, 0))
+def in_stream(nc: Connection) -> int:
+    return last_seq(nc, "WINDOWS")
 
 
-def in_results(nc: Connection) -> int:
-    return last_seq(nc, "RESULTS")
+@contextmanager
+def listening(nc: Connection, subject: str) -> Iterator[list[Msg]]:
+    """What somebody hears who listens to the subject, without any stream."""
+    heard: list[Msg] = []
+
+    async def listen() -> None:
+        async def hear(msg: Msg) -> None:
+            heard.append(msg)
+
+        await nc.subscribe(subject, cb=hear)
+        await nc.flush()
+
+    run_sync(listen())
+    yield heard
 
 
-def test_a_window_counts_as_published_when_the_server_has_it(nc: Connection, nats_url: str) -> None:
-    """Marked before, a crash in between would leave results that nobody ever sends."""
+# --- live -----------------------------------------------------------------------------------------
+
+
+def test_results_come_as_they_were_made(nc: Connection, nats_url: str) -> None:
+    """A frame that is cut at the wrong place ends the connection, and with it all results."""
+    odd = [b"", b"\r\n", b"PUB x 1\r\n", b"\xff\x00", bytes(300_000), *[b"x" * 700] * 2000]
+    sent = [OutboundMessage(f"result.m1.a{number}", "", each) for number, each in enumerate(odd)]
+    with listening(nc, "result.>") as heard, open_publisher(nats_url) as opened:
+        assert 0 == opened.publish_live(sent)
+        eventually(lambda: len(heard) >= len(sent))
+    assert [(each.subject, each.payload) for each in sent] == [(m.subject, m.data) for m in heard]
+    assert {(None, "")} == {(m.headers, m.reply) for m in heard}
+
+
+def test_results_are_dropped_while_nats_is_unavailable_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kept they would come after newer ones; a drop that is not counted looks like none."""
+    server = start_nats(tmp_path / "nats", shards=1)
+    try:
+        with (
+            open_on_loop(connected(server.url, name="test")) as nc,
+            listening(nc, "result.>") as heard,
+            open_publisher(server.url) as opened,
+        ):
+            server.stop()
+            eventually(lambda: opened.publish_live(results("lost", 3)) == 3)
+            step = publish(opened, live_of=lambda _: results("lost", 2), durable_of=lambda _: [])(0)
+            list(step(window()))
+            assert f"window {window().window_id}: 2 results were dropped" in caplog.text
+            before = len(heard)
+            server = start_nats(tmp_path / "nats", shards=1)
+            eventually(lambda: opened.publish_live(results("new", 1)) == 0 and len(heard) > before)
+            assert {b"new-0"} == {msg.data for msg in heard[before:]}
+    finally:
+        server.stop()
+
+
+def test_a_server_of_small_messages_is_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would end the connection at the first large result, again and again."""
+    small = tmp_path / "small.conf"
+    small.write_text("max_payload: 500000\njetstream {}")
+    monkeypatch.setattr(nats_server, "CONFIG", small)
+    server = start_nats(tmp_path / "nats", shards=1)
+    try:
+        with pytest.raises(SettingsError, match="do not fit"), open_publisher(server.url):
+            pass
+    finally:
+        server.stop()
+
+
+# --- durable --------------------------------------------------------------------------------------
+
+
+def test_a_window_is_through_when_its_markets_are_in_the_stream(
+    nc: Connection, nats_url: str
+) -> None:
+    """Through before, a crash in between would leave windows that nobody ever sends."""
     make_streams(nc)
-    marked: list[tuple[int, int, int]] = []
-    with open_publisher(nats_url) as opened:
+    seen: list[tuple[ClosedWindow, int]] = []
+    first = window()
+    closed: list[ClosedWindow] = [first, IDLE, window(after=first)]
+    with listening(nc, "result.>") as heard, open_publisher(nats_url) as opened:
         step = publish(
             opened,
-            identities={0: StreamIdentity("SHARD_0", created_ns=1)},
-            window_ms=1000,
-            announce=three_results,
-            mark_published=lambda shard, window: marked.append((shard, window, in_results(nc))),
+            live_of=lambda settlement: results(str(settlement.window_id), 2),
+            durable_of=lambda settlement: windows(settlement.window_id, 3),
         )(0)
-        windows: list[ClosedWindow] = [settlement(7), IDLE, settlement(9)]
-        assert windows == [told for window in windows for told in step(window)]
-    assert [(0, 7, 4), (0, 9, 8)] == marked
+        for each in closed:
+            seen += [(through, in_stream(nc)) for through in step(each)]
+        eventually(lambda: len(heard) == 4)
+    assert list(zip(closed, [3, 3, 6], strict=True)) == seen
 
 
 def test_a_window_published_again_is_seen_once(nc: Connection, nats_url: str) -> None:
-    """A restart sends again what it cannot know to be out; an agent must not be told twice."""
+    """A restart sends again what it cannot know to be out; a reader must not get it twice."""
     make_streams(nc)
     for _run in range(2):
         with open_publisher(nats_url) as opened:
-            opened.publish(results(7, 100))
-    assert 100 == in_results(nc)
+            opened.publish_durable(windows(7, 100))
+    assert 100 == in_stream(nc)
 
 
-def test_more_results_than_may_be_in_flight_all_leave(nc: Connection, nats_url: str) -> None:
+def test_more_windows_than_may_be_in_flight_all_leave(nc: Connection, nats_url: str) -> None:
     """A bound that is never given back stops the publisher at its own limit."""
     make_streams(nc)
     with open_publisher(nats_url) as opened:
-        opened.publish(results(7, 3 * publisher.IN_FLIGHT))
-    assert 3 * publisher.IN_FLIGHT == in_results(nc)
+        opened.publish_durable(windows(7, 3 * publisher.IN_FLIGHT))
+    assert 3 * publisher.IN_FLIGHT == in_stream(nc)
 
 
-def test_results_wait_for_a_server_that_comes_back(
+def test_windows_wait_for_a_server_that_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A restart of NATS must cost the flow time, not a crash, and no result its place."""
+    """A restart of NATS must cost the flow time, not a crash, and no window its place."""
     monkeypatch.setattr(publisher, "ACK_DEADLINE_S", 0.5)
     server = start_nats(tmp_path / "nats", shards=1)
     try:
@@ -109,72 +174,139 @@ def test_results_wait_for_a_server_that_comes_back(
             open_publisher(server.url) as opened,
         ):
             make_streams(nc, shards=1)
-            tell(opened, 7, 10)
+            opened.publish_durable(windows(7, 10))
             server.stop()
-            sending = threading.Thread(target=tell, args=[opened, 8, 10])
+            sending = threading.Thread(target=opened.publish_durable, args=[windows(8, 10)])
             sending.start()
-            eventually(lambda: caplog.records)
+            eventually(lambda: "windows cannot be published, retrying" in caplog.text)
             server = start_nats(tmp_path / "nats", shards=1)
             sending.join(timeout=30)
             assert not sending.is_alive()
-            assert 2 * (10 + 1) == in_results(nc)
+            assert 20 == in_stream(nc)
     finally:
         server.stop()
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert 1 == len(warnings)
 
 
-def test_results_do_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_do_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flow that hangs in its last step is up for its supervisor and down for everyone else."""
     monkeypatch.setattr(publisher, "ACK_DEADLINE_S", 0.2)
     monkeypatch.setattr(results_publisher, "OUTAGE_LIMIT_S", 0.5)
     server = start_nats(tmp_path / "nats", shards=1)
     with open_publisher(server.url) as opened:
         server.stop()
-        with pytest.raises(ServerUnreachable, match="results cannot be published"):
-            tell(opened, 7, 10)
+        with pytest.raises(ServerUnreachable, match="windows cannot be published"):
+            opened.publish_durable(windows(7, 10))
 
 
-def test_a_result_that_no_server_takes_is_told_at_once(nc: Connection, nats_url: str) -> None:
+def test_closing_releases_whoever_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A stop during an outage would otherwise last as long as the outage may."""
+    server = start_nats(tmp_path / "nats", shards=1)
+    failures: list[WalrasError] = []
+
+    def wait() -> None:
+        try:
+            opened.publish_durable(windows(7, 1))
+        except WalrasError as failure:
+            failures.append(failure)
+
+    with open_publisher(server.url) as opened:
+        server.stop()
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        eventually(lambda: "retrying" in caplog.text)
+        opened.close()
+        waiting.join(timeout=30)
+        assert ["the windows of a shard may not be published"] == [f.what for f in failures]
+        with pytest.raises(ServerUnreachable):
+            opened.publish_live(results("late", 1))
+
+
+def test_a_window_that_no_server_takes_is_reported_at_once(nc: Connection, nats_url: str) -> None:
     """To send it again for five minutes would hide the mistake for as long."""
     make_streams(nc)
-    too_large = OutboundMessage("result.m1.a1", "7-1", bytes(2 << 20))
-    with open_publisher(nats_url) as opened, pytest.raises(WalrasError, match="refused a result"):
-        opened.tell(0, [too_large], of=Mark("1/1000", 7, 0))
+    too_large = OutboundMessage("window.m1", "0:7:m1", bytes(2 << 20))
+    with open_publisher(nats_url) as opened, pytest.raises(WalrasError, match="refused the window"):
+        opened.publish_durable([too_large])
 
 
-def test_short_windows_get_one_tick_each(nc: Connection, nats_url: str) -> None:
-    """Two deployments that tick the same shard must not double its log."""
+# --- kept back by a crash -------------------------------------------------------------------------
+
+
+def summary(window_id: int, *markets: str) -> WindowSummary:
+    rows = [replace(market_row(), market=market) for market in markets]
+    return WindowSummary(0, window_id, window_id + 1, bytes(32), [], rows)
+
+
+def durable(of: Settlement | WindowSummary) -> list[OutboundMessage]:
+    return list(market_windows(of, window_ms=1000))
+
+
+def read(nc: Connection) -> list[tuple[str, bytes]]:
+    """Subject and payload of all that is in the stream, in order."""
+
+    async def read_all() -> list[tuple[str, bytes]]:
+        pulled = await nc.jetstream().subscribe("window.>", stream="WINDOWS", ordered_consumer=True)
+        return [
+            ((msg := await pulled.next_msg()).subject, msg.data)
+            for _ in range((await ask(nc, "STREAM.INFO.WINDOWS"))["state"]["messages"])
+        ]
+
+    return run_sync(read_all())
+
+
+def test_what_a_crash_kept_back_enters_in_its_order(nc: Connection, nats_url: str) -> None:
+    """A reader that finds a later window first takes the earlier one for a repetition."""
     make_streams(nc)
-    window_ns = 100_000_000
-    with (
-        ticking(nats_url, shards=[0, 1], window_ms=100),
-        ticking(nats_url, shards=[0, 1], window_ms=100),
-    ):
-        eventually(lambda: last_seq(nc, "SHARD_1") >= 6)
-    lines = list(export_log(nats_url, shard=0))
-    assert {"clock.0"} == {line.subject for line in lines}
-    announced = [int(line.headers["Nats-Msg-Id"].removeprefix("tick-0-")) for line in lines]
-    assert len(set(announced)) == len(announced)
-    for line, window_id in zip(lines, announced, strict=True):
-        assert line.timestamp_ns >= window_id * window_ns, "ticked before the window began"
+    of_all = [summary(5, "m1"), summary(6, "m1", "m2"), summary(7, "m2"), summary(9, "m1", "m2")]
+    present = [*durable(of_all[0]), durable(of_all[1])[0]]
+    with open_publisher(nats_url) as opened:
+        opened.publish_durable(present)
+        opened.publish_missing(reversed(of_all), durable)
+    left = [durable(of_all[1])[1], *durable(of_all[2]), *durable(of_all[3])]
+    expected = [(each.subject, each.payload) for each in [*present, *left]]
+    found = read(nc)
+    assert expected[:-2] == found[:-2]
+    assert sorted(expected[-2:]) == sorted(found[-2:])
 
 
-def test_ticking_resumes_after_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ticker that died in silence leaves every idle window open for good."""
-    monkeypatch.setattr(publisher, "ACK_DEADLINE_S", 0.3)
-    server = start_nats(tmp_path / "nats", shards=1)
-    try:
-        with open_on_loop(connected(server.url, name="test")) as nc:
-            make_streams(nc, shards=1)
-            with ticking(server.url, shards=[0], window_ms=50):
-                eventually(lambda: last_seq(nc, "SHARD_0") >= 2)
-                server.stop()
-                server = start_nats(tmp_path / "nats", shards=1)
-                before = last_seq(nc, "SHARD_0")
-                eventually(lambda: last_seq(nc, "SHARD_0") >= before + 2)
-    finally:
-        server.stop()
+def test_nothing_older_is_looked_at_than_one_that_is_there(nc: Connection, nats_url: str) -> None:
+    """A start would read all windows of the ledger, and publish again what the stream let go."""
+    make_streams(nc)
+
+    def newest_first() -> Iterator[WindowSummary]:
+        yield summary(7, "m1")
+        raise AssertionError("an older window is asked for")
+
+    with open_publisher(nats_url) as opened:
+        opened.publish_durable(durable(summary(7, "m1")))
+        opened.publish_missing(newest_first(), durable)
+    assert 1 == in_stream(nc)
+
+
+def test_an_invalid_message_hides_no_missing_window(nc: Connection, nats_url: str) -> None:
+    """Where anybody may write, one invalid message would keep a window out for good."""
+    make_streams(nc)
+    junk = OutboundMessage("window.m1", "junk", b"[1]")
+    with open_publisher(nats_url) as opened:
+        opened.publish_durable([junk])
+        opened.publish_missing([summary(7, "m1")], durable)
+    (due,) = durable(summary(7, "m1"))
+    assert [("window.m1", b"[1]"), ("window.m1", due.payload)] == read(nc)
+
+
+def test_a_sleeper_adds_nothing_that_its_successor_published(nc: Connection, nats_url: str) -> None:
+    """A pause may last longer than ids are remembered; readers would get a window once more."""
+    make_streams(nc)
+    five, six, seven = (durable(summary(window_id, "m1")) for window_id in (5, 6, 7))
+    with open_publisher(nats_url) as sleeper, open_publisher(nats_url) as successor:
+        sleeper.publish_durable(five)
+        successor.publish_durable(six)
+        successor.publish_durable(seven)
+        sleeper.publish_durable([OutboundMessage(w.subject, "forgotten", w.payload) for w in six])
+    expected = [(each.subject, each.payload) for each in [*five, *six, *seven]]
+    assert expected == read(nc)
 
 
 def test_the_loop_gives_back_what_it_was_asked(nc: Connection) -> None:

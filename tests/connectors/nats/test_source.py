@@ -11,10 +11,11 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, cluster_main
 
 from connectors.embedded.nats_server import start_nats
-from connectors.nats import read_ahead, reader, source
+from connectors.nats import read_ahead, reader, source, subjects
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.nats.source import NatsSource, Prefetcher
+from connectors.nats.subjects import PublicSubjects
 from connectors.nats.topology import identity
 from state.errors import LogGap, LogReplaced, ServerUnreachable
 from state.log import RawBatch
@@ -359,3 +360,13 @@ def test_nothing_is_kept_between_two_runs(nc: Connection, nats_url: str) -> None
     assert None is partition.snapshot()
     partition.close()
     assert 0 == last_seq(nc, "SHARD_0")
+
+
+def test_subjects_are_remembered_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may bid can name a new subject in each message: the memory is not his to fill."""
+    monkeypatch.setattr(subjects, "REMEMBERED_SUBJECTS", 3)
+    public = PublicSubjects(shard=2)
+    stored = [b"shard.2.market.m1.bid.a%d" % number for number in range(10)]
+    assert [f"market.m1.bid.a{number}" for number in range(10)] == [public[one] for one in stored]
+    assert "clock.2" == public[b"shard.2.clock"]
+    assert len(public) <= 3

@@ -1,5 +1,6 @@
 """The streams: made once, checked ever after, and fed with time by the server itself."""
 
+import logging
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,14 @@ from connectors.embedded.nats_server import start_nats
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.nats.export import LogLine, export_log
-from connectors.nats.topology import check_mapping, identity
+from connectors.nats.topology import (
+    Config,
+    check_mapping,
+    identity,
+    results_of_version_1,
+    shard_config,
+    ticks_config,
+)
 from state.errors import ServerUnreachable, SettingsError
 from tests.support.eventually import eventually
 from tests.support.nats_logs import LOG_BYTES, fill, last_seq, make_streams
@@ -168,7 +176,7 @@ def test_a_server_that_keeps_no_streams_is_reported(
 
 
 @pytest.mark.parametrize("config", ["nats.conf", "deployment.conf"])
-def test_more_than_a_thousand_agents_can_listen(
+def test_more_than_a_thousand_can_follow_the_windows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str
 ) -> None:
     """The server's own limit would refuse every agent above it as if there were no market."""
@@ -178,17 +186,85 @@ def test_more_than_a_thousand_agents_can_listen(
         with open_on_loop(connected(server.url, name="test")) as nc:
             make_streams(nc, shards=1)
             for number in range(1001):
-                run_sync(listen(nc, f"result.m1.a{number}"))
-            info = run_sync(ask(nc, "STREAM.INFO.RESULTS"))
+                run_sync(follow(nc, f"window.m{number}"))
+            info = run_sync(ask(nc, "STREAM.INFO.WINDOWS"))
     finally:
         server.stop()
     assert 1001 == info["state"]["consumer_count"]
 
 
-async def listen(nc: Connection, subject: str) -> None:
+async def follow(nc: Connection, subject: str) -> None:
     """Make a consumer as an agent's client does."""
     config = {"filter_subject": subject, "ack_policy": "none", "mem_storage": True}
-    await ask(nc, "CONSUMER.CREATE.RESULTS", {"stream_name": "RESULTS", "config": config})
+    await ask(nc, "CONSUMER.CREATE.WINDOWS", {"stream_name": "WINDOWS", "config": config})
+
+
+# --- what version 1 left --------------------------------------------------------------------------
+
+
+def config_of(nc: Connection, stream: str) -> Config:
+    """What was asked for; the server's own metadata say which of its versions that needs."""
+    config = Config(run_sync(ask(nc, f"STREAM.INFO.{stream}"))["config"])
+    metadata = config.get("metadata", {})
+    config["metadata"] = {key: metadata[key] for key in metadata if not key.startswith("_nats.")}
+    return config
+
+
+def streams(nc: Connection) -> set[str]:
+    return set(run_sync(ask(nc, "STREAM.NAMES"))["streams"] or [])
+
+
+def test_the_results_of_version_1_make_room(
+    nc: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They lie on the subjects of the windows: an upgrade would end with the first start."""
+    caplog.set_level(logging.INFO)
+    run_sync(ask(nc, "STREAM.CREATE.RESULTS", results_of_version_1()))
+    make_streams(nc)
+    assert {"TICKS", "WINDOWS", *(f"SHARD_{shard}" for shard in range(SHARDS))} == streams(nc)
+    assert "the stream RESULTS of version 1 is deleted" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"max_age": 0}, {"subjects": ["window.>"]}, {"name": "MINE"}],
+    ids=["kept for ever", "windows alone", "another name"],
+)
+def test_any_other_stream_in_the_way_is_reported_and_stays(nc: Connection, other: Config) -> None:
+    """An operator who keeps the windows for himself must not lose them to a start."""
+    kept = results_of_version_1() | other
+    run_sync(ask(nc, f"STREAM.CREATE.{kept['name']}", kept))
+    before = config_of(nc, kept["name"])
+    with pytest.raises(SettingsError, match="refused to make the stream WINDOWS") as error:
+        make_streams(nc)
+    assert "window.>" in error.value.hint
+    assert before == config_of(nc, kept["name"])
+
+
+def test_a_log_of_version_1_takes_no_batches_any_more(nc: Connection) -> None:
+    """With 50 batches that it leaves open one agent keeps those of all others out."""
+    config = shard_config(0, shards=SHARDS, max_bytes=LOG_BYTES)
+    run_sync(ask(nc, "STREAM.CREATE.TICKS", ticks_config()))
+    run_sync(ask(nc, "STREAM.CREATE.SHARD_0", config | {"allow_atomic": True}))
+    (ack,) = fill(nc, [b"{}"], subject="shard.0.market.m1.bid.a1")
+    created = run_sync(identity(nc, 0))
+    before = config_of(nc, "SHARD_0")
+    make_streams(nc)
+    assert before.pop("allow_atomic") is True
+    after = config_of(nc, "SHARD_0")
+    assert not after.pop("allow_atomic", False)
+    assert before == after
+    assert (created, ack.seq) == (run_sync(identity(nc, 0)), last_seq(nc, "SHARD_0"))
+
+
+def test_a_log_that_differs_is_left_as_it_is(nc: Connection) -> None:
+    """One that belongs to other settings is reported, and not changed first."""
+    config = shard_config(0, shards=SHARDS, max_bytes=LOG_BYTES // 2) | {"allow_atomic": True}
+    run_sync(ask(nc, "STREAM.CREATE.TICKS", ticks_config()))
+    run_sync(ask(nc, "STREAM.CREATE.SHARD_0", config))
+    with pytest.raises(SettingsError, match="SHARD_0 is not the one"):
+        make_streams(nc)
+    assert config_of(nc, "SHARD_0").get("allow_atomic") is True
 
 
 def test_creation_times_are_read_to_the_nanosecond() -> None:

@@ -5,26 +5,15 @@ from copy import deepcopy
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
-import numpy as np
 from msgspec import structs
 from psycopg import Connection
 
 from connectors.postgres.ledger.transaction import claim
-from state.bids import (
-    BUNDLE,
-    NOT_REPORTED,
-    REASON_CODES,
-    STATUSES,
-    Bid,
-    Bids,
-    empty_columns,
-    event_id_bytes,
-)
+from state.bids import Bid
 from state.market import ListedResource, Listing, Quote
 from state.names import Names, Owner
 from state.shard import ShardState, StreamIdentity
 from state.window import (
-    Balances,
     CommandRow,
     DeadLetter,
     EmptyWindow,
@@ -32,7 +21,8 @@ from state.window import (
     PriceRow,
     Settlement,
 )
-from walras_schemas import HOUSE, BidStatus
+from tests.connectors.postgres.columns import balances_of, columns_of, movers
+from walras_schemas import BidStatus
 
 WINDOW_MS: Final = 1_000
 NS_PER_MS: Final = 1_000_000
@@ -173,61 +163,6 @@ def dead_letter(seq: int, subject: str, payload: bytes, *, error: str = "not JSO
     )
 
 
-def columns_of(bids: Sequence[Bid], names: Names) -> Bids:
-    """The bids as columns; names that are not known yet get their numbers."""
-    rows = {
-        "seq": [bid.seq for bid in bids],
-        "ord": [bid.ord for bid in bids],
-        "time_ns": [bid.time_ns for bid in bids],
-        "account": [names.account(bid.market, bid.agent) for bid in bids],
-        "resource": [
-            BUNDLE if bid.resource is None else names.resource(bid.resource) for bid in bids
-        ],
-        "quantity": [bid.quantity for bid in bids],
-        "unit_price_micros": [bid.unit_price_micros for bid in bids],
-        "min_quantity": [bid.min_quantity for bid in bids],
-    }
-    columns = empty_columns()
-    columns |= {name: np.array(row, dtype=columns[name].dtype) for name, row in rows.items()}
-    ids = b"".join(event_id_bytes(bid.event_id) for bid in bids)
-    columns["event_id"] = np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16)
-    bundles = {row: bid.bundle for row, bid in enumerate(bids) if bid.bundle is not None}
-    made = Bids.of(columns, bundles)
-    made.names = names
-    made.status[:] = [STATUSES.index(bid.status) for bid in bids]
-    made.reason[:] = [REASON_CODES[bid.reason] for bid in bids]
-    made.won[:] = [bid.won for bid in bids]
-    made.paid_micros[:] = [bid.paid_micros for bid in bids]
-    lost_values = [bid.lost_value_micros for bid in bids]
-    made.lost_value_micros[:] = [NOT_REPORTED if each is None else each for each in lost_values]
-    return made
-
-
-def _movers(bids: Sequence[Bid], commands: Sequence[CommandRow]) -> Iterator[Owner]:
-    for row in commands:
-        if row.recipient is not None and row.reason is None:
-            yield row.market, row.sender
-            yield row.market, row.recipient
-    for bid in bids:
-        if bid.paid_micros:
-            yield bid.market, bid.agent
-            yield bid.market, HOUSE
-
-
-def _balances(micros: Mapping[Owner, int], movers: set[Owner], names: Names) -> Balances:
-    """As a shard gives them: numbers ascending, zero in the column where it is too narrow."""
-    by_number = sorted((names.account(*owner), owner) for owner in micros)
-    owners = [owner for _, owner in by_number]
-    wide = {number: micros[owner] for number, owner in by_number if abs(micros[owner]) > 2**62}
-    narrow = [0 if number in wide else micros[owner] for number, owner in by_number]
-    return Balances(
-        accounts=np.array([number for number, _ in by_number], dtype=np.int32),
-        micros=np.array(narrow, dtype=np.int64),
-        moved=np.array([owner in movers for owner in owners], dtype=np.bool_),
-        wide=wide,
-    )
-
-
 def window(
     *,
     after: Settlement | EmptyWindow | None = None,
@@ -262,7 +197,7 @@ def window(
         prev_digest=prev_digest,
         bids=columns,
         commands=commands,
-        balances=_balances(balances or {}, set(_movers(bids, commands)), names),
+        balances=balances_of(balances or {}, set(movers(bids, commands)), names),
         new_names=names.since(accounts, resources),
         digest=sha256(prev_digest + repr((window_id, bids, commands, rows)).encode()).digest(),
         **(empty | rows),

@@ -72,10 +72,10 @@ TAMPERINGS = [
     (
         """
         INSERT INTO ledger.command (seq, ord, market, agent_id, event_id, type, shard, window_id,
-            rest_ns, "timestamp")
+            rest_ns, "timestamp", reason)
         SELECT seq, ord, market, agent_id, event_id, 'bid_withdrawn', shard, window_id,
-            rest_ns, "timestamp"
-        FROM ledger.bid WHERE seq = 4
+            rest_ns, "timestamp", 0
+        FROM ledger.bid JOIN ledger.account USING (shard, account) WHERE seq = 4
         """,
         ["a command has one outcome"],
     ),

@@ -101,13 +101,29 @@ def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     assert ["WALRAS_SHARDS", "WALRAS_WINDOW_MS"] == named
 
 
-@pytest.mark.parametrize("name", ["WALRAS_SHARD", "walras_shard", "WALRAS_NATS", "WALRAS_WORKERS"])
+@pytest.mark.parametrize("name", ["WALRAS_SHARD", "walras_shard", "WALRAS_NATS"])
 def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A misspelt variable is a setting that its owner believes in."""
     monkeypatch.setenv(name, "4")
     with pytest.raises(SettingsError, match=f"{name}: there is no such setting") as raised:
         load_settings()
     assert raised.value.hint.startswith("Did you mean WALRAS_")
+
+
+def test_a_removed_variable_names_its_successor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who upgrades knows what the old name did, and not what does it now."""
+    monkeypatch.setenv("WALRAS_WORKERS", "2")
+    with pytest.raises(SettingsError, match="WALRAS_WORKERS: there is no such setting") as raised:
+        load_settings()
+    assert "Use WALRAS_PROCESSES in its place, and unset WALRAS_WORKERS" == raised.value.hint
+
+
+def test_a_wrong_value_is_to_be_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hint at the name that is already right would send its reader in a circle."""
+    monkeypatch.setenv("WALRAS_SHARDS", "0")
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    assert "Correct WALRAS_SHARDS or unset it" == raised.value.hint
 
 
 def test_no_message_holds_a_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ from flows.simulation.session import (
     rush_percent,
 )
 from state.errors import SettingsError
+from tests.client.fake_market import FakeLedger, answering
 from tests.support.eventually import eventually
 from tests.support.nats_logs import make_streams
 from tests.support.servers import SHARDS
@@ -41,6 +42,7 @@ from walras_schemas import (
     CommandBase,
     CreditsGranted,
     MarketOpened,
+    message_id,
     subjects,
 )
 
@@ -64,7 +66,8 @@ def market(settings: Settings, nats_url: str, postgres_dsn: str) -> Iterator[Ser
     opened = MarketOpened(event_id=new_event_id(), resources=RESOURCES)
     with flow_running(settings, servers), open_commands(nats_url) as log:
         payload = opened.model_dump_json().encode()
-        log.publish_command(subjects.market(MARKET), payload, msg_id=opened.event_id)
+        msg_id = message_id(MARKET, TREASURY, [opened.event_id])
+        log.publish_command(subjects.market(MARKET), payload, msg_id=msg_id)
         eventually(lambda: known(servers))
         yield servers
 
@@ -116,7 +119,11 @@ async def send(
     url: str, stats: SendStats, sent: list[CommandBase], *, retry_timeout_s: float = 30
 ) -> None:
     client = WalrasClient.connect(url, market=MARKET, agent="a1", retry_timeout_s=retry_timeout_s)
-    async with client as me, bounded_sender(stats) as sender:
+    async with (
+        answering(url, FakeLedger()),
+        client as me,
+        bounded_sender(stats) as sender,
+    ):
         for command in sent:
             await sender.send(me.submit, command, sender="a1")
 

@@ -66,7 +66,8 @@ def ids() -> Callable[[], str]:
 
 
 def price(resource: str, reference_micros: int, **changes: int | None) -> ResourcePrice:
-    row = {"supply": 20_000, "demanded": 25_000, "sold": 20_000, "clearing_micros": None} | changes
+    row = {"supply": 20_000, "demanded": 25_000, "wanted": 25_000, "sold": 20_000} | changes
+    row = {"reserve_micros": 0, "clearing_micros": None} | row
     return ResourcePrice.model_validate(
         {"resource": resource, "reference_micros": reference_micros, "stale": True, **row}
     )
@@ -105,7 +106,9 @@ def result(*outcomes: BidOutcome, window_id: int, balance_micros: int) -> AgentR
         shard=0,
         window_id=window_id,
         balance_micros=balance_micros,
+        complete=True,
         outcomes=list(outcomes),
+        credits=[],
     )
 
 
@@ -302,13 +305,26 @@ def test_agent_counts_a_promise_as_spent_until_it_is_told() -> None:
     assert bids(act(agent, new_id))
 
 
-def test_a_result_told_twice_is_heard_once() -> None:
+def test_a_repeated_result_counts_once() -> None:
     """Results are published again after a crash: an old balance must not come back."""
     agent = Agent(name="truthful-000", strategy=Truthful(TOKENS), rng=Random(1))
     agent.learn(result(window_id=2, balance_micros=5))
     agent.learn(result(window_id=1, balance_micros=9))
     agent.learn(result(window_id=2, balance_micros=9))
     assert 5 == agent.balance_micros
+
+
+def test_a_window_that_lists_no_outcomes_ends_all_promises() -> None:
+    """Credits that count as promised for ever are never bid again."""
+    agent = Agent(name="truthful-000", strategy=Truthful(TOKENS), rng=Random(1))
+    agent.balance_micros = 1_600_000
+    new_id = ids()
+    for _ in range(5):
+        act(agent, new_id)
+    assert [] == act(agent, new_id)
+    nothing = {"complete": False, "outcomes": None, "credits": None}
+    agent.learn(result(window_id=1, balance_micros=1_600_000).model_copy(update=nothing))
+    assert bids(act(agent, new_id))
 
 
 def test_name_tells_the_strategy() -> None:

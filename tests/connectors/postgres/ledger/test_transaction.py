@@ -9,8 +9,8 @@ import pytest
 from psycopg import Connection
 
 from connectors.postgres.connection import connect
-from connectors.postgres.ledger.transaction import claim, commit_window
-from state.errors import LedgerDiverged, LogError, LogGap, ShardReplaced
+from connectors.postgres.ledger.transaction import commit_window
+from state.errors import LedgerDiverged, LogGap, ShardReplaced
 from state.shard import Position, ShardState
 from state.window import EmptyWindow, Settlement
 from tests.connectors.postgres.asking import (
@@ -20,8 +20,6 @@ from tests.connectors.postgres.asking import (
     wait_until,
 )
 from tests.connectors.postgres.windows import (
-    LOG,
-    WINDOW_MS,
     InTheMiddle,
     balances,
     busy_window,
@@ -258,27 +256,6 @@ def test_a_claim_during_a_commit_waits_for_all_of_it(conn: Connection, dsn: str)
     assert [first.next_seq] == [state.position.next_seq for state in claimed]
     assert [first.digest] == [state.accounts.digest for state in claimed]
     assert {"m1": listing()} == claimed[0].listings.by_market
-
-
-def test_a_market_stays_in_its_shard(conn: Connection) -> None:
-    """With another number of shards a market goes elsewhere: two shards would set its balances."""
-    commit_window(conn, busy_window(), token=claim_log(conn).token)
-    second = claim(conn, 1, identity=LOG, window_ms=WINDOW_MS)
-    stray = replace(busy_window(), shard=1)
-    with pytest.raises(LogError, match="shard 1 opened m1"):
-        commit_window(conn, stray, token=second.token)
-    assert BUSY == counts(conn)
-
-
-def test_shards_do_not_touch_each_other(conn: Connection) -> None:
-    """One ledger holds them all: a position or token read across would skip messages."""
-    zero, one = claim_log(conn), claim(conn, 1, identity=LOG, window_ms=WINDOW_MS)
-    commit_window(conn, busy_window(), token=zero.token)
-    other = window(commands=[grant(1, "a1", 5, market="m2")], bids=[lost(2, "a9")])
-    assert commit_window(conn, replace(other, shard=1), token=one.token) is True
-    assert 11 == claim(conn, 1, identity=LOG, window_ms=WINDOW_MS).position.next_seq
-    bidders = {(row["shard"], row["agent_id"]) for row in rows_of_view(conn, "bids")}
-    assert {(0, "a1"), (0, "a2"), (1, "a9")} == bidders
 
 
 def test_what_no_text_can_hold_is_written_out(conn: Connection) -> None:

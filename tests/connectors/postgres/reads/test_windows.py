@@ -7,8 +7,9 @@ from connectors.postgres.reads import windows
 from connectors.postgres.reads.windows import recent_windows
 from operators.results import market_windows
 from state.window import Settlement
-from tests.connectors.postgres.settled import commit_all, settled, settlements
+from tests.connectors.postgres.settled import commit_all, settled
 from tests.connectors.postgres.windows import WINDOW_MS
+from tests.operators.steps import settlements
 
 
 def active(seed: int) -> list[Settlement]:

@@ -9,7 +9,8 @@ from rich.console import Console
 from flows.cli.demo import progress as demo_progress
 from flows.cli.demo.progress import RunView, in_credits, progress, sparkline
 from flows.simulation.session import Run
-from walras_schemas import MarketWindow, ResourcePrice
+from tests.client.fake_market import window_of
+from walras_schemas import ResourcePrice
 
 
 def running() -> Run:
@@ -19,22 +20,16 @@ def running() -> Run:
         price = ResourcePrice(
             resource="tokens",
             reference_micros=1_000,
+            reserve_micros=0,
             clearing_micros=clearing_micros,
             supply=200,
             demanded=300,
+            wanted=300,
             sold=150 if clearing_micros else 0,
             stale=True,
         )
-        run.market.update(
-            MarketWindow(
-                market="m1",
-                shard=0,
-                window_id=window_id,
-                window_ms=1000,
-                digest="0" * 64,
-                prices=[price],
-            )
-        )
+        window = window_of(window_id, next_seq=1).model_copy(update={"prices": [price]})
+        run.market.update(window)
     run.market.outcomes.update(won=5, partially_won=1, lost=3, rejected=2, applied=4)
     return run
 

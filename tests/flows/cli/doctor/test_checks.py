@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from flows.cli.doctor.checks import Finding, Verdict, dependencies, examine
@@ -12,6 +13,10 @@ from tests.support.servers import SHARDS
 from tests.support.shell import shell
 
 NOBODY = "127.0.0.1:1"
+BID = """
+    INSERT INTO ledger.bid
+    VALUES (7, 1, now(), 1, 1, 1, 0, 0, -1, 0, 0, gen_random_uuid(), 0, 0, 0, 2, 0)
+"""
 
 
 def found(settings: Settings) -> dict[str, Finding]:
@@ -97,6 +102,17 @@ def test_a_ready_deployment_is_healthy(settings: Settings) -> None:
     assert [] == [each.thing for each in findings.values() if each.health is Verdict.FAIL]
     assert f"markets are spread over {SHARDS} shard(s)" == findings["log: mapping"].found
     assert "0 committed" == findings["ledger: windows, through DuckDB"].found
+
+
+def test_bids_that_are_there_twice_are_found(settings: Settings) -> None:
+    """Bids have no key: a backup restored on top of a ledger is refused by nothing."""
+    assert settings.postgres_dsn is not None
+    ready(settings)
+    with psycopg.connect(settings.postgres_dsn) as conn:
+        for _ in range(2):
+            conn.execute(BID)
+    assert ["ledger: each bid once"] == failed(settings)
+    assert "Replay the log" in found(settings)["ledger: each bid once"].hint
 
 
 def test_another_number_of_shards_is_found(settings: Settings) -> None:
