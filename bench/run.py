@@ -154,7 +154,7 @@ class LogRounds:
             return Repetition(drained=drained, undisturbed=undisturbed)
         with self.testbed.ledger() as ledger:
             stages = measure_stages(self.testbed, ledger, self.loaded)
-        taking_part = [each for each in self.benchmark.baselines if number == 1 or not each.once]
+        taking_part = [each for each in self.benchmark.baselines if each.takes_part(number)]
         peers = {each.key: self._run(each, number) for each in taking_part}
         return Repetition(drained=drained, stages=stages, peers=peers)
 

@@ -48,3 +48,7 @@ class Baseline:
     run: Callable[[Job], BaselineRun]
     once: bool = False
     """Whether one round is enough: it is so much slower that no other would change the answer."""
+
+    def takes_part(self, number: int) -> bool:
+        """Whether it runs in the round of this number; the first is 1."""
+        return number == 1 or not self.once

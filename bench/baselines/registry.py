@@ -13,7 +13,7 @@ from bench.baselines.bytewax_tutorial import run_bytewax_tutorial
 from bench.baselines.contract import Baseline, Job
 from bench.baselines.pathway_run import run_pathway
 from bench.baselines.sqlalchemy_session import run_by_batch, run_by_bid
-from bench.baselines.version_before import run_version
+from bench.baselines.version_before import revision_of, run_version
 from bench.harness.instrumented_flow import SHARD
 from bench.harness.isolated import isolated_process
 from bench.harness.testbed import LoadedLog, Testbed
@@ -75,6 +75,7 @@ def _pathway(python: Path) -> Baseline:
 
 
 def _version(commit: str) -> Baseline:
+    revision_of(commit)  # a misspelt one is an error now, and not after minutes of other work
     return Baseline(
         key="e",
         what=f"Walras at commit {commit}, with servers and an environment of its own",

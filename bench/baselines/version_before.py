@@ -29,8 +29,7 @@ SYNC: Final = ("tools/uv", "sync", "-q", "--locked", "--group=bench", "--no-dev"
 
 def run_version(commit: str, job: Job) -> BaselineRun:
     """Let the version of a commit drain the job's workload, in its own environment."""
-    revision = _output(["git", "rev-parse", "--verify", f"{commit}^{{commit}}"], cwd=REPOSITORY)
-    checkout = job.folder.resolve() / f"version-{revision.decode().strip()}"
+    checkout = job.folder.resolve() / f"version-{revision_of(commit)}"
     if not (checkout / COMPLETE).exists():
         _set_up(commit, checkout)
     run = _drain(checkout, job)
@@ -40,6 +39,12 @@ def run_version(commit: str, job: Job) -> BaselineRun:
         seconds=run["seconds"],
         cpu_us=run["cpu_us"],
     )
+
+
+def revision_of(commit: str) -> str:
+    """The full name of a commit; one that this repository does not have is an error."""
+    words = ["git", "rev-parse", "--verify", f"{commit}^{{commit}}"]
+    return _output(words, cwd=REPOSITORY).decode().strip()
 
 
 def _set_up(commit: str, checkout: Path) -> None:
@@ -69,6 +74,6 @@ def _output(command: Sequence[str | Path], *, cwd: Path, stdin: bytes = b"") -> 
         raise WalrasError(
             "the earlier version could not be measured",
             detail=f"{Path(command[0]).name}, exit code {done.returncode}: {lines[-1]}",
-            hint="Give a commit of this repository that has a benchmark, or leave it out",
+            hint="Give a commit of this repository that has a benchmark; '' leaves it out",
         )
     return done.stdout

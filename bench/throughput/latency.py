@@ -62,9 +62,10 @@ def measure_latency(
         isolated_process() as publisher,
         isolated_process() as listener,
     ):
+        importing = [worker.submit(ready), listener.submit(ready)]
         publisher.run(open_now, ledger.nats_url, workload)
-        worker.run(ready)
-        listener.run(ready)
+        for imported in importing:
+            imported.result()
         kinds = root_pids(testbed.home, worker=worker.pid)
         live = worker.submit(run_live, ledger, workload, warm_up_s=warm_up_s)
         _await_opening(live, ledger, workload)

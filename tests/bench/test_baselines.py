@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import psycopg
@@ -11,16 +12,18 @@ import pytest
 from bench.baselines.contract import Baseline, Job
 from bench.baselines.pathway_run import run_pathway
 from bench.baselines.registry import BASELINES, available_baselines
-from bench.baselines.version_before import run_version
-from bench.baselines.version_before_program import PLACES, find
+from bench.baselines.version_before import COMPLETE, revision_of, run_version
+from bench.baselines.version_before_program import PLACES, find, workload_of
 from bench.harness.machine import REPOSITORY
+from bench.presets import VERSION_BEFORE
 from bench.report.runs import KINDS
 from bench.workload import GRANT_MICROS
 from flows.runtime.servers import Servers
 from state.errors import WalrasError
 from tests.bench.conftest import WORKLOAD, Bench
 
-EARLIER = "a822c7d"
+EARLIEST = "a822c7d"
+"""So early that the parts of its benchmark are in other places."""
 
 of_each = pytest.mark.parametrize("baseline", BASELINES, ids=lambda baseline: baseline.key)
 
@@ -78,12 +81,19 @@ def test_a_python_without_pathway_is_an_error(bench: Bench, database: Servers) -
         run_pathway(Path(sys.executable), bench.job(database))
 
 
-def test_an_earlier_version_drains_the_workload(bench: Bench, database: Servers) -> None:
+@pytest.mark.parametrize("commit", [EARLIEST, VERSION_BEFORE])
+def test_an_earlier_version_drains_the_workload(
+    bench: Bench, database: Servers, commit: str
+) -> None:
     """A gain over figures of another day is a gain over another state of the machine."""
-    known = ["git", "cat-file", "-e", EARLIER]
+    known = ["git", "cat-file", "-e", commit]
     if subprocess.run(known, cwd=REPOSITORY, check=False).returncode:
         pytest.skip("the history of this checkout does not reach back")
-    run = run_version(EARLIER, bench.job(database))
+    job = bench.job(database)
+    checkout = job.folder / f"version-{revision_of(commit)}"
+    (checkout / ".venv/bin").mkdir(parents=True)  # what an interruption left is not used
+    run = run_version(commit, job)
+    assert (checkout / COMPLETE).exists()
     assert (WORKLOAD.bids, 0) == (run.settled, run.dropped)
     assert set(KINDS) == set(run.cpu_us)
     assert run.bid_rate > 0
@@ -93,6 +103,23 @@ def test_a_commit_that_is_unknown_is_an_error(bench: Bench, database: Servers) -
     """A traceback at the end of ten minutes does not say that the commit was misspelt."""
     with pytest.raises(WalrasError, match="git, exit code 128"):
         run_version("nosuchcommit", bench.job(database))
+    with pytest.raises(WalrasError, match="git, exit code 128"):
+        available_baselines(None, "nosuchcommit")
+
+
+def test_an_earlier_version_is_given_what_it_knows() -> None:
+    """A field that was added since would end every comparison with a traceback."""
+    described = asdict(WORKLOAD)
+    assert WORKLOAD == workload_of({**described, "later": 0})
+    with pytest.raises(AssertionError, match="'later': 7"):
+        workload_of({**described, "later": 7})
+
+
+def test_only_what_is_compared_by_medians_takes_part_in_every_round() -> None:
+    """A median of one is no median, and baselines that are slow by far would take minutes."""
+    every = available_baselines(Path("python"), "HEAD")
+    rounds = [[each.key for each in every if each.takes_part(number)] for number in (1, 2, 3)]
+    assert [list("abcde"), list("de"), list("de")] == rounds
 
 
 def test_the_next_version_can_be_measured_against_this_one() -> None:
