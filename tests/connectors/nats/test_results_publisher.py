@@ -17,6 +17,7 @@ from connectors.nats import publisher, results_publisher
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.connection import connected
 from connectors.nats.results_publisher import open_publisher, publish
+from connectors.nats.topology import windows_config
 from operators.results import market_windows
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 from state.window import (
@@ -223,12 +224,21 @@ def test_closing_releases_whoever_waits(tmp_path: Path, caplog: pytest.LogCaptur
             opened.publish_live(results("late", 1))
 
 
-def test_a_window_that_no_server_takes_is_reported_at_once(nc: Connection, nats_url: str) -> None:
+def test_a_window_that_no_server_takes_is_reported_at_once(
+    nc: Connection, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To send it again for five minutes would hide the mistake for as long."""
+    monkeypatch.setattr(results_publisher, "OUTAGE_LIMIT_S", 0.2)
     make_streams(nc)
-    too_large = OutboundMessage("window.m1", "0:7:m1", bytes(2 << 20))
-    with open_publisher(nats_url) as opened, pytest.raises(WalrasError, match="refused the window"):
-        opened.publish_durable([too_large])
+    limited = windows_config() | {"max_msg_size": 1000}
+    run_sync(ask(nc, "STREAM.UPDATE.WINDOWS", limited))
+    for size in (2 << 20, 2000):  # too large for the server, and for the stream
+        too_large = OutboundMessage("window.m1", "0:7:m1", bytes(size))
+        with (
+            open_publisher(nats_url) as opened,
+            pytest.raises(WalrasError, match="refused the window"),
+        ):
+            opened.publish_durable([too_large])
 
 
 # --- kept back by a crash -------------------------------------------------------------------------
