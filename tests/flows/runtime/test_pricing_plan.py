@@ -95,7 +95,7 @@ def test_a_ratchet_is_refused(controller: str) -> None:
 
 
 LISTED = """
-    INSERT INTO ledger.listed_resource SELECT 'm1', resource, 5, 3, 0, ratio_ppm
+    INSERT INTO ledger.listed_resource SELECT 'm1', resource, 5, 3, 0, ratio_ppm, 0
     FROM (VALUES ('cpu', 0), ('gpu', 0), ('ram', 0), ('rom', 1)) AS listed (resource, ratio_ppm)
 """
 
