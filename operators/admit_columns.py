@@ -144,12 +144,9 @@ def _before_opening(run: Bids, targets: _Targets) -> Flags:
 
 def _refuse_by_time(reason: Bytes, run: Bids) -> None:
     """Rule 5, in whole milliseconds of the id against the limits that a message's time gives."""
-    times, of_row = np.unique(run.time_ns, return_inverse=True)
-    oldest = np.array([oldest_ms(time_ns) for time_ns in times.tolist()], dtype=np.int64)
-    newest = np.array([newest_ms(time_ns) for time_ns in times.tolist()], dtype=np.int64)
     carried = carried_times(run.event_id)
-    _refuse(reason, carried < oldest[of_row], RejectionReason.STALE_EVENT_ID)
-    _refuse(reason, carried > newest[of_row], RejectionReason.FUTURE_EVENT_ID)
+    _refuse(reason, carried < oldest_ms(run.time_ns), RejectionReason.STALE_EVENT_ID)
+    _refuse(reason, carried > newest_ms(run.time_ns), RejectionReason.FUTURE_EVENT_ID)
 
 
 def carried_times(event_ids: Bytes) -> Int64s:

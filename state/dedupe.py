@@ -6,7 +6,10 @@ they carry themselves: an id has one bucket for ever, and whole buckets are drop
 """
 
 from collections import Counter
-from typing import Final
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from walras_schemas import CLOCK_SKEW_MS, DEDUPE_HORIZON_MS, RejectionReason
 
@@ -15,6 +18,9 @@ BUCKET_MS: Final = 10_000
 TIME_BYTES: Final = 6
 """So many bytes of an event id are its time, in milliseconds."""
 ID_BYTES: Final = 16
+
+Time = TypeVar("Time", int, NDArray[np.int64])
+"""One time in nanoseconds, or a column of them."""
 
 
 class DedupeIndex:
@@ -76,13 +82,13 @@ class DedupeIndex:
         return self._buckets.setdefault(id_ms // BUCKET_MS, set())
 
 
-def oldest_ms(time_ns: int) -> int:
-    """The oldest time an id may carry at this stream time; an older one is stale."""
+def oldest_ms(time_ns: Time) -> Time:
+    """The oldest time an id may carry at this stream time, or at each; an older one is stale."""
     return -((DEDUPE_HORIZON_MS * NS_PER_MS - time_ns) // NS_PER_MS)
 
 
-def newest_ms(time_ns: int) -> int:
-    """The newest time an id may carry at this stream time; a newer one is from the future."""
+def newest_ms(time_ns: Time) -> Time:
+    """The newest time an id may carry at this stream time, or at each; a newer one is early."""
     return (time_ns + CLOCK_SKEW_MS * NS_PER_MS) // NS_PER_MS
 
 

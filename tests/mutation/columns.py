@@ -189,8 +189,8 @@ _ADMISSION = [
     Mutant(
         "an id goes stale one millisecond early",
         ADMIT_COLUMNS,
-        "carried < oldest[of_row]",
-        "carried <= oldest[of_row]",
+        "carried < oldest_ms(run.time_ns)",
+        "carried <= oldest_ms(run.time_ns)",
     ),
     Mutant(
         "stale ids come after duplicates",
