@@ -6,9 +6,10 @@ from typing import Any, Final
 import pytest
 
 from flows.testing import LogWriter, Sent, SettledLog
+from state.accounts import NARROW_MAX
 from state.window import EmptyWindow, Settlement
 from tests.operators.steps import plain, settle, settlements
-from walras_schemas import BidStatus, RejectionReason
+from walras_schemas import AMOUNT_MAX, BidStatus, RejectionReason
 
 WINDOW_MS: Final = 1000
 R = RejectionReason
@@ -58,6 +59,27 @@ def test_a_transfer_spends_only_what_is_free() -> None:
     free = log.transfer("a1", to="a2", amount_micros=40)
     received = bid(log, "a2", 4, 10)
     assert [R.INSUFFICIENT_BALANCE, None, None] == reasons(log, too_much, free, received)
+
+
+def test_a_hold_outlasts_the_grant_that_no_column_holds() -> None:
+    """Who grows rich beyond 2^62 while a bid is open has promised its credits all the same."""
+    log = opened(gpu=10_000)
+    riches = NARROW_MAX // AMOUNT_MAX
+    _grant(log, "a1", riches)
+    held = bid(log, "a1", 4_000, AMOUNT_MAX)
+    _grant(log, "a1", 100)
+    too_much = bid(log, "a1", riches + 100 - 4_000 + 1, AMOUNT_MAX)
+    free = bid(log, "a1", riches + 100 - 4_000, AMOUNT_MAX)
+    assert [None, R.INSUFFICIENT_BALANCE, None] == reasons(log, held, too_much, free)
+
+
+def _grant(log: LogWriter, agent: str, times: int) -> None:
+    for begin in range(0, times, 1_000):
+        grants = [
+            log.command("credits_granted", agent_id=agent, amount_micros=AMOUNT_MAX)
+            for _ in range(begin, min(begin + 1_000, times))
+        ]
+        log.append("market.m1.grant", grants)
 
 
 def test_holds_end_with_the_window() -> None:
