@@ -15,13 +15,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from nats.aio.client import Client
+from nats.errors import Error as NatsError
 from nats.micro import add_service
 from nats.micro.request import Request
 from nats.micro.service import Service
 
-from connectors.nats.connection import connected
+from connectors.nats.connection import connected, translate_errors, without_password
+from walras_client.nats.errors import describe
 
 VERSION: Final = "1.0.0"
+STOP_LIMIT_S: Final = 3.0
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +62,14 @@ class Endpoint:
 async def serving(
     url: str, *, name: str, endpoints: Sequence[Endpoint], threads: Executor
 ) -> AsyncIterator[None]:
-    """Answer questions for a block, over a connection of its own."""
+    """Answer questions for a block, over a connection of its own.
+
+    Raises `ServerUnreachable` when NATS does not answer at the beginning. At the end it may be
+    unavailable: the connection is closed in any case, and takes the subscriptions with it.
+    """
     async with connected(url, name=name) as nc:
-        service = await _start(nc, name)
-        try:
+        with translate_errors(f"{name} cannot start", of=without_password(url)):
+            service = await _add_service(nc, name)
             for endpoint in endpoints:
                 await service.add_endpoint(
                     name=endpoint.name,
@@ -70,16 +77,26 @@ async def serving(
                     handler=_answering(endpoint, threads),
                 )
             await nc.flush()
+        try:
             yield
         finally:
-            await service.stop()
+            await _stop(service, name)
 
 
-async def _start(nc: Client, name: str) -> Service:
+async def _add_service(nc: Client, name: str) -> Service:
     with warnings.catch_warnings():
         # nats-py asks for the time in a way that Python 3.12 wants to be rid of.
         warnings.filterwarnings("ignore", r"datetime\.datetime\.utcnow", DeprecationWarning)
         return await add_service(nc, name=name, version=VERSION, queue_group=name)
+
+
+async def _stop(service: Service, name: str) -> None:
+    """Answer what has been asked, and ask NATS for no more."""
+    try:
+        async with asyncio.timeout(STOP_LIMIT_S):
+            await service.stop()
+    except (NatsError, TimeoutError) as failure:
+        log.warning("%s stopped while NATS is unavailable: %s", name, describe(failure))
 
 
 def _answering(endpoint: Endpoint, threads: Executor) -> Callable[[Request], Awaitable[None]]:

@@ -30,7 +30,9 @@ def run_flow(flow: Dataflow) -> None:
             # and ends the process. Without addresses it forms no cluster and opens no port.
             cluster_main(flow, [], 0)
         except BytewaxRuntimeError as stopped:
-            raise _cause(stopped) from stopped
+            if (cause := _cause(stopped)) is not None:
+                raise cause from stopped
+            raise
 
 
 @contextmanager
@@ -47,11 +49,9 @@ def _few_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _cause(stopped: BaseException) -> BaseException:
-    """The first `WalrasError` on the chain of causes, else the failure as Bytewax gave it."""
+def _cause(stopped: BaseException) -> WalrasError | None:
+    """The first `WalrasError` on the chain of causes."""
     cause: BaseException | None = stopped
-    while cause is not None:
-        if isinstance(cause, WalrasError):
-            return cause
+    while cause is not None and not isinstance(cause, WalrasError):
         cause = cause.__cause__
-    return stopped
+    return cause
