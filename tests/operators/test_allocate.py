@@ -7,6 +7,7 @@ import pytest
 
 from flows.testing import LogWriter, Sent, SettledLog
 from state.accounts import NARROW_MAX
+from state.names import Names
 from state.window import EmptyWindow, Settlement
 from tests.operators.steps import plain, settle, settlements
 from walras_schemas import AMOUNT_MAX, BidStatus, RejectionReason
@@ -282,3 +283,14 @@ def test_a_clock_that_is_set_back_changes_nothing() -> None:
     [row] = window.bids
     assert (placed.seq, log.records[0].timestamp_ns) == (row.seq, row.time_ns)
     assert log.records[-1].timestamp_ns < row.time_ns
+
+
+def test_a_market_s_own_accounts_are_numbered_with_its_first() -> None:
+    """Numbers are part of the ledger, so when a name gets its own must not depend on payments."""
+    names = Names()
+    numbers = [names.account(market, "a1") for market in ("m1", "m2", "m1")]
+    owners = ("treasury", "house", "a1")
+    assert ([2, 5, 2], [(market, owner) for market in ("m1", "m2") for owner in owners]) == (
+        numbers,
+        names.accounts,
+    )
