@@ -220,7 +220,10 @@ def _refuse_bundles(reason: Bytes, run: Bids, rows: Rows, terms: Mapping[str, Te
 def _too_poor(
     reason: Bytes, hold: Int64s, agents: Int32s, agent_of: Rows, accounts: ShardAccounts
 ) -> Flags:
-    """Rule 15 for agents with one bid left; those with several that they cannot all afford."""
+    """Rule 15 for agents with one bid left; those with several that they cannot all afford.
+
+    The latter are judged one by one, so what is written for them here is not kept.
+    """
     rows = np.flatnonzero(reason == 0)
     bids_of = np.bincount(agent_of[rows], minlength=len(agents))
     upper, total = np.zeros(len(agents), np.int64), np.zeros(len(agents), np.int64)
@@ -228,6 +231,6 @@ def _too_poor(
     np.add.at(total, agent_of[rows], hold[rows])
     free = accounts.balance[agents] - accounts.held[agents]
     poor = (upper > free >> HALF_BITS) | (total > free)
-    _refuse(reason, (poor & (bids_of == 1))[agent_of], RejectionReason.INSUFFICIENT_BALANCE)
+    _refuse(reason, poor[agent_of], RejectionReason.INSUFFICIENT_BALANCE)
     slow: Flags = poor & (bids_of > 1)
     return slow

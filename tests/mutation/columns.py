@@ -145,12 +145,6 @@ _ADMISSION = [
         "poor = total > free",
     ),
     Mutant(
-        "an agent that cannot afford all its bids affords none",
-        ADMIT_COLUMNS,
-        "(poor & (bids_of == 1))[agent_of]",
-        "poor[agent_of]",
-    ),
-    Mutant(
         "vickrey takes a min_quantity",
         ADMIT_COLUMNS,
         "_refuse(reason, unit & whole_only, RejectionReason.UNSUPPORTED_BY_RULE)",

@@ -3,6 +3,7 @@
 A guard that never trips is not tested by logs that agree.
 """
 
+import json
 from collections.abc import Callable
 from itertools import repeat
 from typing import Any, Final
@@ -13,7 +14,7 @@ from flows.testing import LogWriter, fresh_shard
 from operators.admit_columns import admit_many
 from operators.clear_columns import ROWS_MAX, clear_many
 from tests.operators import books
-from tests.operators.steps import plain, settle
+from tests.operators.steps import Shard, plain, settle
 from tests.operators.ways import counted, one_by_one
 
 WINDOW_MS: Final = 1000
@@ -185,6 +186,20 @@ def test_a_flood_beyond_the_quota_leaves_others_on_the_fast_way() -> None:
     log.append("market.m1.bid.a2", [_unit(log) for _ in range(20)])
     counts = settled_alike(log)
     assert (20, 200) == (counts["judged over columns"], counts["left to be judged one by one"])
+
+
+def test_a_resource_is_numbered_when_the_log_first_names_it() -> None:
+    """Odd messages are decoded after the others; numbers that followed would depend on batches."""
+    log = opened()
+    odd = json.dumps(_unit(log) | {"resource": "vast"}).replace("bid_placed", "bid\\u005fplaced")
+    log.append("market.m1.bid.a1", odd.encode())
+    bid(log)
+    at_once, singly = Shard(WINDOW_MS), Shard(WINDOW_MS)
+    at_once.read(log.records)
+    for record in log.records:
+        singly.read([record])
+    numbered = [shard.state.accounts.names.resources for shard in (at_once, singly)]
+    assert [["vast", "gpu"]] * 2 == numbered
 
 
 def _unit(log: LogWriter) -> dict[str, Any]:
