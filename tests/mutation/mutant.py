@@ -35,7 +35,8 @@ ADMISSION_TESTS = tuple(
     for name in ("guards", "allocate", "precedence", "two_ways", "twin")
 )
 CLEARING_TESTS = tuple(
-    f"tests/operators/test_{name}.py" for name in ("clear", "settle", "properties", "two_ways")
+    f"tests/operators/test_{name}.py"
+    for name in ("clear", "settle", "guards", "properties", "two_ways")
 )
 LIFECYCLE_TESTS = (
     "tests/operators/test_keyed.py",

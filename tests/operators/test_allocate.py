@@ -192,6 +192,16 @@ def test_an_id_is_remembered_as_long_as_it_is_in_time(offset_ms: int) -> None:
     assert [R.DUPLICATE, R.STALE_EVENT_ID] == reasons(log, on_time, late)
 
 
+def test_an_id_that_came_too_early_is_not_used_up() -> None:
+    """An agent whose clock was ahead sends the same command again, and means it."""
+    log = opened(a1=100)
+    ahead = log.fresh_id(age_ms=-6_000)
+    early = bid(log, "a1", 1, 5, event_id=ahead)
+    log.wait(6_000)
+    again = bid(log, "a1", 1, 5, event_id=ahead)
+    assert [R.FUTURE_EVENT_ID, None] == reasons(log, early, again)
+
+
 def test_a_market_begins_with_its_opening() -> None:
     """A bid sent before the opening, even in the same batch of messages, came too early."""
     log = LogWriter()

@@ -5,12 +5,14 @@ A guard that never trips is not tested by logs that agree.
 
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import repeat
+from math import ceil
 from typing import Any, Final
 
 import pytest
 
-from flows.testing import LogWriter, fresh_shard
+from flows.testing import LogWriter, SettledLog, fresh_shard
 from operators.admit_columns import admit_many
 from operators.clear_columns import ROWS_MAX, clear_many
 from tests.operators import books
@@ -188,6 +190,21 @@ def test_a_flood_beyond_the_quota_leaves_others_on_the_fast_way() -> None:
     assert (20, 200) == (counts["judged over columns"], counts["left to be judged one by one"])
 
 
+def test_a_cost_whose_products_exceed_64_bits_is_exact() -> None:
+    """The price level of a bundle is a fraction: products with it wrap long before costs do."""
+    log = LogWriter()
+    log.open(gpu={"supply": 10**9}, vast={"supply": 1})
+    for agent in ("a1", "a2"):
+        log.grant(agent, 10**15)
+    winner = log.bid("a1", resource="gpu", quantity=10**9 - 1, unit_price_micros=5_000)
+    asked = 500_000_009
+    limit = asked * 3_000 + 1
+    log.bundle("a2", {"gpu": asked, "vast": 1}, limit_micros=limit)
+    assert settled_alike(log)
+    paid = SettledLog(settle(log.records)).outcome(winner).paid_micros
+    assert ceil((10**9 - 1) * Fraction(limit, asked)) == paid
+
+
 def test_a_resource_is_numbered_when_the_log_first_names_it() -> None:
     """Odd messages are decoded after the others; numbers that followed would depend on batches."""
     log = opened()
@@ -227,6 +244,16 @@ def test_more_bids_than_a_sum_of_units_can_hold_are_cleared_one_by_one() -> None
     one = books.as_columns([books.unit(1, "a1", "gpu", 1, price=1)])
     rows = one.seq.repeat(ROWS_MAX + 1) - 1
     assert clear_many(market, one, rows) is None
+
+
+def test_a_crowd_of_bids_that_together_exceed_64_bits_is_refused() -> None:
+    """Each is above the credits, and their sum would be below nothing."""
+    log = opened(quota=10_000)
+    for _ in range(10):
+        batch = [_unit(log) | {"unit_price_micros": 10**15} for _ in range(1_000)]
+        log.append("market.m1.bid.a1", batch)
+    assert 10_000 * 10**15 > 2**63
+    assert 10_000 == settled_alike(log)["left to be judged one by one"]
 
 
 @pytest.mark.parametrize("balance", [2**62 - 1, 2**62, 2**62 + 1, 2**63, 2**64])
