@@ -195,6 +195,7 @@ def test_an_id_is_remembered_as_long_as_it_is_in_time(offset_ms: int) -> None:
 def test_an_id_that_came_too_early_is_not_used_up() -> None:
     """An agent whose clock was ahead sends the same command again, and means it."""
     log = opened(a1=100)
+    log.wait(WINDOW_MS)
     ahead = log.fresh_id(age_ms=-6_000)
     early = bid(log, "a1", 1, 5, event_id=ahead)
     log.wait(6_000)
