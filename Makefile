@@ -4,7 +4,7 @@ UV := tools/uv
 RUN := $(UV) run --frozen --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint coverage format demo bench chaos clean
+.PHONY: help setup test lint coverage format demo bench chaos wheels clean
 SPREAD := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 TESTS ?= tests
 MINUTES ?= 3
@@ -14,8 +14,9 @@ MAKEFLAGS += --no-print-directory
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install the locked environment in .venv (installs uv into .tools if PATH has none)
-	@$(UV) sync --locked
+# Bytecode, because short-lived processes of many tests would each compile what they import.
+setup: ## Install what is locked in .venv, with the tools of development (uv in .tools if PATH has none)
+	@$(UV) sync --locked --group dev --compile-bytecode
 
 test: lint ## Run what lint runs, then all tests
 	$(RUN) pytest $(SPREAD)
@@ -38,7 +39,8 @@ format: setup ## Format the code and apply what ruff can fix
 	$(RUN) ruff format
 	$(RUN) ruff check --fix
 
-demo: setup ## Run a market of simulated agents for about 20 seconds, then audit its ledger
+demo: ## Run a market of simulated agents for about 20 seconds, then audit its ledger
+	@$(UV) sync --locked --inexact
 	$(RUN) walras demo
 
 bench: setup ## Measure how fast this machine clears markets (bench/results)
@@ -46,6 +48,11 @@ bench: setup ## Measure how fast this machine clears markets (bench/results)
 
 chaos: setup ## Kill, pause and cut off a deployment at random, then check it (MINUTES=3 SEED=7)
 	$(RUN) python -m tests.chaos --minutes $(MINUTES) --seed $(SEED)
+
+wheels: ## Build the three packages of the last commit as wheels in dist
+	rm -rf dist
+	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && git archive HEAD | tar -x -C "$$folder" && \
+	$(UV) build --quiet --all-packages --wheel --out-dir dist "$$folder"
 
 clean: ## Remove the environment, the tools and all caches (a ledger under .walras stays)
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

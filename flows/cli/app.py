@@ -8,12 +8,12 @@ what it needs when it runs, so that help comes at once.
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Final
 
 from cyclopts import App, CycloptsError, Group
 
 from flows.cli.console import print_error, print_status
+from flows.cli.installation import release
 from state.errors import SettingsError, WalrasError
 
 INTERRUPTED: Final = 130
@@ -67,6 +67,7 @@ COMMANDS: Final = {
     },
     "Take part": {
         "market open": ("trade:open_market", "Open a market as a TOML file describes it."),
+        "market example": ("registry:example", "Print such a file, to begin with."),
         "grant": ("trade:grant", "Give an agent credits from the treasury."),
         "bid": ("trade:bid", BID_HELP),
     },
@@ -81,6 +82,7 @@ COMMANDS: Final = {
         "log export": ("log:export", "Write the log of a shard to a file."),
         "replay": ("log:replay", "Run a saved log into an empty ledger, for its digest."),
         "schemas": ("registry:schemas", "List the events; --json gives their JSON Schemas."),
+        "completion": ("registry:completion", "Print what completes commands in a shell."),
     },
 }
 
@@ -88,7 +90,7 @@ app: Final = App(
     name="walras",
     help="The auctioneer of an agent economy: agents bid, every window the market clears.",
     help_epilogue=SETTINGS_HELP,
-    version=lambda: version("walras"),
+    version=release,
     suppress_keyboard_interrupt=False,
     group_commands=Group("Options", sort_key=len(COMMANDS)),
 )
@@ -133,13 +135,17 @@ def _misread(error: CycloptsError) -> SettingsError:
 
 def _register() -> None:
     """Register every command with its line of help, in the order of use."""
+    parents: dict[str, App] = {}
     for place, (group, commands) in enumerate(COMMANDS.items()):
         panel = Group(group, sort_key=place)
         for number, (words, (path, sentence)) in enumerate(commands.items()):
             name, _, inner = words.partition(" ")
-            parent = (
-                App(name=name, group=panel, sort_key=number, help_epilogue="") if inner else app
-            )
+            parent = app
+            if inner:
+                parent = parents.setdefault(
+                    name, App(name=name, group=panel, sort_key=number, help_epilogue="")
+                )
+                parent.help = "; ".join(filter(None, [parent.help, f"{inner}: {sentence}"]))
             parent.command(
                 f"flows.cli.{path}",
                 name=inner or name,
@@ -148,9 +154,8 @@ def _register() -> None:
                 sort_key=number,
                 help_epilogue="",
             )
-            if inner:
-                parent.help = f"{inner}: {sentence}"
-                app.command(parent)
+    for parent in parents.values():
+        app.command(parent)
 
 
 _register()

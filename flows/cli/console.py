@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from flows.cli.installation import as_called
 from flows.runtime.logging import configure_logging, printable
 from state.errors import WalrasError
 
@@ -57,7 +58,8 @@ def print_status(line: str) -> None:
 
 def print_error(error: WalrasError) -> None:
     """What happened, the detail and the hint, one below the other."""
-    lines = [f"error: {error.what}", *error.detail.splitlines(), *error.hint.splitlines()]
+    lines = [f"error: {error.what}", *error.detail.splitlines()]
+    lines += as_called(error.hint).splitlines()
     print_status("\n  ".join(map(printable, lines)))
 
 

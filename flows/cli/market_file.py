@@ -57,5 +57,5 @@ def _describe(detail: ErrorDetails) -> str:
 
 
 def _wrong(path: Path, detail: str) -> SettingsError:
-    hint = "Compare it with examples/market.toml"
+    hint = "Compare it with what `walras market example` prints"
     return SettingsError(f"the market file {path} is wrong", detail=detail, hint=hint)

@@ -1,17 +1,22 @@
-"""What this installation speaks and whether it is healthy: the events of the registry, the doctor.
+"""What this installation speaks and offers, and whether it is healthy.
 
-Promise: neither starts a server.
+Promise: none of it starts a server.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Final
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from cyclopts import Parameter
 
 from flows.cli.console import AsJson, print_data, print_json, start
+from flows.cli.installation import as_called
 
 if TYPE_CHECKING:
     from flows.cli.doctor.checks import Finding
 
+EXAMPLE: Final = Path(__file__).with_name("market.toml")
 HEALTH_WIDTH: Final = 6
 THING_WIDTH: Final = 44
 RESULT_SUBJECTS: Final = {
@@ -40,10 +45,22 @@ def schemas(*, as_json: AsJson = False) -> None:
     print_table(raw_table_of(Answer(columns=("event", "subject", "meaning"), rows=rows)))
 
 
+def example() -> None:
+    print_data(EXAMPLE.read_text(encoding="utf-8").rstrip())
+
+
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Shell to complete in.")], /
+) -> None:
+    from flows.cli.app import app
+
+    print_data(app.generate_completion(shell=shell).rstrip())
+
+
 def doctor(*, as_json: AsJson = False) -> int:
     from flows.cli.doctor.checks import examine
 
-    findings = list(examine(start()))
+    findings = [replace(each, hint=as_called(each.hint)) for each in examine(start())]
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:

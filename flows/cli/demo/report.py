@@ -6,7 +6,6 @@ opened its market, "in all" counts everything that the ledger holds.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from shutil import which
 from typing import Any, Final
 
 import duckdb
@@ -20,6 +19,7 @@ from flows.analytics.answers import answer, answer_demo
 from flows.analytics.questions import DemoQuestion, Question
 from flows.cli.demo.audit import Check
 from flows.cli.demo.progress import in_credits, sparkline
+from flows.cli.installation import command
 from flows.simulation.population import KINDS
 from flows.simulation.sender import SendStats
 
@@ -191,10 +191,10 @@ class Report:
 
 def show_next_steps(console: Console, *, shard: int) -> None:
     """Commands that work as they stand, for a market in this shard."""
-    walras = "uv run walras" if which("uv") else "tools/uv run walras"
+    walras = command()
     steps = Table.grid(padding=(0, 3))
-    for command, promise in NEXT_STEPS.items():
-        steps.add_row(Text(f"{walras} {command.format(shard=shard)}", "cyan"), promise)
+    for words, promise in NEXT_STEPS.items():
+        steps.add_row(Text(f"{walras} {words.format(shard=shard)}", "cyan"), promise)
     console.print(Padding(Group(Text("What to try next", "bold"), "", steps), 1, expand=False))
 
 
