@@ -7,6 +7,7 @@ RUN := $(UV) run --frozen --no-sync
 .PHONY: help setup test lint coverage format demo bench chaos wheels clean
 SPREAD := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 TESTS ?= tests
+DIST ?= dist
 MINUTES ?= 3
 SEED ?= 7
 MAKEFLAGS += --no-print-directory
@@ -49,10 +50,10 @@ bench: setup ## Measure how fast this machine clears markets (bench/results)
 chaos: setup ## Kill, pause and cut off a deployment at random, then check it (MINUTES=3 SEED=7)
 	$(RUN) python -m tests.chaos --minutes $(MINUTES) --seed $(SEED)
 
-wheels: ## Build the three packages of the last commit as wheels in dist
-	rm -rf dist
-	folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && git archive HEAD | tar -x -C "$$folder" && \
-	$(UV) build --quiet --all-packages --wheel --out-dir dist "$$folder"
+wheels: ## Build the three packages of the last commit as wheels in DIST
+	@rm -rf $(DIST)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && git archive HEAD | tar -x -C "$$folder" && \
+	$(UV) build --quiet --all-packages --wheel --out-dir $(DIST) "$$folder"
 
 clean: ## Remove the environment, the tools and all caches (a ledger under .walras stays)
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*

@@ -86,7 +86,7 @@ def executable() -> Path:
         raise SettingsError(
             "nats-server is not installed",
             detail=f"it is neither at {beside} nor on the PATH",
-            hint="Run `make setup`, or set WALRAS_NATS_URL to a server that runs elsewhere",
+            hint="Install walras again (in a clone: `make setup`), or set WALRAS_NATS_URL",
         )
     return Path(found)
 

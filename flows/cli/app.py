@@ -8,11 +8,11 @@ what it needs when it runs, so that help comes at once.
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final, Literal
 
-from cyclopts import App, CycloptsError, Group
+from cyclopts import App, CycloptsError, Group, Parameter
 
-from flows.cli.console import print_error, print_status
+from flows.cli.console import print_data, print_error, print_status
 from flows.cli.installation import release
 from state.errors import SettingsError, WalrasError
 
@@ -82,7 +82,7 @@ COMMANDS: Final = {
         "log export": ("log:export", "Write the log of a shard to a file."),
         "replay": ("log:replay", "Run a saved log into an empty ledger, for its digest."),
         "schemas": ("registry:schemas", "List the events; --json gives their JSON Schemas."),
-        "completion": ("registry:completion", "Print what completes commands in a shell."),
+        "completion": ("app:completion", "Print what completes commands in a shell."),
     },
 }
 
@@ -118,6 +118,12 @@ def run(words: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return READER_LEFT
     return code if isinstance(code, int) else 0
+
+
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Shell to complete in.")], /
+) -> None:
+    print_data(app.generate_completion(shell=shell).rstrip())
 
 
 def _fail(failure: WalrasError) -> int:

@@ -31,7 +31,7 @@ def bench(*words: Words) -> int:
         raise SettingsError(
             "the benchmark is not installed",
             detail=f"it needs {', '.join(missing)}",
-            hint="Run `make setup`, which installs the dependency group `bench` too",
+            hint="In a clone: `make setup`. Elsewhere, install walras together with these packages",
         )
     command = [sys.executable, "-m", "bench", *(words or ("quick",))]
     with subprocess.Popen(command) as running:

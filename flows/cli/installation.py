@@ -54,6 +54,8 @@ def _through_uv() -> str | None:
         return None
     if IN_CLONE and words[1] == "run":
         return f"{shlex.quote(relpath(UV))} run {NAME}"
+    if words[1:3] == ["tool", "uvx"]:
+        words[:3] = ["uvx"]
     return shlex.join([_short(words[0]), *words[1 : words.index(NAME) + 1]])
 
 
@@ -75,9 +77,7 @@ def _commit_of_clone() -> str:
     git = which("git")
     if git is None:
         return ""
-    said = subprocess.run(
-        [git, "-C", ROOT, *describe], capture_output=True, text=True, check=False
-    )
+    said = subprocess.run([git, "-C", ROOT, *describe], capture_output=True, text=True, check=False)
     return said.stdout.strip()
 
 

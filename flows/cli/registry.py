@@ -6,9 +6,7 @@ Promise: none of it starts a server.
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Final
 
 from flows.cli.console import AsJson, print_data, print_json, start
 from flows.cli.installation import as_called
@@ -47,14 +45,6 @@ def schemas(*, as_json: AsJson = False) -> None:
 
 def example() -> None:
     print_data(EXAMPLE.read_text(encoding="utf-8").rstrip())
-
-
-def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="Shell to complete in.")], /
-) -> None:
-    from flows.cli.app import app
-
-    print_data(app.generate_completion(shell=shell).rstrip())
 
 
 def doctor(*, as_json: AsJson = False) -> int:

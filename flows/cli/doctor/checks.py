@@ -33,7 +33,7 @@ from state.errors import SettingsError, WalrasError
 PYTHONS: Final = ((3, 11), (3, 12))
 DISTRIBUTION: Final = "walras"
 REQUIREMENT: Final = re.compile(r"[A-Za-z0-9._-]+")
-SETUP: Final = "Run `make setup`"
+SETUP: Final = "Install walras again (in a clone: `make setup`)"
 
 
 class Verdict(StrEnum):
