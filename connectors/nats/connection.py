@@ -15,6 +15,7 @@ from nats.errors import Error as NatsError
 
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 from walras_client.backoff import Backoff
+from walras_client.nats.addresses import FORM, without_password
 from walras_client.nats.connection import Connection, closing
 from walras_client.nats.connection import connect as connect_client
 from walras_client.nats.errors import ConnectTimeout, describe
@@ -41,7 +42,7 @@ async def connect(url: str, *, name: str) -> Connection:
         raise SettingsError(
             "the NATS URL is wrong",
             detail=f"{without_password(url)}: {describe(wrong)}",
-            hint="It looks like nats://host:4222",
+            hint=f"It looks like {FORM}",
         ) from None
 
 
@@ -59,13 +60,6 @@ def translate_errors(what: str, *, of: str, hint: str = OVERLOADED) -> Iterator[
         yield
     except NatsError as failure:
         raise ServerUnreachable(what, detail=f"{of}: {describe(failure)}", hint=hint) from failure
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    scheme, _, rest = url.rpartition("://")
-    host = rest.rpartition("@")[2]
-    return f"{scheme}://{host}" if scheme else host
 
 
 class Retry:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from nats.js.errors import NotFoundError
 
 from connectors.nats.background_loop import run_sync
-from connectors.nats.connection import connected, translate_errors, without_password
+from connectors.nats.connection import connected, translate_errors
 from connectors.nats.reader import replaced
 from connectors.nats.subjects import stream_name
 from state.shard import Position
+from walras_client.nats.addresses import without_password
 from walras_client.nats.connection import Connection
 from walras_client.nats.jetstream import ask, nanos
 

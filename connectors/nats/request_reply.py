@@ -20,7 +20,8 @@ from nats.micro import add_service
 from nats.micro.request import Request
 from nats.micro.service import Service
 
-from connectors.nats.connection import connected, translate_errors, without_password
+from connectors.nats.connection import connected, translate_errors
+from walras_client.nats.addresses import without_password
 from walras_client.nats.errors import describe
 
 VERSION: Final = "1.0.0"

@@ -24,13 +24,13 @@ from connectors.nats.connection import (
     Retry,
     connected,
     translate_errors,
-    without_password,
 )
 from connectors.nats.missing_windows import StreamEnds
 from connectors.nats.publisher import Publisher, is_behind
 from connectors.nats.subjects import WINDOWS
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 from state.window import ClosedWindow, OutboundMessage, Settlement, WindowSummary
+from walras_client.nats.addresses import without_password
 from walras_client.nats.connection import Connection
 from walras_client.nats.errors import describe
 from walras_client.nats.publisher import PubAck

@@ -14,7 +14,7 @@ from nats.errors import NoRespondersError
 from nats.js.errors import APIError, NotFoundError
 
 from connectors.nats.background_loop import run_sync
-from connectors.nats.connection import connected, translate_errors, without_password
+from connectors.nats.connection import connected, translate_errors
 from connectors.nats.mapping import check_mapping
 from connectors.nats.subjects import (
     RESULTS,
@@ -26,6 +26,7 @@ from connectors.nats.subjects import (
 )
 from state.errors import ServerUnreachable, SettingsError
 from state.shard import StreamIdentity
+from walras_client.nats.addresses import without_password
 from walras_client.nats.connection import Connection
 from walras_client.nats.errors import describe
 from walras_client.nats.jetstream import NS_PER_S, ask, nanos

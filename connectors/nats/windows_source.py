@@ -19,10 +19,11 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from typing_extensions import override
 
 from connectors.nats.background_loop import submit
-from connectors.nats.connection import connected, translate_errors, without_password
+from connectors.nats.connection import connected, translate_errors
 from connectors.nats.read_ahead import read_through_outages
 from connectors.nats.subjects import WINDOWS
 from state.shard import StreamIdentity
+from walras_client.nats.addresses import without_password
 from walras_client.nats.connection import Connection
 from walras_client.nats.errors import describe
 from walras_client.nats.jetstream import NS_PER_S, ask, nanos

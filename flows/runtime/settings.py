@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from state.errors import SettingsError
+from walras_client.nats.addresses import FORM, read_addresses
 
 PREFIX: Final = "WALRAS_"
 MIB: Final = 1 << 20
@@ -29,7 +30,8 @@ REPLACED: Final = {"WALRAS_WORKERS": "WALRAS_PROCESSES"}
 
 def _nats_url(url: str) -> str:
     if not url.startswith(("nats://", "tls://")):
-        raise ValueError("it must look like nats://host:4222 or tls://host:4222")
+        raise ValueError(f"it must look like {FORM}")
+    read_addresses(url)
     return url
 
 

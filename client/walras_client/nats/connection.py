@@ -19,6 +19,7 @@ from nats.errors import ConnectionClosedError, NoRespondersError, SlowConsumerEr
 from nats.errors import Error as NatsError
 from nats.js.api import Header
 
+from walras_client.nats.addresses import read_addresses
 from walras_client.nats.errors import (
     ClientClosed,
     ConnectTimeout,
@@ -205,8 +206,10 @@ class Connection(Client):
 async def connect(url: str, *, name: str, reconnect_wait_s: float = RECONNECT_WAIT_S) -> Connection:
     """Connect as `name`; once connected, the client reconnects on its own until it is closed.
 
-    Raises `ConnectTimeout` where no server answers; a wrong URL is nats-py's own error.
+    `url` may list several servers. Raises `ConnectTimeout` where no server answers, `ValueError`
+    where the URL is wrong.
     """
+    addresses = read_addresses(url)
     nc = Connection()
     errors: list[Exception] = []
 
@@ -219,7 +222,11 @@ async def connect(url: str, *, name: str, reconnect_wait_s: float = RECONNECT_WA
     try:
         async with asyncio.timeout(CONNECT_DEADLINE_S):
             await nc.connect(
-                url,
+                list(addresses.servers),
+                # Not in the address: a server that the cluster names later would get none.
+                user=addresses.user,
+                password=addresses.password,
+                token=addresses.token,
                 name=name,
                 error_cb=on_error,
                 disconnected_cb=nc.on_disconnected,

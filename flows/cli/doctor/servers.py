@@ -18,7 +18,7 @@ from connectors.duckdb.ledger import open_ledger
 from connectors.embedded import nats_server, postgres_server
 from connectors.embedded.supervisor import Record, ServerFolder
 from connectors.nats.background_loop import run_sync
-from connectors.nats.connection import connected, translate_errors, without_password
+from connectors.nats.connection import connected, translate_errors
 from connectors.nats.mapping import check_mapping
 from connectors.nats.topology import shard_configs, ticks_config, windows_config
 from connectors.postgres.connection import connect
@@ -26,6 +26,7 @@ from connectors.postgres.migrate import MIGRATIONS, schema_version
 from connectors.postgres.reads.doubles import WINDOWS, count_doubles
 from flows.runtime.settings import Settings
 from state.errors import LedgerDiverged, SettingsError
+from walras_client.nats.addresses import without_password
 from walras_client.nats.connection import Connection
 from walras_client.nats.jetstream import ask
 
