@@ -16,7 +16,13 @@ from psycopg import Connection, OperationalError
 from yoyo.backends import DatabaseBackend
 
 import state
-from connectors.postgres.connection import connect, connection_parameters, translate_errors
+from connectors.postgres.connection import (
+    connect,
+    connection_parameters,
+    set_limits,
+    translate_errors,
+)
+from connectors.postgres.requirements import check_database
 from state.errors import SettingsError
 
 MIGRATIONS: Final = Path(state.__file__).parent / "migrations"
@@ -26,6 +32,7 @@ _APPLIED: Final = "SELECT max(migration_id) FROM yoyo._yoyo_migration"
 
 def migrate(dsn: str, *, migrations: Path = MIGRATIONS) -> list[str]:
     """Apply what is missing; the names of what was applied, in order."""
+    check_database(dsn)
     with connect(dsn) as lock, translate_errors():
         # Not the runner's own lock: that is a row, which outlives a killed process.
         lock.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
@@ -51,6 +58,7 @@ def schema_version(conn: Connection) -> str | None:
 def _runner(dsn: str) -> DatabaseBackend:
     parameters = connection_parameters(dsn) | {"schema": "yoyo"}
     runner = yoyo.get_backend(f"postgresql+psycopg:///?{urlencode(parameters)}")
+    set_limits(runner.connection, parameters)
     runner.break_lock()
     runner.ensure_internal_schema_updated()
     return runner

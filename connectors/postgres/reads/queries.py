@@ -13,7 +13,7 @@ from psycopg import Connection, IsolationLevel
 from psycopg.rows import class_row
 from psycopg_pool import ConnectionPool
 
-from connectors.postgres.connection import connection_parameters, translate_errors
+from connectors.postgres.connection import connection_parameters, set_limits, translate_errors
 from connectors.postgres.reads.history import Owner, read_results
 from connectors.postgres.statements import read_statement
 from walras_schemas import (
@@ -92,10 +92,16 @@ class LedgerReader:
 def open_reader(dsn: str) -> Iterator[LedgerReader]:
     """A reader with a few connections of its own, opened when a query needs them."""
     parameters = connection_parameters(dsn)
-    options = f"{parameters['options']} -c statement_timeout={STATEMENT_LIMIT_S}s"
+
+    def read_snapshots(conn: Connection) -> None:
+        set_limits(conn, parameters, statement_timeout=f"{STATEMENT_LIMIT_S}s")
+        conn.commit()
+        conn.isolation_level = IsolationLevel.REPEATABLE_READ
+        conn.read_only = True
+
     with ConnectionPool(
-        kwargs=parameters | {"options": options, "application_name": APPLICATION_NAME},
-        configure=_read_snapshots,
+        kwargs=parameters | {"application_name": APPLICATION_NAME},
+        configure=read_snapshots,
         check=ConnectionPool.check_connection,
         min_size=0,
         max_size=CONNECTIONS,
@@ -103,11 +109,6 @@ def open_reader(dsn: str) -> Iterator[LedgerReader]:
         name=APPLICATION_NAME,
     ) as pool:
         yield LedgerReader(pool)
-
-
-def _read_snapshots(conn: Connection) -> None:
-    conn.isolation_level = IsolationLevel.REPEATABLE_READ
-    conn.read_only = True
 
 
 def _owner(conn: Connection, market: str, agent: str) -> Owner | QueryError:
