@@ -2,8 +2,8 @@
 
 Promise: a price is a function of what the ledger holds of the resource's past, in integers, and of
 no quote that was or was not sent; so whoever starts late or again comes to the same price. A frozen
-choice (`Vwap`, `Ewma`, `Eip1559`, `Fixed`) starts the living state that follows the windows.
-docs/pricing.md compares them.
+choice (`Tatonnement`, `Vwap`, `Ewma`, `Eip1559`, `Fixed`) starts the living state that follows the
+windows. docs/pricing.md compares them.
 """
 
 from collections import deque
@@ -37,6 +37,8 @@ class Observation(NamedTuple):
     """None when nothing was sold."""
     supply: int
     sold: int
+    wanted: int
+    """Units asked for by bids whose limit is at least the cost of what they asked for."""
 
 
 PriceTracker = Callable[[Observation], int | None]
@@ -82,6 +84,35 @@ class PricingRule(
 
     def _start(self) -> PriceTracker:
         raise NotImplementedError
+
+
+class Tatonnement(PricingRule, frozen=True, kw_only=True):
+    """One step from the price that was paid, up or down with the excess demand at that price.
+
+    The step is `rate_ppm` of the price times the relative excess demand, which is cut to [-1, 1],
+    and at least 1 micro where there is any. Where nothing was paid it begins at the price in force,
+    and then it never goes up: only what somebody paid can raise a price, so it cannot run away.
+    It stays where nothing was supplied, and moves after every second window as `Eip1559` does.
+    Sources: L. Walras, Éléments d'économie politique pure (1874), leçon 12; R. Cole and
+    L. Fleischer, Fast-converging tatonnement algorithms for one-time and ongoing market problems,
+    STOC 2008, for the bounded step.
+    """
+
+    rate_ppm: Share = 125_000
+
+    def _start(self) -> PriceTracker:
+        def step(window: Observation) -> int:
+            if not window.supply:
+                return window.reference_micros
+            excess = window.wanted - window.supply
+            if not window.clearing_micros:
+                excess = min(excess, 0)
+            price = window.clearing_micros or window.reference_micros
+            bounded = min(abs(excess), window.supply)
+            change = max(price * bounded * self.rate_ppm // (window.supply * PPM), bool(excess))
+            return price + change if excess > 0 else price - change
+
+        return _every_second_window(step)
 
 
 class Vwap(PricingRule, frozen=True, kw_only=True):
@@ -142,28 +173,39 @@ class Eip1559(PricingRule, frozen=True, kw_only=True):
     """The base fee of Ethereum: up or down by at most an eighth with utilisation against a target.
 
     It moves from the price in force in the window by the share of the supply that was sold, and
-    stays where nothing was supplied. A quote is in force two windows after the one it was told
-    from, so it is told from every second window only: told from each, the prices of even and of odd
-    windows would part. Source: EIP-1559 (2019); Ethereum's target is one half.
+    stays where nothing was supplied. Where that price is a floor, it ends where the target is sold.
+    Source: EIP-1559 (2019); Ethereum's target is one half.
     """
 
     target_ppm: Share = 800_000
 
     def _start(self) -> PriceTracker:
-        last_window = -1
+        return _every_second_window(
+            lambda window: self._step(window, from_micros=window.reference_micros)
+        )
 
-        def track(window: Observation) -> int | None:
-            nonlocal last_window
-            one_after_the_other = window.window_id == last_window + 1
-            last_window = window.window_id
-            if one_after_the_other and window.window_id % 2:
-                return None
-            if not window.supply:
-                return window.reference_micros
-            target = max(window.supply * self.target_ppm // PPM, 1)
-            return next_base_fee(window.reference_micros, used=window.sold, target=target)
+    def _step(self, window: Observation, *, from_micros: int) -> int:
+        if not window.supply:
+            return window.reference_micros
+        target = max(window.supply * self.target_ppm // PPM, 1)
+        return next_base_fee(from_micros, used=window.sold, target=target)
 
-        return track
+
+class AnchoredEip1559(Eip1559, frozen=True, kw_only=True):
+    """The same step from the price that was paid: what `Eip1559` is where the price is no floor.
+
+    There its price excludes no bid, and a step from itself would never end. Where nothing was paid
+    it begins at the price in force, and then it never goes up.
+    """
+
+    def _start(self) -> PriceTracker:
+        def step(window: Observation) -> int:
+            if window.clearing_micros:
+                return self._step(window, from_micros=window.clearing_micros)
+            from_micros = window.reference_micros
+            return min(from_micros, self._step(window, from_micros=from_micros))
+
+        return _every_second_window(step)
 
 
 class Fixed(PricingRule, frozen=True, kw_only=True):
@@ -175,13 +217,34 @@ class Fixed(PricingRule, frozen=True, kw_only=True):
         return lambda _window: self.price_micros
 
 
-Controller = Vwap | Ewma | Eip1559 | Fixed
+Controller = Tatonnement | Vwap | Ewma | Eip1559 | Fixed
 """In a file and in the ledger it names itself: `{"controller": "vwap", "windows": 20}`."""
 
 
-def default_rule(*, reserve_ratio_ppm: int) -> Controller:
-    """What prices a resource for which the operator chose nothing (docs/pricing.md says why)."""
+def default_rule(*, listed: int, reserve_ratio_ppm: int) -> Controller:
+    """What prices a resource for which the operator chose nothing (docs/pricing.md says why).
+
+    `listed` is how many resources its market lists.
+    """
+    if listed > 1 and reserve_ratio_ppm <= PPM:
+        return Tatonnement()
     return Eip1559() if reserve_ratio_ppm else Vwap()
+
+
+def on_reserves(chosen: Controller, *, reserve_micros: int, reserve_ratio_ppm: int) -> PricingRule:
+    """The rule that prices a resource with these reserves, as the market lists them.
+
+    No price falls below `reserve_micros` by itself: only an operator who fixes it there, or whose
+    `max_micros` is there, can want that.
+    """
+    if isinstance(chosen, Fixed):
+        return chosen
+    lowest = min(max(chosen.min_micros, reserve_micros), chosen.max_micros)
+    if isinstance(chosen, Eip1559) and not reserve_ratio_ppm:
+        return AnchoredEip1559(
+            target_ppm=chosen.target_ppm, min_micros=lowest, max_micros=chosen.max_micros
+        )
+    return msgspec.structs.replace(chosen, min_micros=lowest)
 
 
 def next_base_fee(fee_micros: int, *, used: int, target: int) -> int:
@@ -190,6 +253,23 @@ def next_base_fee(fee_micros: int, *, used: int, target: int) -> int:
         return fee_micros
     change = fee_micros * min(abs(used - target), target) // target // MAX_CHANGE_DENOMINATOR
     return fee_micros + max(change, 1) if used > target else fee_micros - change
+
+
+def _every_second_window(step: Callable[[Observation], int]) -> PriceTracker:
+    """Quote after the even ones of windows that follow one another, and after each that does not.
+
+    A quote is in force two windows after the one it was told from. Told from each window, even and
+    odd windows would have separate prices.
+    """
+    last_window = -1
+
+    def track(window: Observation) -> int | None:
+        nonlocal last_window
+        one_after_the_other = window.window_id == last_window + 1
+        last_window = window.window_id
+        return None if one_after_the_other and window.window_id % 2 else step(window)
+
+    return track
 
 
 def _after_sales(add: Callable[[int, int], tuple[int, int]]) -> PriceTracker:

@@ -13,12 +13,12 @@ from hashlib import sha256
 
 import msgspec
 
-from operators.pricing_rules import Controller, Observation, PriceTracker
+from operators.pricing_rules import Observation, PriceTracker, PricingRule
 from state.window import OutboundMessage
 from walras_schemas import MarketWindow, ResourcePrice, subjects
 
-Plan = Mapping[str, Controller]
-"""Resource to the controller that prices it."""
+Plan = Mapping[str, PricingRule]
+"""Resource to the rule that prices it."""
 
 PlanOf = Callable[[str], Plan]
 """The plan of a market as it stands now."""
@@ -84,6 +84,7 @@ def _observation(window: MarketWindow, price: ResourcePrice) -> Observation:
         clearing_micros=price.clearing_micros,
         supply=price.supply,
         sold=price.sold,
+        wanted=price.wanted,
     )
 
 

@@ -20,7 +20,7 @@ from typing import Final
 
 from operators.admit import terms_refusal
 from operators.clear import clear
-from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Observation, Vwap
+from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Observation, Tatonnement, Vwap
 from state.bids import Bid
 from state.market import PPM, ResourceTerms, Terms
 from walras_schemas import BidStatus
@@ -164,6 +164,7 @@ def _cleared(window: int, terms: Terms, bids: Iterable[Bid]) -> Observation:
         clearing_micros=clearing.clearing_micros.get("r"),
         supply=resource.supply,
         sold=clearing.sold["r"],
+        wanted=clearing.wanted["r"],
     )
 
 
@@ -245,6 +246,8 @@ def label(controller: Controller) -> str:
             return f"`ewma`, half-life {half_life}"
         case Eip1559(target_ppm=target):
             return f"`eip1559`, target {100 * target // PPM} %"
+        case Tatonnement():
+            return "`tatonnement`"
         case Fixed():
             return "`fixed`"
 

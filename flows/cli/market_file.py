@@ -12,8 +12,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from flows.runtime.pricing_plan import parse_plan
-from operators.quote import Plan
+from flows.runtime.pricing_plan import Choices, parse_choices
 from state.errors import SettingsError
 from walras_schemas import MarketOpened
 
@@ -22,7 +21,7 @@ NOT_IN_A_FILE: Final = frozenset({"type", "version", "event_id", "timestamp", "s
 
 def read_market_file(path: Path, *, event_id: str) -> MarketOpened:
     """The command that opens the market of this file."""
-    keys, _plan = parse_plan(_read(path))
+    keys, _choices = parse_choices(_read(path))
     unknown = sorted(keys.keys() & NOT_IN_A_FILE)
     if unknown:
         raise _wrong(path, f"{', '.join(unknown)}: not a key of a market file")
@@ -33,10 +32,10 @@ def read_market_file(path: Path, *, event_id: str) -> MarketOpened:
         raise _wrong(path, "\n".join(map(_describe, details))) from error
 
 
-def read_pricing(path: Path) -> Plan:
+def read_pricing(path: Path) -> Choices:
     """The controllers that the file chooses, by resource."""
-    _keys, plan = parse_plan(_read(path))
-    return plan
+    _keys, choices = parse_choices(_read(path))
+    return choices
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -30,15 +30,15 @@ def open_market(
 ) -> None:
     from flows.cli.market_file import read_market_file, read_pricing
     from flows.cli.sending import new_id, send, subject_of
-    from flows.runtime.pricing_plan import save_plan
+    from flows.runtime.pricing_plan import save_choices
     from flows.runtime.servers import open_servers
     from walras_schemas import subjects
 
-    opened, plan = read_market_file(file, event_id=new_id()), read_pricing(file)
+    opened, choices = read_market_file(file, event_id=new_id()), read_pricing(file)
     name = market or file.stem
     subject = subject_of(subjects.market, name)
     with open_servers(start()) as servers:
-        save_plan(servers.postgres_dsn, name, plan)
+        save_choices(servers.postgres_dsn, name, choices)
         send(servers, subject, opened)
 
 

@@ -5,6 +5,7 @@ in the ledger, and a running pricing flow reads it for each window. Promise: wha
 can be followed; a choice that could only ever raise its price is refused.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,7 +13,16 @@ from psycopg import Connection
 
 from connectors.postgres.connection import connect
 from connectors.postgres.reads.pricing import listed_choices, past_windows, replace_choices
-from operators.pricing_rules import Controller, Ewma, Observation, Vwap, default_rule
+from operators.pricing_rules import (
+    Controller,
+    Ewma,
+    Fixed,
+    Observation,
+    Tatonnement,
+    Vwap,
+    default_rule,
+    on_reserves,
+)
 from operators.quote import Plan
 from state.errors import SettingsError
 from state.market import PPM
@@ -20,34 +30,45 @@ from state.market import PPM
 TABLE = "pricing"
 Keys = dict[str, Any]
 
+Choices = Mapping[str, Controller]
+"""Resource to the controller that the operator chose for it; one without a choice is absent."""
 
-def parse_plan(keys: Keys) -> tuple[Keys, Plan]:
-    """The keys of a market file without its pricing tables, and the plan that these make."""
+
+def parse_choices(keys: Keys) -> tuple[Keys, Choices]:
+    """The keys of a market file without its pricing tables, and what these choose."""
     resources = keys.get("resources")
     if not isinstance(resources, dict):
         return keys, {}
-    plan = {
+    choices = {
         name: _controller(name, table)
         for name, table in resources.items()
         if isinstance(table, dict) and TABLE in table
     }
-    return {**keys, "resources": {name: _listed(table) for name, table in resources.items()}}, plan
+    return {
+        **keys,
+        "resources": {name: _listed(table) for name, table in resources.items()},
+    }, choices
 
 
-def save_plan(postgres_dsn: str, market: str, plan: Plan) -> None:
+def save_choices(postgres_dsn: str, market: str, choices: Choices) -> None:
     """Keep the choices for a market, before it is opened; those of an earlier opening end."""
     with connect(postgres_dsn) as conn:
-        choices = {name: msgspec.json.encode(chosen).decode() for name, chosen in plan.items()}
-        replace_choices(conn, market, choices)
+        texts = {name: msgspec.json.encode(chosen).decode() for name, chosen in choices.items()}
+        replace_choices(conn, market, texts)
 
 
 def read_plan(conn: Connection, market: str) -> Plan:
-    """The controller of each resource that the market lists now."""
+    """The rule of each resource that the market lists now, on the reserves that it lists."""
+    listed = listed_choices(conn, market)
     return {
-        listed.resource: default_rule(reserve_ratio_ppm=listed.reserve_ratio_ppm)
-        if listed.choice is None
-        else msgspec.json.decode(listed.choice, type=Controller)
-        for listed in listed_choices(conn, market)
+        each.resource: on_reserves(
+            default_rule(listed=len(listed), reserve_ratio_ppm=each.reserve_ratio_ppm)
+            if each.choice is None
+            else msgspec.json.decode(each.choice, type=Controller),
+            reserve_micros=each.reserve_micros,
+            reserve_ratio_ppm=each.reserve_ratio_ppm,
+        )
+        for each in listed
     }
 
 
@@ -84,14 +105,34 @@ def _controller(name: str, table: Keys) -> Controller:
         controller: Controller = msgspec.convert(chosen, type=Controller)
     except msgspec.ValidationError as error:
         raise _wrong(name, str(error).replace("`$.", "`")) from error
-    ratio_ppm = table.get("reserve_ratio_ppm", 0)
-    if isinstance(controller, Vwap | Ewma) and isinstance(ratio_ppm, int) and ratio_ppm >= PPM:
+    _check_reserves(name, controller, table)
+    return controller
+
+
+def _check_reserves(name: str, controller: Controller, table: Keys) -> None:
+    """Refuse what could only ever raise its price, or not reach its reserve."""
+    ratio_ppm, reserve_micros = (
+        value if isinstance(value := table.get(key, 0), int) else 0
+        for key in ("reserve_ratio_ppm", "reserve_micros")
+    )
+    if isinstance(controller, Vwap | Ewma) and ratio_ppm >= PPM:
         raise _wrong(
             name,
             f"with reserve_ratio_ppm {ratio_ppm} nothing is sold below the price, so that an "
             "average of what was sold can never fall",
         )
-    return controller
+    if isinstance(controller, Tatonnement) and ratio_ppm > PPM:
+        raise _wrong(
+            name,
+            f"with reserve_ratio_ppm {ratio_ppm} every price paid is above the reference price, "
+            "which would follow it up until nothing is sold; eip1559 can price it",
+        )
+    if not isinstance(controller, Fixed) and controller.max_micros < reserve_micros:
+        raise _wrong(
+            name,
+            f"max_micros {controller.max_micros} is below reserve_micros {reserve_micros}: "
+            "the price could never reach what a unit costs at least",
+        )
 
 
 def _wrong(name: str, detail: str) -> SettingsError:

@@ -29,12 +29,12 @@ from connectors.postgres.connection import connect
 from flows.runtime import child_process, pricing_process
 from flows.runtime import supervisor as deployment
 from flows.runtime.child_process import Process, end
-from flows.runtime.pricing_plan import read_past, save_plan
+from flows.runtime.pricing_plan import Choices, read_past, save_choices
 from flows.runtime.pricing_process import pricing_beside, start_pricing
 from flows.runtime.servers import Servers, open_servers
 from flows.runtime.settings import Settings
 from operators.pricing_rules import Eip1559, Fixed, Vwap
-from operators.quote import Plan, QuotePrices
+from operators.quote import QuotePrices
 from tests.crash.due import due_windows
 from tests.crash.windows import empty_windows
 from tests.support.eventually import eventually
@@ -43,7 +43,7 @@ from walras_schemas import MarketWindow, ResourcePrice, subjects
 WALRAS: Final = Path(sys.executable).with_name("walras")
 WINDOW_MS: Final = 500
 STALE_AFTER: Final = 4
-PLAN: Final[Plan] = {"cpu": Vwap(windows=3), "gpu": Eip1559()}
+PLAN: Final[Choices] = {"cpu": Vwap(windows=3), "gpu": Eip1559()}
 WITHIN_S: Final = 60.0
 
 LAST_CLEARED: Final = """
@@ -77,7 +77,7 @@ class Market:
         self.log.publish_command(subject, payload, msg_id=event_id)
 
     def open(self) -> None:
-        save_plan(self.servers.postgres_dsn, "m1", PLAN)
+        save_choices(self.servers.postgres_dsn, "m1", PLAN)
         listed = {"supply": 10, "initial_price_micros": 1000}
         self.send(
             subjects.market("m1"),
@@ -267,7 +267,7 @@ def test_a_choice_that_changed_before_a_kill_quotes_no_window_again(market: Mark
     """A window that was left out by the old choice must not set the price after newer ones did."""
     pricing = start_pricing(market.servers)
     market.bid_until(market.is_fresh)
-    save_plan(market.servers.postgres_dsn, "m1", {"gpu": Fixed(price_micros=7)})
+    save_choices(market.servers.postgres_dsn, "m1", {"gpu": Fixed(price_micros=7)})
     market.bid_until(lambda: market.last_quote("gpu") == 7)
     killed(pricing)
     before = market.quotes()

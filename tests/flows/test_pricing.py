@@ -10,14 +10,19 @@ from bytewax.testing import TestingSource, cluster_main
 
 from flows.pricing import build
 from operators.keyed import BatchSink
-from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Observation, Vwap
+from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Observation, Tatonnement, Vwap
 from operators.quote import Plan
 from state.market import PPM
 from state.window import OutboundMessage, PriceRow
 from tests.support.market_loop import MarketLoop, past_in
 from walras_schemas import MarketWindow
 
-PLAN: Plan = {"cpu": Eip1559(), "gpu": Vwap(windows=3), "ram": Ewma(half_life_windows=2)}
+PLAN: Plan = {
+    "cpu": Eip1559(),
+    "gpu": Vwap(windows=3),
+    "ram": Ewma(half_life_windows=2),
+    "ssd": Tatonnement(),
+}
 WINDOWS = 30
 REREAD = 4
 """So many windows of the results are read again after a restart."""
@@ -43,6 +48,7 @@ def recorded() -> Sequence[MarketWindow]:
         cpu={"supply": 9, "initial_price_micros": 300, "reserve_ratio_ppm": PPM},
         gpu={"supply": 7, "initial_price_micros": 500},
         ram={"supply": 8, "initial_price_micros": 80},
+        ssd={"supply": 6, "initial_price_micros": 600},
     )
     while len(market.results) < WINDOWS:
         resources = [name for name in PLAN if dice.random() < 0.6]
@@ -81,7 +87,7 @@ def run(windows: Sequence[MarketWindow]) -> Mapping[str, OutboundMessage]:
 def test_a_kill_anywhere_changes_no_quote() -> None:
     """A restart that quotes another price for a window would have two truths in one log."""
     undisturbed = run(recorded())
-    assert {"cpu", "gpu", "ram"} == {q.subject.rpartition(".")[2] for q in undisturbed.values()}
+    assert set(PLAN) == {q.subject.rpartition(".")[2] for q in undisturbed.values()}
     for cut in range(1, WINDOWS):
         before = run(recorded()[:cut])
         after = run(recorded()[max(cut - REREAD, 0) :])
@@ -117,9 +123,10 @@ def heat_and_cool(
         yield season, [row for _ in range(40) for row in market.play(bids_at(worth))]
 
 
-def test_a_floor_follows_the_heat_and_comes_back() -> None:
+@pytest.mark.parametrize("controller", [Eip1559(), Tatonnement()])
+def test_a_floor_follows_the_heat_and_comes_back(controller: Controller) -> None:
     """A floor that stays up when demand is gone ends the market; one that stays down is none."""
-    seasons = dict(heat_and_cool(Eip1559(), reserve_ratio_ppm=PPM))
+    seasons = dict(heat_and_cool(controller, reserve_ratio_ppm=PPM))
     ends = {season: rows[-1] for season, rows in seasons.items()}
     assert 900 <= ends["mild"].reference_micros <= 1050
     assert 1500 <= ends["hot"].reference_micros <= 4200

@@ -15,27 +15,31 @@ from operators.pricing_rules import (
     Ewma,
     Fixed,
     Observation,
+    PricingRule,
+    Tatonnement,
     Vwap,
     decaying_weights,
     default_rule,
     next_base_fee,
+    on_reserves,
 )
 from state.bids import Bid
-from state.market import Terms
+from state.market import PPM, Terms
 from tests.operators.books import bundle, cleared, markets, resource, terms
 
 GIGA: Final = 1_000_000_000
 
 
-def seen(
+def seen(  # noqa: PLR0913 - a window as it was cleared
     window_id: int,
     *,
     price: int | None = None,
     sold: int = 0,
     supply: int = 100,
     reference: int = 1000,
+    wanted: int = 0,
 ) -> Observation:
-    return Observation(window_id, reference, price, supply, sold)
+    return Observation(window_id, reference, price, supply, sold, wanted)
 
 
 def sales(*prices_and_units: tuple[int, int]) -> list[Observation]:
@@ -46,9 +50,89 @@ def sales(*prices_and_units: tuple[int, int]) -> list[Observation]:
     ]
 
 
-def followed(controller: Controller, windows: Sequence[Observation]) -> list[int | None]:
+def followed(controller: PricingRule, windows: Sequence[Observation]) -> list[int | None]:
     follow = controller.start(())
     return [follow(window) for window in windows]
+
+
+# --- tatonnement ----------------------------------------------------------------------------------
+
+
+def stepped(price: int | None, wanted: int, **differs: int) -> int | None:
+    """The quote after a window that cleared at a price, at which so much was wanted of 100."""
+    sold = min(wanted, 100) if price is not None else 0
+    window = seen(0, price=price, sold=sold, wanted=wanted, **differs)
+    return Tatonnement().start(())(window)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (100, 8000),  # what is wanted is what there is
+        (110, 8100),  # a tenth too much: an eighth of a tenth up
+        (150, 8500),
+        (200, 9000),  # twice the supply: the whole step
+        (5000, 9000),  # the excess is cut to the supply
+        (60, 7600),
+        (0, 7000),
+    ],
+)
+def test_a_step_is_an_eighth_of_the_relative_excess_demand(wanted: int, expected: int) -> None:
+    """A step that grows with the demand without bound would overshoot for ever."""
+    assert expected == stepped(8000, wanted, reference=1000)
+
+
+@pytest.mark.parametrize(
+    ("price", "wanted", "expected"), [(3, 101, 4), (3, 99, 2), (3, 100, 3), (1, 0, 1)]
+)
+def test_where_there_is_excess_the_price_moves(price: int, wanted: int, expected: int) -> None:
+    """A small price whose step rounds to nothing would stay where it is, whatever is wanted."""
+    assert expected == stepped(price, wanted)
+
+
+@pytest.mark.parametrize("price", [None, 0])
+def test_where_nothing_was_paid_the_reference_goes_down_alone(price: int | None) -> None:
+    """A price that rises on what nobody paid could run away from everything that is offered."""
+    assert [950, 1000, 1000] == [stepped(price, wanted) for wanted in (60, 100, 150)]
+
+
+def test_a_resource_that_nobody_wants_falls_by_an_eighth() -> None:
+    """The price of something forgotten must come down to where somebody may want it again."""
+    windows = [seen(number, reference=1000) for number in range(4)]
+    assert [875, None, 875, None] == followed(Tatonnement(), windows)
+
+
+def test_a_supply_of_nothing_moves_no_tatonnement() -> None:
+    """A resource that is closed for a while must come back at its price."""
+    assert 1000 == stepped(None, 0, supply=0)
+
+
+def test_after_an_absence_a_step_is_one_step() -> None:
+    """Windows that nobody saw must not wind up into one leap."""
+    windows = [seen(0, reference=1000), seen(500, reference=875)]
+    assert [875, 766] == followed(Tatonnement(), windows)
+
+
+@given(
+    reference=st.integers(1, 10**15),
+    price=st.none() | st.integers(0, 10**15),
+    supply=st.integers(0, 10**12),
+    wanted=st.integers(0, 10**14),
+    rate_ppm=st.integers(1, 10**6),
+)
+def test_no_price_outruns_what_was_paid(
+    reference: int, price: int | None, supply: int, wanted: int, rate_ppm: int
+) -> None:
+    """References that rose without end, while the resource cleared at a fraction of them."""
+    window = seen(
+        0, price=price, sold=0, supply=supply, wanted=wanted, reference=min(reference, 10**15)
+    )
+    quoted = Tatonnement(rate_ppm=rate_ppm).start(())(window)
+    assert quoted is not None
+    paid = price or 0
+    assert quoted <= max(reference, paid + max(paid * rate_ppm // PPM, 1))
+    if not supply or not price:
+        assert quoted <= reference
 
 
 # --- eip1559 --------------------------------------------------------------------------------------
@@ -108,6 +192,31 @@ def test_the_base_fee_moves_in_every_second_window() -> None:
 def test_a_market_that_meets_in_odd_windows_only_is_priced_too() -> None:
     """Agents that come every other window must not find a price that never moves."""
     assert [1031, 1031] == followed(Eip1559(), [seen(5, sold=100), seen(7, sold=100)])
+
+
+def unfloored(rule: Controller) -> PricingRule:
+    return on_reserves(rule, reserve_micros=0, reserve_ratio_ppm=0)
+
+
+def test_without_a_floor_the_base_fee_starts_from_what_was_paid() -> None:
+    """A base fee that excludes nobody would rise for ever on units that sell for less."""
+    window = seen(0, price=400, sold=100, reference=1000)
+    assert [1031, 412] == [
+        followed(rule, [window])[0] for rule in (Eip1559(), unfloored(Eip1559()))
+    ]
+
+
+@pytest.mark.parametrize("price", [None, 0])
+def test_without_a_floor_nothing_paid_raises_no_base_fee(price: int | None) -> None:
+    """Units that are given away are not scarce, however many of them go."""
+    windows = [seen(number, price=price, sold=sold) for number, sold in ((0, 90), (2, 80), (4, 40))]
+    assert [1000, 1000, 938] == followed(unfloored(Eip1559()), windows)
+
+
+def test_with_a_floor_the_base_fee_is_ethereum_s() -> None:
+    """The rule of which something was proven is the one that has feedback."""
+    floored = on_reserves(Eip1559(), reserve_micros=5, reserve_ratio_ppm=1)
+    assert Eip1559(min_micros=5) == floored
 
 
 def test_no_supply_is_no_glut() -> None:
@@ -181,7 +290,10 @@ def test_ewma_goes_half_the_way_in_a_half_life() -> None:
 
 # --- all ------------------------------------------------------------------------------------------
 
-CONTROLLERS: Final[Sequence[Controller]] = (
+CONTROLLERS: Final[Sequence[PricingRule]] = (
+    Tatonnement(),
+    Tatonnement(rate_ppm=500_000, min_micros=5, max_micros=40),
+    unfloored(Eip1559()),
     Vwap(windows=1),
     Vwap(windows=3),
     Ewma(half_life_windows=1),
@@ -199,19 +311,20 @@ HISTORIES: Final = st.lists(
 @pytest.mark.parametrize("controller", CONTROLLERS, ids=str)
 @given(steps=HISTORIES, cut=st.integers(0, 60))
 def test_a_controller_goes_on_from_what_it_remembers(
-    controller: Controller, steps: list[tuple[int, int, int]], cut: int
+    controller: PricingRule, steps: list[tuple[int, int, int]], cut: int
 ) -> None:
     """A restart in the middle must quote what would have been quoted without it."""
     windows: list[Observation] = []
     for apart, price, sold in steps:
         window_id = (windows[-1].window_id if windows else 0) + apart
-        windows.append(seen(window_id, price=price if sold else None, sold=sold, reference=price))
+        paid = price if sold else None
+        windows.append(seen(window_id, price=paid, sold=sold, wanted=2 * sold, reference=price))
     before, after = windows[:cut], windows[cut:]
     follow = controller.start(remembered(controller, before))
     assert followed(controller, windows)[cut:] == [follow(window) for window in after]
 
 
-def remembered(controller: Controller, windows: Sequence[Observation]) -> list[Observation]:
+def remembered(controller: PricingRule, windows: Sequence[Observation]) -> list[Observation]:
     """What the ledger gives back of the windows before a start."""
     sold = [window for window in windows if window.sold]
     kept = sold[len(sold) - min(controller.remembered_sales, len(sold)) :]
@@ -221,6 +334,8 @@ def remembered(controller: Controller, windows: Sequence[Observation]) -> list[O
 @pytest.mark.parametrize(
     ("controller", "price"),
     [
+        (Tatonnement(min_micros=20, max_micros=30), 10),
+        (Tatonnement(min_micros=20, max_micros=30), 90),
         (Vwap(min_micros=20, max_micros=30), 10),
         (Ewma(min_micros=20, max_micros=30), 90),
         (Eip1559(min_micros=20, max_micros=30), 1),
@@ -239,12 +354,40 @@ def test_a_price_of_nothing_is_no_price() -> None:
     assert [1, 1] == [followed(c, sales((0, 5)))[0] for c in (Vwap(), Ewma())]
 
 
-def test_the_usual_controller_depends_on_the_floor() -> None:
-    """An average of sales under a floor that nobody reaches would keep the floor there for ever."""
-    assert (Vwap(), Eip1559()) == (
-        default_rule(reserve_ratio_ppm=0),
-        default_rule(reserve_ratio_ppm=1),
-    )
+@pytest.mark.parametrize(
+    ("listed", "reserve_ratio_ppm", "expected"),
+    [
+        (1, 0, Vwap()),
+        (1, 1, Eip1559()),
+        (2, 0, Tatonnement()),
+        (2, 1_000_000, Tatonnement()),
+        (2, 1_000_001, Eip1559()),
+    ],
+)
+def test_the_usual_controller_depends_on_what_it_prices(
+    listed: int, reserve_ratio_ppm: int, expected: Controller
+) -> None:
+    """Freezing averages under a floor, and floors above their own price, price nothing."""
+    assert expected == default_rule(listed=listed, reserve_ratio_ppm=reserve_ratio_ppm)
+
+
+@pytest.mark.parametrize("controller", [Tatonnement(), Vwap(), Ewma(), Eip1559()])
+@pytest.mark.parametrize("reserve_ratio_ppm", [0, 500_000])
+def test_no_reference_falls_below_the_reserve_by_itself(
+    controller: Controller, reserve_ratio_ppm: int
+) -> None:
+    """A reference below what a unit costs at least weighs bundles by a price that is no price."""
+    rule = on_reserves(controller, reserve_micros=300, reserve_ratio_ppm=reserve_ratio_ppm)
+    windows = [seen(number, price=300, sold=1, reference=300) for number in range(0, 20, 2)]
+    assert {300} == set(followed(rule, windows))
+
+
+def test_an_operator_s_own_word_may_be_below_the_reserve() -> None:
+    """A price that was fixed, or bounded, is not moved by what was set beside it."""
+    fixed = Fixed(price_micros=7)
+    assert fixed == on_reserves(fixed, reserve_micros=300, reserve_ratio_ppm=0)
+    bounded = on_reserves(Vwap(max_micros=40), reserve_micros=300, reserve_ratio_ppm=0)
+    assert [40] == followed(bounded, [seen(0, price=300, sold=1)])
 
 
 # --- what enters a price --------------------------------------------------------------------------

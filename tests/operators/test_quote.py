@@ -149,7 +149,7 @@ def test_a_resource_that_is_listed_later_is_quoted_too() -> None:
 def test_a_new_choice_counts_from_the_next_window() -> None:
     """An operator who fixes a price must not have to restart anything, nor lose the past."""
     plan: dict[str, Fixed | Vwap] = {"gpu": Fixed(price_micros=7)}
-    past = [Observation(WINDOW, 10, 30, 100, 50)]
+    past = [Observation(WINDOW, 10, 30, 100, 50, 50)]
     market = QuotePrices(lambda _market: dict(plan), lambda *_: {"gpu": past}, lambda _window: {})
     before = quoted(market, window(WINDOW))
     plan["gpu"] = Vwap()

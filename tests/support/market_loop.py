@@ -93,6 +93,7 @@ def past_in(
             price.clearing_micros,
             price.supply,
             price.sold,
+            price.wanted,
         )
         for window in results
         for price in window.prices

@@ -21,7 +21,7 @@ _CHOOSE: Final = """
     SELECT %s, * FROM unnest(%s::text[], %s::jsonb[])
 """
 _LISTED: Final = """
-    SELECT resource, reserve_ratio_ppm, choice::text
+    SELECT resource, reserve_micros, reserve_ratio_ppm, choice::text
     FROM ledger.listed_resource LEFT JOIN ledger.controller USING (market, resource)
     WHERE market = %s ORDER BY resource
 """
@@ -32,6 +32,7 @@ class ListedChoice(NamedTuple):
     """A listed resource and the controller chosen for it, as JSON; None where none was."""
 
     resource: str
+    reserve_micros: int
     reserve_ratio_ppm: int
     choice: str | None
 
@@ -63,10 +64,10 @@ def listed_choices(conn: Connection, market: str) -> list[ListedChoice]:
 
 def past_windows(
     conn: Connection, market: str, resource: str, *, before_window: int, sales: int
-) -> list[tuple[int, int, int | None, int, int]]:
+) -> list[tuple[int, int, int | None, int, int, int]]:
     """The resource's latest window before one, and the latest `sales` with sales, in order.
 
-    Each as window, reference price, clearing price, supply and units sold.
+    Each as window, reference price, clearing price, supply, units sold and units wanted.
     """
     place = {"market": market, "resource": resource, "before": before_window, "sales": sales}
     with translate_errors():

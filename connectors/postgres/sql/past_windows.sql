@@ -10,6 +10,6 @@ sales AS (
     AND sold > 0
     ORDER BY window_id DESC LIMIT %(sales)s
 )
-SELECT window_id, reference_micros, clearing_micros, supply, sold
+SELECT window_id, reference_micros, clearing_micros, supply, sold, wanted
 FROM (SELECT * FROM latest UNION SELECT * FROM sales) AS past
 ORDER BY window_id

@@ -35,7 +35,7 @@ def commit_sales(conn: Connection, *units: int) -> None:
 def past(conn: Connection, *, before: int, sales: int) -> list[tuple[int, int]]:
     """Windows, counted from the first, and what each sold."""
     rows = past_windows(conn, "m1", "gpu", before_window=START_WINDOW + before, sales=sales)
-    return [(window_id - START_WINDOW, sold) for window_id, *_, sold in rows]
+    return [(window_id - START_WINDOW, sold) for window_id, _, _, _, sold, _ in rows]
 
 
 def test_the_past_is_the_latest_sales_and_the_latest_window(conn: Connection) -> None:
@@ -51,7 +51,7 @@ def test_a_past_window_is_as_it_was_cleared(conn: Connection) -> None:
     """Columns in another order would be a price for a quantity."""
     commit_sales(conn, 3)
     rows = past_windows(conn, "m1", "gpu", before_window=START_WINDOW + 1, sales=0)
-    assert [(START_WINDOW, 10, 30, 100, 3)] == rows
+    assert [(START_WINDOW, 10, 30, 100, 3, 4)] == rows
 
 
 def test_the_past_of_a_rare_sale_is_found_by_index(conn: Connection) -> None:
@@ -69,7 +69,7 @@ def test_choices_are_those_of_the_listed_resources(conn: Connection) -> None:
     assert [] == listed_choices(conn, "m1")
     commit_sales(conn, 0)
     listed = listed_choices(conn, "m1")
-    assert [("cpu", 0), ("gpu", 500_000)] == [row[:2] for row in listed]
+    assert [("cpu", 0, 0), ("gpu", 2, 500_000)] == [row[:3] for row in listed]
     assert [None, json.loads(EWMA)] == [row.choice and json.loads(row.choice) for row in listed]
 
 
