@@ -259,9 +259,10 @@ def _bid_mentions(decoded: EventSlice, new: list[int]) -> Iterator[Mention]:
         return
     bids, owners = decoded.bids, decoded.senders.owners
     numbers, first = np.unique(bids.account, return_index=True)
-    for number in new:
-        row = int(first[np.searchsorted(numbers, number)])
-        yield (int(bids.seq[row]), int(bids.ord[row]), 0), *owners[number]
+    rows = first[np.searchsorted(numbers, new)]
+    seqs, ords = bids.seq[rows].tolist(), bids.ord[rows].tolist()
+    for number, seq, ord_ in zip(new, seqs, ords, strict=True):
+        yield (seq, ord_, 0), *owners[number]
 
 
 def _number_resources(decoded: EventSlice, names: Names) -> None:
