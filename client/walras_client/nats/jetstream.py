@@ -4,7 +4,6 @@ nats-py's classes know some of the fields only; what a stream is here is written
 """
 
 import json
-from base64 import b64decode
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -54,17 +53,6 @@ async def stream_state(nc: Connection, stream: str) -> StreamState:
     info = await ask(nc, f"STREAM.INFO.{stream}")
     state = info["state"]
     return StreamState(info["created"], first_seq=state["first_seq"], last_seq=state["last_seq"])
-
-
-async def last_message(nc: Connection, stream: str, subject: str) -> bytes | None:
-    """The payload of the last message on the subject that the stream holds now."""
-    try:
-        found = await ask(nc, f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
-    except APIError as refusal:
-        if refusal.err_code == NO_MESSAGE:
-            return None
-        raise
-    return b64decode(found["message"].get("data", ""))
 
 
 def nanos(timestamp: str) -> int:
