@@ -122,8 +122,6 @@ class StreamReader:
     ) -> None:
         self.next_seq = at.next_seq
         """Next to read."""
-        self.is_exhausted = False
-        """Whether the last request ended because nothing was left."""
         self._nc = nc
         self._stream = at.stream
         self._subject = at.subject
@@ -177,7 +175,6 @@ class StreamReader:
         """Ask for up to so much, that which will come within a while included."""
         self._request = f"{self._inbox}.{next(self._numbers)}"
         self._last_asked_for = self._delivered + messages
-        self.is_exhausted = False
         if self._failure is None:
             self._ended.clear()
         request = {
@@ -255,7 +252,6 @@ class StreamReader:
         if msg.subject != self._request or code == HEARTBEAT:
             return
         if code in NOTHING_LEFT or reason in FULL:
-            self.is_exhausted = code in NOTHING_LEFT
             self._end(None)
         else:
             self._end(Interrupted(f"{self._stream}: {code} {reason}"))
