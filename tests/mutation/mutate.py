@@ -44,7 +44,7 @@ and the tests would have to grow. (It takes about half an hour; names of mistake
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a mutant; `noticed_by` is empty when it survived."""
+    """What became of a mutant; `noticed_by` is empty when it survived, or the tests did not end."""
 
     mutant: Mutant
     noticed_by: str
@@ -107,7 +107,10 @@ def _try(mutant: Mutant, tree: Path) -> Verdict:
 
 
 def _noticed_by(tree: Path, suite: Suite) -> str:
-    run = _run_tests(tree, suite)
+    try:
+        run = _run_tests(tree, suite)
+    except subprocess.TimeoutExpired:
+        return ""
     if run.returncode == 0:
         return ""
     failed = FAILED.search(run.stdout)

@@ -214,7 +214,7 @@ def test_closing_releases_whoever_waits(tmp_path: Path, caplog: pytest.LogCaptur
 
     with open_publisher(server.url) as opened:
         server.stop()
-        waiting = threading.Thread(target=wait)
+        waiting = threading.Thread(target=wait, daemon=True)
         waiting.start()
         eventually(lambda: "retrying" in caplog.text)
         opened.close()
