@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from bytewax.testing import TestingSink, TestingSource
 
@@ -19,7 +19,7 @@ from flows.allocation import build
 from flows.runtime.engine import run_flow
 from state.bids import Bid
 from state.dedupe import NS_PER_MS
-from state.log import RawBatch
+from state.log import Message, RawBatch
 from state.shard import ShardState, Token
 from state.window import ClosedWindow, CommandRow, Settlement
 from walras_schemas import COMMANDS, Rule, subjects
@@ -28,19 +28,6 @@ START_MS: Final = 1_760_000_000_000
 """When a written log begins, since the epoch: the first moment of a window of one second."""
 
 Event = dict[str, Any]
-
-
-class Message(Protocol):
-    """One message of a shard's log, whoever wrote it."""
-
-    @property
-    def seq(self) -> int: ...
-    @property
-    def timestamp_ns(self) -> int: ...
-    @property
-    def subject(self) -> str: ...
-    @property
-    def payload(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)

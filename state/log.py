@@ -7,7 +7,7 @@ is stored, "next to read" or "last read" stands beside it. Times are nanoseconds
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 
@@ -27,6 +27,19 @@ from walras_schemas import (
     RejectionReason,
     SupplyChanged,
 )
+
+
+class Message(Protocol):
+    """One message of a shard's log, whoever wrote it; the subject is the public one."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def timestamp_ns(self) -> int: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def payload(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from state.errors import LogGap, SettingsError
-from state.log import RawBatch
+from state.log import Message, RawBatch
 from walras_schemas import INT64_MAX
 
 NS_PER_MS: Final = 1_000_000
@@ -22,17 +22,9 @@ NS_PER_MS: Final = 1_000_000
 Positive = Annotated[int, msgspec.Meta(ge=1, le=INT64_MAX)]
 
 
-class LoggedMessage(Protocol):
-    """One message of a log from any reader; the subject is the public one."""
+class LoggedMessage(Message, Protocol):
+    """A message as a log file keeps it: with its headers."""
 
-    @property
-    def seq(self) -> int: ...
-    @property
-    def timestamp_ns(self) -> int: ...
-    @property
-    def subject(self) -> str: ...
-    @property
-    def payload(self) -> bytes: ...
     @property
     def headers(self) -> Mapping[str, str]: ...
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from flows.testing import Message
+from state.log import Message
 from state.window import ClosedWindow, Settlement
 from tests.operators.steps import final_digest, settlements
 from tests.twin.rows import LogRecord

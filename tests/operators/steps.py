@@ -10,14 +10,14 @@ from dataclasses import dataclass, field, fields
 from itertools import islice, repeat
 from typing import Any, Final
 
-from flows.testing import Message, fresh_shard, with_final_tick
+from flows.testing import fresh_shard, with_final_tick
 from operators.allocate import Allocate
 from operators.decode import decode
 from operators.join_prices import JoinPrices
 from operators.windows import WindowAssigner
 from state.bids import Bids, event_id_bytes
 from state.dedupe import agent_key, operator_key
-from state.log import RawBatch
+from state.log import Message, RawBatch
 from state.shard import Position, ShardState, Token
 from state.window import ClosedWindow, Settlement
 from walras_schemas import TREASURY, RejectionReason

@@ -10,7 +10,8 @@ from typing import Final
 import pytest
 from hypothesis import given, settings
 
-from flows.testing import LogRecord, Message
+from flows.testing import LogRecord
+from state.log import Message
 from tests.operators.runs import WINDOW_MS, Run, runs
 from tests.operators.steps import settle
 from tests.support.generated_logs import LOGS

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from flows.testing import Message, settle_log
+from flows.testing import settle_log
+from state.log import Message
 from tests.support.rows import rows_of
 from tests.twin.rows import LogRecord, Rows
 from tests.twin.twin import run
