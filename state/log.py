@@ -44,7 +44,7 @@ class Message(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RawBatch:
-    """Messages of one shard as they lie in its stream; the columns have one entry a message."""
+    """Messages of one shard as they lie in its stream; the columns have one entry per message."""
 
     shard: int
     first_seq: int

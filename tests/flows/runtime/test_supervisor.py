@@ -61,7 +61,7 @@ def place() -> Place:
 
 
 def test_it_is_logged_once(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    """A line a second buries the one that says what happened."""
+    """A line per second buries the one that says what happened."""
     for second in range(9):
         place.fail(at_s=second)
     place.begin_run(at_s=9)
