@@ -76,6 +76,7 @@ COMMANDS: Final = {
         "prices": ("read:prices", "Show what each resource cleared at."),
         "bids": ("read:bids", "Show the bids of a market and their outcomes."),
         "balance": ("read:balance", "Show what agents own."),
+        "trace": ("trace:trace", "Show the life of one bid, step by step, with times."),
         "sql": ("read:sql", SQL_HELP),
     },
     "The log and its events": {
