@@ -15,8 +15,9 @@ from nats.js.api import Header
 from nats.js.errors import APIError, NotFoundError
 
 from connectors.nats.background_loop import open_on_loop, run_sync
-from connectors.nats.connection import connected, translate_errors, without_password
+from connectors.nats.connection import connected, translate_errors
 from connectors.nats.subjects import WINDOWS, stream_name
+from walras_client.nats.addresses import without_password
 from walras_client.nats.connection import Connection
 from walras_client.nats.jetstream import NO_MESSAGE, NS_PER_S, ask, nanos
 from walras_schemas import subjects
