@@ -7,7 +7,6 @@ from uuid import UUID
 
 from cyclopts import Parameter
 
-from flows.cli.amounts import credits_text
 from flows.cli.console import AsJson, print_data, print_json, start
 from flows.runtime.logging import printable
 from state.errors import SettingsError
@@ -65,6 +64,8 @@ def _event_id(text: str) -> UUID:
 
 
 def _lines(life: "Life") -> Iterator[str]:
+    from flows.cli.amounts import credits_text
+
     bid = life.bid
     yield f"bid {bid.event_id} of {bid.agent_id} in market {bid.market}"
     yield f"  asked {_units(bid.bundle)} for at most {credits_text(bid.limit_micros)} credits"
@@ -90,6 +91,8 @@ def _lines(life: "Life") -> Iterator[str]:
 
 
 def _outcome(life: "Life") -> str:
+    from flows.cli.amounts import credits_text
+
     bid = life.bid
     if bid.status == "rejected":
         return f"rejected: {bid.reason}"
