@@ -478,6 +478,8 @@ CREATE UNIQUE INDEX account_name ON ledger.account USING btree (agent_id, market
 
 CREATE INDEX bid_account ON ledger.bid USING btree (shard, account, "timestamp");
 
+CREATE INDEX bid_paradoxical ON ledger.bid USING btree (window_id) WHERE (lost_value_micros >= 0);
+
 CREATE INDEX bid_place ON ledger.bid USING brin (window_id, seq int8_minmax_multi_ops (values_per_range='8')) WITH (pages_per_range='64', autosummarize='on');
 
 CREATE INDEX command_agent ON ledger.command USING btree (agent_id, "timestamp");

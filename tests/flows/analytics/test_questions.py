@@ -126,8 +126,8 @@ def test_windows(ledger: duckdb.DuckDBPyConnection) -> None:
 
 def test_prices(ledger: duckdb.DuckDBPyConnection) -> None:
     """A price without its window and supply says nothing."""
-    columns = "market window_id resource clearing_micros supply demanded sold"
-    rows = [("m1", FIRST, "gpu", 8, 3, 4, 3), ("m1", SECOND, "gpu", 0, 3, 1, 1)]
+    columns = "market window_id resource reserve_micros clearing_micros supply demanded wanted sold"
+    rows = [("m1", FIRST, "gpu", 0, 8, 3, 4, 4, 3), ("m1", SECOND, "gpu", 0, 0, 3, 1, 1, 1)]
     assert rows == rows_of(ledger, Question.PRICES, columns)
     assert rows[1:] == rows_of(ledger, Question.PRICES, columns, market="m1", since=SECOND)
     assert [] == rows_of(ledger, Question.PRICES, columns, market="m2")
