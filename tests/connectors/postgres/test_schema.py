@@ -179,7 +179,7 @@ def test_a_question_about_a_window_reads_few_others(filled: Connection) -> None:
 
 
 def test_paradoxical_rejections_of_a_window_are_read_alone(filled: Connection) -> None:
-    """Asked after each window, neither other windows may be read nor the bids that are not asked."""
+    """Asked after each window, neither other windows nor bids that are not asked may be read."""
     filled.execute("UPDATE ledger.bid SET lost_value_micros = 7 WHERE seq % 40 = 0")
     asked = "SELECT * FROM walras.paradoxical_rejections WHERE window_id = 100"
     assert 5 == len(filled.execute(asked).fetchall())
