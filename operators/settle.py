@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from operators.clear import Clearing, clear
-from operators.clear_columns import Rows, clear_many, exact_sum
+from operators.clear_columns import clear_many, exact_sum
 from operators.digest import digest_of
+from operators.order_book import Rows
 from state.accounts import ShardAccounts
 from state.bids import (
     LOST,

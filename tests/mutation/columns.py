@@ -10,6 +10,7 @@ from tests.mutation.mutant import (
     CLEARING_TESTS,
     COLUMNS,
     DECODING_TESTS,
+    ORDER_BOOK,
     SEEN,
     Mutant,
 )
@@ -202,31 +203,31 @@ _ADMISSION = [
 _CLEARING = [
     Mutant(
         "of equal unit bids the later is first",
-        CLEAR_COLUMNS,
+        ORDER_BOOK,
         'order = np.argsort(-bids.unit_price_micros[rows], kind="stable")',
         'order = np.argsort(bids.unit_price_micros[rows], kind="stable")[::-1]',
     ),
     Mutant(
         "a part below the minimum is won over columns",
-        CLEAR_COLUMNS,
+        ORDER_BOOK,
         "fits = self.least[self.filled : until] <= self.left",
         "fits = self.least[self.filled : until] > 0",
     ),
     Mutant(
         "a part must exceed the minimum over columns",
-        CLEAR_COLUMNS,
+        ORDER_BOOK,
         "fits = self.least[self.filled : until] <= self.left",
         "fits = self.least[self.filled : until] < self.left",
     ),
     Mutant(
         "a bundle gets ahead of an earlier equal bid",
-        CLEAR_COLUMNS,
+        ORDER_BOOK,
         "        return bisect_left(self.listed.rows, row, first, behind)\n",
         "        return first\n",
     ),
     Mutant(
         "a bundle's place is rounded down",
-        CLEAR_COLUMNS,
+        ORDER_BOOK,
         "        if rest:\n            return first\n",
         "",
     ),
@@ -280,7 +281,7 @@ _CLEARING = [
     ),
     Mutant(
         "wanted counts units at the price above",
-        CLEAR_COLUMNS,
+        ORDER_BOOK,
         'np.searchsorted(-self.price, -ceil(price), side="right")',
         'np.searchsorted(-self.price, -ceil(price), side="left")',
     ),

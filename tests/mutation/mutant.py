@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 ADMIT, ALLOCATE, CLEAR = "operators/admit.py", "operators/allocate.py", "operators/clear.py"
 ADMIT_COLUMNS, CLEAR_COLUMNS = "operators/admit_columns.py", "operators/clear_columns.py"
+ORDER_BOOK = "operators/order_book.py"
 CUT, DECODE, JOIN = "operators/windows.py", "operators/decode.py", "operators/join_prices.py"
 COLUMNS, STRICT = "operators/columns.py", "operators/strict.py"
 SETTLE, ANNOUNCE, DIGEST = "operators/settle.py", "operators/results.py", "operators/digest.py"
