@@ -7,7 +7,6 @@ started it, whatever ends that thread. The port is kept, so that clients find a 
 import ctypes
 import hashlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from connectors.embedded.leftovers import send
 from connectors.embedded.locks import FileLock
 from state.errors import ServerUnreachable, SettingsError
 
@@ -28,6 +28,7 @@ READY_DEADLINE_S: Final = 20.0
 STOP_DEADLINE_S: Final = 10.0
 ORPHAN_DEADLINE_S: Final = 3.0
 POLL_INTERVAL_S: Final = 0.02
+PORT_MAX: Final = 65_535
 PR_SET_PDEATHSIG: Final = 1
 
 
@@ -139,8 +140,8 @@ def _take_lock(lock: FileLock, folder: Path) -> None:
     """Take the lock of the folder, ending a server that outlived its supervisor and holds it."""
     pid_file = folder / "pid"
     for request in (None, signal.SIGTERM, signal.SIGKILL):
-        if request and pid_file.exists():
-            os.kill(int(pid_file.read_text()), request)
+        if request:
+            send(request, pid_file, _name(folder))
         if lock.wait_exclusive(deadline_s=ORPHAN_DEADLINE_S):
             pid_file.unlink(missing_ok=True)
             return
@@ -157,9 +158,10 @@ def _die_with_parent() -> Callable[[], None] | None:
 
 def _last_port(folder: Path) -> int | None:
     try:
-        return int((folder / "port").read_text())
+        port = int((folder / "port").read_text())
     except (OSError, ValueError):
         return None
+    return port if 0 < port <= PORT_MAX else None
 
 
 def _free_port() -> int:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-import psutil
 import psycopg
 from psycopg.sql import SQL, Identifier
 
+from connectors.embedded.leftovers import disown, process_of
 from state.errors import ServerUnreachable
 
 with warnings.catch_warnings():
@@ -38,6 +38,11 @@ SOCKET_PATH_MAX_BYTES: Final = 103
 USER: Final = "postgres"
 START_DEADLINE_S: Final = 90
 STOP_DEADLINE_S: Final = 60
+LEFTOVERS_DEADLINE_S: Final = 10.0
+STILL_THERE: Final = "pre-existing shared memory block"
+"""What Postgres says while children of a killed server have not ended yet."""
+UNUSABLE: Final = frozenset('"$`\\')
+"""What a shell in double quotes gives a meaning: `pg_ctl` hands the path to one."""
 POLL_INTERVAL_S: Final = 0.05
 MARK: Final = "# Walras: written once, yours to change"
 SETTINGS: Final = f"""
@@ -63,6 +68,12 @@ class PostgresServer:
     def stop(self) -> None:
         """Shut it down; end it at once when that takes too long: the next start recovers."""
         _stop(self.programs)
+
+
+def refused_letters(folder: Path) -> str:
+    """The characters of the path that keep a Postgres from being started there."""
+    text = str(folder)
+    return "".join(sorted(c for c in set(text) if c in UNUSABLE or not c.isprintable()))
 
 
 def start_postgres(folder: Path) -> PostgresServer:
@@ -99,14 +110,20 @@ def is_reachable(dsn: str) -> bool:
 
 
 def _start(programs: Programs) -> None:
-    folder = programs.pgdata
-    (folder / PID_FILE).unlink(missing_ok=True)  # stale: its process has ended
-    sockets = _socket_folder(programs)
-    _pg_ctl(
-        programs,
-        *("start", "-w", "-t", str(START_DEADLINE_S), "-l", str(folder / "log")),
-        *("-o", f"-h '' -k {shlex.quote(str(sockets))}"),  # pg_ctl hands this to a shell
-    )
+    folder, sockets = programs.pgdata, _socket_folder(programs)
+    for stale in (folder / PID_FILE, sockets / f"{SOCKET}.lock"):
+        disown(stale)
+    start = ("start", "-w", "-t", str(START_DEADLINE_S), "-l", str(folder / "log"))
+    options = ("-o", f"-h '' -k {shlex.quote(str(sockets))}")  # pg_ctl hands this to a shell
+    give_up_at_s = time.monotonic() + LEFTOVERS_DEADLINE_S
+    while True:
+        try:
+            return _pg_ctl(programs, *start, *options)
+        except subprocess.CalledProcessError:
+            still_there = STILL_THERE in _last_error(folder / "log")
+            if not still_there or time.monotonic() > give_up_at_s:
+                raise
+            time.sleep(POLL_INTERVAL_S)
 
 
 def _stop(programs: Programs) -> None:
@@ -131,8 +148,12 @@ def _pg_ctl(programs: Programs, *arguments: str) -> None:
 
 
 def _socket_folder(programs: Programs) -> Path:
-    """The data folder, or a temporary one where that path is too long for a socket."""
-    if len(os.fsencode(programs.pgdata / SOCKET)) <= SOCKET_PATH_MAX_BYTES:
+    """The data folder, or a temporary one where that path cannot be a socket's.
+
+    It may be too long, and in an address a comma stands between two hosts.
+    """
+    path = os.fsencode(programs.pgdata / SOCKET)
+    if len(path) <= SOCKET_PATH_MAX_BYTES and b"," not in path:
         return programs.pgdata
     digest = hashlib.sha256(os.fsencode(programs.pgdata)).hexdigest()[:16]
     short = Path(tempfile.gettempdir()) / f"walras-{digest}"
@@ -144,11 +165,8 @@ def _socket_folder(programs: Programs) -> Path:
 
 def _is_running(folder: Path) -> bool:
     """Whether the process in the pid file is still the server of this folder."""
-    try:
-        process = psutil.Process(int((folder / PID_FILE).read_text().split()[0]))
-        return process.name() == "postgres" and str(folder) in process.cmdline()
-    except (psutil.Error, OSError, ValueError, IndexError):
-        return False
+    process = process_of(folder / PID_FILE, str(folder))
+    return process is not None and process.name() == "postgres"
 
 
 def _await_ready(folder: Path) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,10 +17,12 @@ from typing import Final
 import msgspec
 
 from connectors.embedded import nats_server, postgres_server
+from connectors.embedded.leftovers import send
 from connectors.embedded.locks import FileLock, exclusive
 from connectors.embedded.supervisor import Failure, Record, ServerFolder, StartReply
 from state.errors import ServerUnreachable, SettingsError
 
+SUPERVISOR: Final = "connectors.embedded.supervisor"
 CODE: Final = Path(__file__).parent.parent.parent
 START_DEADLINE_S: Final = 180.0
 STOP_DEADLINE_S: Final = 150.0
@@ -49,6 +51,8 @@ def embedded(root: Path, *, shards: int) -> Iterator[Servers]:
 
 
 def _make_folder(root: Path) -> None:
+    if wrong := postgres_server.refused_letters(root):
+        raise _no_folder(root, f"Postgres cannot be started in a path with {' '.join(wrong)}")
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as refused:
@@ -61,7 +65,7 @@ def _no_folder(root: Path, reason: str) -> SettingsError:
     return SettingsError(
         "the folder of the embedded servers cannot be used",
         detail=f"{root}: {reason}",
-        hint="Set WALRAS_HOME to a folder that you can write to",
+        hint="Set WALRAS_HOME to another folder, which you can write to",
     )
 
 
@@ -111,8 +115,7 @@ def _read(file: Path) -> Record | None:
 
 
 def _start_supervisor(folder: ServerFolder, shards: int) -> Record:
-    module = "connectors.embedded.supervisor"
-    command = [sys.executable, "-m", module, str(folder.root), str(shards)]
+    command = [sys.executable, "-m", SUPERVISOR, str(folder.root), str(shards)]
     with folder.log.open("wb") as log:
         try:
             supervisor = subprocess.run(
@@ -148,8 +151,7 @@ def _stop_supervisor(folder: ServerFolder) -> None:
         ):
             if lock.try_exclusive():
                 break
-            with suppress(ProcessLookupError):
-                os.kill(int(folder.pid.read_text()), request)
+            send(request, folder.pid, SUPERVISOR, str(folder.root))
             lock.wait_exclusive(deadline_s=deadline_s)
     nats_server.stop_orphan(folder.nats)
     postgres_server.stop_orphan(folder.postgres)

@@ -9,6 +9,7 @@ from typing import Final
 import psutil
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from connectors.embedded import nats_server, postgres_server
 from connectors.embedded.servers import Servers, embedded
@@ -150,6 +151,43 @@ def test_stale_files_are_harmless(root: Path, unrelated: int) -> None:
     (root / "servers.json").write_text("{half a fi")
     lines = [unrelated, root / "postgres", 1, 5432, root / "postgres"]
     (root / "postgres" / "postmaster.pid").write_text("".join(f"{line}\n" for line in lines))
+    assert_harmless(root, unrelated)
+
+
+@pytest.mark.parametrize("short", [False, True], ids=["in the folder", "in a short one"])
+def test_what_killed_servers_leave_is_harmless(root: Path, unrelated: int, *, short: bool) -> None:
+    """Their numbers are given to other processes, of the same user too."""
+    if short:
+        root = root.rename(root.with_name("a" * 100))
+    with user_of(root) as user:
+        _, dsn = user.servers()
+        user.kill()
+        for pid in running(root):
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: gone(root))
+    sockets = Path(str(conninfo_to_dict(dsn)["host"]))
+    assert short is (sockets != root / "postgres")
+    leftovers = [
+        *(root / "supervisor.pid", root / "nats" / "pid", root / "postgres" / "postmaster.pid"),
+        sockets / ".s.PGSQL.5432.lock",
+    ]
+    for file in leftovers:
+        _, *rest = file.read_text().splitlines()
+        file.write_text("".join(f"{line}\n" for line in [unrelated, *rest]))
+    assert_harmless(root, unrelated)
+
+
+@pytest.mark.parametrize("content", ["", "9" * 30, "\x00\n\n"])
+def test_pid_files_that_a_full_disk_cut_are_harmless(root: Path, content: str) -> None:
+    """What was written last before the power went is often empty."""
+    for file in ("supervisor.pid", "nats/pid", "nats/port", "postgres/postmaster.pid"):
+        (root / file).write_text(content)
+    with embedded(root, shards=2) as servers:
+        assert_reachable(servers, root)
+
+
+def assert_harmless(root: Path, unrelated: int) -> None:
+    """The servers start, and the process whose number the files have lives on."""
     with embedded(root, shards=2) as servers:
         assert_reachable(servers, root)
     eventually(lambda: gone(root))
@@ -177,12 +215,25 @@ def test_another_nats_server_on_the_port_is_not_taken_for_ours(tmp_path: Path) -
         neighbour.stop()
 
 
-@pytest.mark.parametrize("name", ["Müller & Söhne's 100%", "long" * 30])
+@pytest.mark.parametrize(
+    "name", ["Müller & Söhne's 100%", "long" * 30, "a,b", " -@~;|#?=f{x}*[y]:z 日本 "]
+)
 def test_folders_may_be_named_anything(bare: Path, name: str) -> None:
     """A shell gives some letters a meaning, and the path of a socket has a hundred bytes."""
     root = bare / name
     with embedded(root, shards=2) as servers:
         assert_reachable(servers, root)
+
+
+@pytest.mark.parametrize(
+    "name", ["$HOME", "`id`", 'a"b', "a\\b", "a\nb", "a\tb", os.fsdecode(b"\xff")]
+)
+def test_other_folders_are_refused_before_they_are_made(bare: Path, name: str) -> None:
+    """A shell would run a part of the name, or start Postgres in another folder."""
+    refused = pytest.raises(SettingsError, match="Postgres cannot be started in a path with")
+    with refused, embedded(bare / name, shards=2):
+        pass
+    assert not (bare / name).exists()
 
 
 def test_another_number_of_shards_is_refused_while_they_run(root: Path) -> None:
