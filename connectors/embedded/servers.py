@@ -65,7 +65,7 @@ def _no_folder(root: Path, reason: str) -> SettingsError:
     return SettingsError(
         "the folder of the embedded servers cannot be used",
         detail=f"{root}: {reason}",
-        hint="Set WALRAS_HOME to another folder, which you can write to",
+        hint="Set WALRAS_HOME to a folder that you can write to",
     )
 
 

@@ -14,7 +14,7 @@ from walras_schemas import MICROS_PER_CREDIT
 DECIMALS: Final = 6
 CREDITS: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,6})?")
 MICROS: Final = re.compile(r"[0-9]{1,18}")
-PART: Final = re.compile(r"([^=,]+)=([0-9]+)")
+PART: Final = re.compile(r"([^=,]+)=([0-9]{1,18})")
 
 
 def micros_of(text: str, *, name: str, in_micros: bool) -> int:

@@ -5,7 +5,6 @@ command with its exit code, never with a traceback. A command is imported when i
 what it needs when it runs, so that help comes at once.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Final, Literal
@@ -14,6 +13,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from flows.cli.console import print_data, print_error, print_status
 from flows.cli.installation import release
+from flows.cli.streams import drop_rest, open_closed, output_lost
 from state.errors import SettingsError, WalrasError
 
 INTERRUPTED: Final = 130
@@ -99,6 +99,7 @@ app: Final = App(
 
 def main() -> None:
     """Run the command line of this process."""
+    open_closed()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -115,9 +116,13 @@ def run(words: Sequence[str]) -> int:
         print_status("\nstopped")
         return INTERRUPTED
     except BrokenPipeError:
-        # Python would write what is left once more at the exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_rest()
         return READER_LEFT
+    except OSError as failure:
+        if (lost := output_lost(failure)) is None:
+            raise
+        code = _fail(lost)
+        drop_rest()
     return code if isinstance(code, int) else 0
 
 

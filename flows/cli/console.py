@@ -51,9 +51,14 @@ def print_json(value: object) -> None:
 
 
 def print_status(line: str) -> None:
-    """A line on stderr, for the person who runs the command."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    """A line on stderr, for the person who runs the command; lost where stderr cannot take it."""
+    try:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        return
 
 
 def print_error(error: WalrasError) -> None:

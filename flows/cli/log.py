@@ -15,16 +15,18 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from flows.cli.console import print_json, print_status, start
+from flows.cli.numbers import WHOLE
 from state.errors import SettingsError
 
-AT_LEAST_ONE: Final = Number(gte=1)
+WINDOW_MS: Final = Number(gte=1, lte=86_400_000)
+BATCH: Final = Number(gte=1, lte=1_000_000)
 
 
 def export(
     file: Annotated[Path, Parameter(help="File to write, one line of JSON per message.")],
     /,
     *,
-    shard: Annotated[int, Parameter(validator=Number(gte=0), help="Shard to export.")] = 0,
+    shard: Annotated[int, WHOLE, Parameter(validator=Number(gte=0), help="Shard to export.")] = 0,
 ) -> None:
     from connectors.files.logfile import write_log
     from connectors.nats.export import export_log
@@ -47,13 +49,15 @@ def replay(
     /,
     *,
     window_ms: Annotated[
-        int | None, Parameter(validator=AT_LEAST_ONE, help="Window in ms (default: the setting).")
+        int | None,
+        WHOLE,
+        Parameter(validator=WINDOW_MS, help="Window in ms (default: as set)."),
     ] = None,
     postgres: Annotated[
         str | None, Parameter(help="DSN of an empty database (default: a temporary one).")
     ] = None,
     batch_size: Annotated[
-        int, Parameter(validator=AT_LEAST_ONE, help="Messages per batch: no outcome depends on it.")
+        int, WHOLE, Parameter(validator=BATCH, help="Messages per batch: no outcome depends on it.")
     ] = 1000,
 ) -> None:
     from flows.replay import replay as run_replay

@@ -4,16 +4,25 @@ Apart from `walras up`, which restarts sooner after a crash without loading them
 """
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Final
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from flows.cli.console import print_data, start
+from flows.cli.numbers import WHOLE
 
-Agents = Annotated[int, Parameter(validator=Number(gte=1), help="Number of agents.")]
-Seconds = Annotated[int, Parameter(validator=Number(gte=1), help="Duration in seconds.")]
-Seed = Annotated[int, Parameter(help="The same seed makes the same agents.")]
+AGENTS_MAX: Final = 10_000
+SECONDS_MAX: Final = 86_400
+RATE_MAX: Final = 1_000_000
+
+Agents = Annotated[
+    int, WHOLE, Parameter(validator=Number(gte=1, lte=AGENTS_MAX), help="Number of agents.")
+]
+Seconds = Annotated[
+    int, WHOLE, Parameter(validator=Number(gte=1, lte=SECONDS_MAX), help="Duration in seconds.")
+]
+Seed = Annotated[int, WHOLE, Parameter(help="The same seed makes the same agents.")]
 
 
 def demo(*, agents: Agents = 200, seconds: Seconds = 20, seed: Seed = 7) -> int:
@@ -29,8 +38,9 @@ def agents(
     agents: Agents = 200,
     rate: Annotated[
         int | None,
+        WHOLE,
         Parameter(
-            validator=Number(gte=1),
+            validator=Number(gte=1, lte=RATE_MAX),
             help="Commands per second (default: one turn per agent and window).",
         ),
     ] = None,

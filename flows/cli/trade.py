@@ -11,6 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from flows.cli.console import print_data, start
+from flows.cli.numbers import WHOLE
 
 Market = Annotated[str, Parameter(help="Market name.")]
 Agent = Annotated[str, Parameter(help="Agent name.")]
@@ -69,12 +70,12 @@ def bid(  # noqa: PLR0913 - a bid has so many parts, and a command line names ea
     market: Market,
     agent: Agent,
     resource: Annotated[str | None, Parameter(help="Resource to bid for.")] = None,
-    quantity: Annotated[int | None, Parameter(help="Number of units.")] = None,
+    quantity: Annotated[int | None, WHOLE, Parameter(help="Number of units.")] = None,
     /,
     *,
     price: Annotated[str | None, Parameter(help="Highest price per unit, in credits.")] = None,
     min_quantity: Annotated[
-        int | None, Parameter(help="Fewest units to accept (default: 1).")
+        int | None, WHOLE, Parameter(help="Fewest units to accept (default: 1).")
     ] = None,
     bundle: Annotated[
         str | None, Parameter(help="Several resources, all or nothing: tokens=500,cpu_ms=2000")
