@@ -7,24 +7,23 @@ a stream that was closed.
 import errno
 import os
 import sys
-from collections.abc import Sequence
-from typing import Final, TextIO
+from typing import Final
 
 from state.errors import WalrasError
 
-CLOSED: Final = ("r", "w", "w")
-"""How each stream is opened again, by its number."""
+STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+"""By their numbers."""
 UNWRITTEN: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 
 
 def open_closed() -> None:
     """Open each stream that was closed as `/dev/null`: a file gets the lowest free number."""
-    for number, mode in enumerate(CLOSED):
+    for number, (name, mode) in enumerate(STREAMS):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
-            _replace(number, os.fdopen(number, mode, closefd=False))
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def drop_rest() -> None:
@@ -43,8 +42,3 @@ def output_lost(failure: OSError) -> WalrasError | None:
         detail=failure.strerror or str(failure),
         hint="Send it to a disk with room, and run the command again",
     )
-
-
-def _replace(number: int, stream: TextIO) -> None:
-    names: Sequence[str] = ("stdin", "stdout", "stderr")
-    setattr(sys, names[number], stream)
