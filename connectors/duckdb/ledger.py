@@ -25,9 +25,18 @@ OFFLINE: Final[dict[str, str | bool | int | float | list[str]]] = {
     "temp_directory": "",
 }
 
+# What Postgres has as jsonb comes as text: the views that queries name read those of the ledger.
+VIEWS: Final = """
+    SELECT table_name, bool_or(column_name = 'bundle') FROM duckdb_columns()
+    WHERE database_name = 'ledger' AND schema_name = 'walras' GROUP BY ALL
+"""
+COPY_OF_VIEW: Final = """
+    CREATE VIEW memory.walras."{view}" AS SELECT {columns} FROM ledger.walras."{view}"
+"""
+OBJECTS: Final = "* REPLACE (bundle::JSON AS bundle)"
+
 # The last statement makes the settings before it final.
 LOCK: Final = """
-    USE ledger.walras;
     SET TimeZone = 'UTC';
     SET python_enable_replacements = false;
     SET enable_external_access = false;
@@ -83,6 +92,8 @@ def _attach(connection: duckdb.DuckDBPyConnection, dsn: str) -> None:
 
 def _lock(connection: duckdb.DuckDBPyConnection) -> None:
     try:
+        connection.execute("USE ledger.walras")
+        _make_views(connection)
         connection.execute(LOCK)
     except duckdb.CatalogException as error:
         raise WalrasError(
@@ -90,6 +101,16 @@ def _lock(connection: duckdb.DuckDBPyConnection) -> None:
             detail="it has no schema walras",
             hint="Run `walras up` once: it creates the ledger",
         ) from error
+
+
+def _make_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """One in memory for each that this ledger has, whatever its version."""
+    views = connection.execute(VIEWS).fetchall()
+    connection.execute("CREATE SCHEMA memory.walras")
+    for view, has_objects in views:
+        columns = OBJECTS if has_objects else "*"
+        connection.execute(COPY_OF_VIEW.format(view=view, columns=columns))
+    connection.execute("USE memory.walras")
 
 
 def _read_dsn(dsn: str) -> dict[str, str]:

@@ -1,13 +1,14 @@
-"""One query in SQL, and its answer: for the program and for what a user typed.
+"""Queries in SQL, and their answers: for the program and for what a user typed.
 
-Promise: an untrusted query is one SELECT that reads the ledger's views and nothing else. Attaching
-read-only is not enough for that: the extension's own functions pass any text to Postgres, which
-runs programs for a superuser. So DuckDB's parser lists the functions that the query calls, and only
-those known to stay inside DuckDB may produce tables.
+Promise: an untrusted query is a SELECT, or the EXPLAIN of one, that reads the ledger's views and
+nothing else. Attaching read-only is not enough for that: the extension's own functions pass any
+text to Postgres, which runs programs for a superuser. So `untrusted.py` has DuckDB's parser list
+the functions that a query calls. Ctrl-C ends a query as it ends anything else.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any, Final
@@ -15,12 +16,10 @@ from typing import Any, Final
 import duckdb
 
 from connectors.duckdb.ledger import unreachable
+from connectors.duckdb.untrusted import check, refused, suggestion
 from state.errors import SettingsError, WalrasError
 
-TABLE_FUNCTIONS: Final = frozenset({"generate_series", "json_each", "json_tree", "range", "unnest"})
-
-# The one scalar function that binds a query given to it as text, with all that it calls.
-SCALARS_REFUSED: Final = frozenset({"json_serialize_plan"})
+FETCHED_ROWS: Final = 10_000
 
 # To return an instant as a Python value DuckDB would need one more package.
 INSTANT: Final = "WITH TIME ZONE"
@@ -28,17 +27,30 @@ INSTANT: Final = "WITH TIME ZONE"
 # A numeric(38, 0) of Postgres is a whole number.
 WHOLE: Final = "DECIMAL(38,0)"
 
+Row = tuple[Any, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Rows with the names of their columns; integers are integers, instants are text in UTC."""
+    """Rows with the names of their columns; integers are integers, instants are text in UTC.
+
+    JSON is what it describes: an object is a `dict`.
+    """
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
+    rows: tuple[Row, ...]
 
     def records(self) -> list[dict[str, Any]]:
         """The rows by column name."""
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer of any size, whose rows are read as they are asked for."""
+
+    columns: tuple[str, ...]
+    rows: Iterator[Row]
 
 
 def ask(ledger: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> Answer:
@@ -46,7 +58,8 @@ def ask(ledger: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> An
     (question,) = ledger.extract_statements(sql)
     named = {name: parameters[name] for name in question.named_parameters}
     try:
-        return _answer(ledger, question, named)
+        stream = _stream(ledger, question, named)
+        return Answer(stream.columns, tuple(stream.rows))
     except duckdb.CatalogException as error:
         raise WalrasError(
             "the ledger has the schema of another version",
@@ -55,28 +68,94 @@ def ask(ledger: duckdb.DuckDBPyConnection, sql: str, **parameters: object) -> An
         ) from error
 
 
-def run_untrusted(ledger: duckdb.DuckDBPyConnection, query: str) -> Answer:
-    """Run a query that a user typed, or report why it is refused."""
+def run_untrusted(ledger: duckdb.DuckDBPyConnection, text: str) -> Iterator[Stream]:
+    """The answers to what a user typed, one after the other; nothing runs if one is refused."""
+    with _refusing(ledger):
+        checked = [check(ledger, statement) for statement in ledger.extract_statements(text)]
+    if not checked:
+        raise refused("there is no statement in it", hint="Write one, such as: FROM bids LIMIT 5")
+    for query in checked:
+        with _refusing(ledger):
+            stream = _stream(ledger, query, {})
+        yield Stream(stream.columns, _rows_or_refused(ledger, stream.rows))
+
+
+def _rows_or_refused(ledger: duckdb.DuckDBPyConnection, rows: Iterator[Row]) -> Iterator[Row]:
+    with _refusing(ledger):
+        yield from rows
+
+
+@contextmanager
+def _refusing(ledger: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Report what DuckDB has against a query, with what it suggests of our own views."""
     try:
-        return _answer(ledger, _checked(ledger, query), {})
+        yield
     except duckdb.Error as error:
-        raise _refused(str(error), hint="`walras sql 'SHOW TABLES'` lists the views") from error
+        detail, hint = suggestion(str(error), lambda: _views(ledger))
+        raise refused(detail, hint=hint) from error
 
 
-def _answer(
-    ledger: duckdb.DuckDBPyConnection, question: duckdb.Statement, parameters: dict[str, object]
-) -> Answer:
-    try:
+def _views(ledger: duckdb.DuckDBPyConnection) -> list[str]:
+    return [name for (name,) in ledger.sql("SHOW TABLES").fetchall()]
+
+
+def _stream(
+    ledger: duckdb.DuckDBPyConnection,
+    question: duckdb.Statement | str,
+    parameters: dict[str, object],
+) -> Stream:
+    with _translated():
         relation = ledger.sql(question, params=parameters or None)
-        shown = ", ".join(_shown(place, str(kind)) for place, kind in enumerate(relation.types, 1))
-        rows = relation.project(shown).fetchall()
+        kinds = [str(kind) for kind in relation.types]
+        columns = tuple(_distinct(relation.columns))
+        shown = relation.project(
+            ", ".join(_shown(place, kind) for place, kind in enumerate(kinds, 1))
+        )
+    are_json = [kind == "JSON" for kind in kinds]
+    return Stream(columns, _rows(shown, _reading_json(are_json) if any(are_json) else None))
+
+
+def _rows(relation: duckdb.DuckDBPyRelation, read: Callable[[Row], Row] | None) -> Iterator[Row]:
+    """The rows, of which only some are in memory."""
+    while True:
+        with _translated():
+            rows = relation.fetchmany(FETCHED_ROWS)
+        if not rows:
+            return
+        yield from map(read, rows) if read else rows
+
+
+def _reading_json(are_json: list[bool]) -> Callable[[Row], Row]:
+    def read(row: Row) -> Row:
+        return tuple(
+            json.loads(value) if is_json and value is not None else value
+            for value, is_json in zip(row, are_json, strict=True)
+        )
+
+    return read
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Failures of the world as ours; DuckDB has its own for an interruption, which is none."""
+    try:
+        yield
+    except duckdb.InterruptException as stopped:
+        raise KeyboardInterrupt from stopped
     except duckdb.IOException as error:
         raise unreachable(error) from error
     except duckdb.Error as error:
         if type(error) is duckdb.Error:  # an error of Postgres itself has no class of its own
             raise _denied(error) from error
         raise
-    return Answer(columns=tuple(_distinct(relation.columns)), rows=tuple(rows))
+    except OverflowError as error:
+        raise SettingsError(
+            "a number is out of range", detail=str(error), hint="Give one that fits into 64 bits"
+        ) from error
+    except RuntimeError as error:
+        if "interrupted" in str(error):
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _shown(place: int, kind: str) -> str:
@@ -94,49 +173,6 @@ def _distinct(names: Iterable[str]) -> Iterator[str]:
         yield free
 
 
-def _checked(ledger: duckdb.DuckDBPyConnection, query: str) -> duckdb.Statement:
-    statements = ledger.extract_statements(query)
-    if len(statements) != 1:
-        raise _refused(f"it has {len(statements)} statements", hint="Run one SELECT at a time")
-    unknown = sorted(set(_calls(_parse(ledger, statements[0].query))))
-    if unknown:
-        hint = "Read the views that `walras sql 'SHOW TABLES'` lists"
-        raise _refused(f"it may not call {', '.join(unknown)}", hint=hint)
-    return statements[0]
-
-
-def _parse(ledger: duckdb.DuckDBPyConnection, sql: str) -> Any:
-    row = ledger.execute("SELECT json_serialize_sql($sql)", {"sql": sql}).fetchone()
-    assert row is not None
-    tree = json.loads(row[0])
-    if tree["error"]:
-        hint = "The ledger is read-only: use SELECT, DESCRIBE, SUMMARIZE or SHOW"
-        raise _refused("only SELECT is allowed", hint=hint)
-    return tree
-
-
-def _calls(node: Any) -> Iterator[str]:
-    """The names of the functions in a parsed query that are not allowed."""
-    if isinstance(node, list):
-        for child in node:
-            yield from _calls(child)
-    elif isinstance(node, dict):
-        yield from _call(node)
-        for child in node.values():
-            yield from _calls(child)
-
-
-def _call(node: Mapping[str, Any]) -> Iterator[str]:
-    if node.get("type") == "TABLE_FUNCTION" and _name(node["function"]) not in TABLE_FUNCTIONS:
-        yield _name(node["function"])
-    elif "function_name" in node and _name(node) in SCALARS_REFUSED:
-        yield _name(node)
-
-
-def _name(function: Mapping[str, Any]) -> str:
-    return str(function["function_name"]).lower()
-
-
 def _denied(error: duckdb.Error) -> WalrasError:
     text = str(error).splitlines()[0].partition("ERROR:")
     return WalrasError(
@@ -144,7 +180,3 @@ def _denied(error: duckdb.Error) -> WalrasError:
         detail=(text[2] or text[0]).strip(),
         hint="Grant the user in WALRAS_POSTGRES_DSN read access to schema walras",
     )
-
-
-def _refused(detail: str, *, hint: str) -> WalrasError:
-    return SettingsError("the query was not run", detail=detail, hint=hint)

@@ -41,6 +41,8 @@ Query the ledger in SQL, read-only.
 
 - `walras sql "SHOW TABLES"`
 - `walras sql "SELECT status, count(*) FROM bids GROUP BY status"`
+- `walras sql -f report.sql --format csv > report.csv`
+- `walras sql`: a prompt on a terminal, otherwise queries from standard input
 """
 
 SETTINGS_HELP: Final = """
@@ -77,12 +79,12 @@ COMMANDS: Final = {
         "bids": ("read:bids", "Show the bids of a market and their outcomes."),
         "balance": ("read:balance", "Show what agents own."),
         "trace": ("trace:trace", "Show the life of one bid, step by step, with times."),
-        "sql": ("read:sql", SQL_HELP),
+        "sql": ("sql:sql", SQL_HELP),
     },
     "The log and its events": {
         "log export": ("log:export", "Write the log of a shard to a file."),
         "replay": ("log:replay", "Run a saved log into an empty ledger, for its digest."),
-        "schemas": ("registry:schemas", "List the events; --json gives their JSON Schemas."),
+        "schemas": ("registry:schemas", "List the events; as JSON, their JSON Schemas."),
         "completion": ("app:completion", "Print what completes commands in a shell."),
     },
 }

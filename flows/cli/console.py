@@ -8,9 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
-
-from cyclopts import Parameter
+from typing import TYPE_CHECKING, Any
 
 from flows.cli.installation import as_called
 from flows.runtime.logging import configure_logging, printable
@@ -18,16 +16,6 @@ from state.errors import WalrasError
 
 if TYPE_CHECKING:
     from flows.runtime.settings import Settings
-
-AsJson = Annotated[
-    bool,
-    Parameter(
-        name="--json",
-        negative="",
-        show_default=False,
-        help="Print JSON, with amounts in micro-credits.",
-    ),
-]
 
 
 def start() -> "Settings":

@@ -1,54 +1,71 @@
-"""Reading the ledger from the command line: windows, prices, bids, balances, and SQL.
+"""Reading the ledger from the command line: windows, prices, bids, balances.
 
 Promise: only committed windows are shown, and nothing here can change anything. Where no server
 runs, the embedded ones are started for as long as the command takes. DuckDB and the rest are loaded
 when a command runs, so that help comes at once.
 """
 
-import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from flows.analytics.questions import Question
-from flows.cli.console import AsJson, print_json, start
+from flows.cli.console import print_status, start
+from flows.cli.output import AS_TABLE, Output, show
+from flows.cli.tables import Sheet
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from connectors.duckdb.query import Answer
-
 SHOWN_WINDOWS: Final = 20
 SHOWN_PRICES: Final = 5
+LAST_MAX: Final = 1_000_000
 SINCE: Final = {
     Question.WINDOWS: Question.SINCE,
     Question.PRICES: Question.SINCE_PRICES,
     Question.BIDS: Question.SINCE_BIDS,
 }
 """Which question finds the first of the last windows for which."""
-JSON_COLUMNS: Final = frozenset({"bundle"})
-"""Objects that the ledger gives as JSON text."""
+FIRST_TO_GO: Final = {
+    Question.WINDOWS: ("committed_at", "digest", "shard", "messages"),
+    Question.PRICES: ("stale", "market", "supply", "reference_micros", "demanded"),
+    Question.BIDS: (
+        "event_id",
+        "market",
+        "kind",
+        "ord",
+        "limit_micros",
+        "window_id",
+        "seq",
+        "reason",
+    ),
+}
+"""What a narrow terminal does without, the least important column first."""
 
-Last = Annotated[int, Parameter(validator=Number(gte=1), help="Number of last windows to show.")]
+Last = Annotated[
+    int, Parameter(validator=Number(gte=1, lte=LAST_MAX), help="Number of last windows to show.")
+]
 Market = Annotated[str, Parameter(help="Market name.")]
 OrEveryAgent = Annotated[str | None, Parameter(help="Agent name (default: all).")]
 
 
-def windows(*, last: Last = SHOWN_WINDOWS, as_json: AsJson = False) -> None:
-    _show(Question.WINDOWS, title="Windows", last=last, as_json=as_json)
+def windows(*, last: Last = SHOWN_WINDOWS, output: Output = AS_TABLE) -> None:
+    _show(Question.WINDOWS, title="Windows, paid in credits", last=last, output=output)
 
 
 def prices(
     market: Annotated[str | None, Parameter(help="Market name (default: all).")] = None,
     *,
     last: Last = SHOWN_PRICES,
-    as_json: AsJson = False,
+    output: Output = AS_TABLE,
 ) -> None:
     title = "Prices, in credits per unit"
-    _show(Question.PRICES, title=title, last=last, market=market, as_json=as_json)
+    _show(Question.PRICES, title=title, last=last, market=market, output=output)
 
 
 def bids(
@@ -57,72 +74,72 @@ def bids(
     /,
     *,
     last: Last = SHOWN_PRICES,
-    as_json: AsJson = False,
+    output: Output = AS_TABLE,
 ) -> None:
     title = "Bids, in credits"
-    _show(Question.BIDS, title=title, last=last, market=market, agent=agent, as_json=as_json)
+    _show(Question.BIDS, title=title, last=last, market=market, agent=agent, output=output)
 
 
-def balance(market: Market, agent: OrEveryAgent = None, /, *, as_json: AsJson = False) -> None:
+def balance(market: Market, agent: OrEveryAgent = None, /, *, output: Output = AS_TABLE) -> None:
     title = "Balances, in credits"
-    _show(Question.BALANCES, title=title, market=market, agent=agent, as_json=as_json)
-
-
-def sql(
-    query: Annotated[str, Parameter(help="One SELECT over the views: FROM bids LIMIT 5")],
-    /,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    from connectors.duckdb.query import run_untrusted
-    from flows.cli.tables import print_table, raw_table_of
-
-    with _ledger() as ledger:
-        found = run_untrusted(ledger, query)
-    if as_json:
-        print_json(found.records())
-    else:
-        print_table(raw_table_of(found))
+    _show(Question.BALANCES, title=title, market=market, agent=agent, output=output)
 
 
 def _show(  # noqa: PLR0913 - what a command line names, and how to show it
     question: Question,
     *,
     title: str,
-    as_json: bool,
+    output: Output,
     last: int = 0,
     market: str | None = None,
     agent: str | None = None,
 ) -> None:
     """Print the answer to a question, of the last windows where it is asked of windows."""
     from flows.analytics.answers import answer, first_of_last
-    from flows.cli.tables import show
 
-    with _ledger() as ledger:
+    form = output.form
+    with ledger() as opened:
         since = 0
         if find_first := SINCE.get(question):
-            since = first_of_last(ledger, last, of=find_first, market=market, agent=agent)
-        found = answer(ledger, question, market=market, agent=agent, since=since)
-    show(_with_objects(found), title=title, as_json=as_json)
+            since = first_of_last(opened, last, of=find_first, market=market, agent=agent)
+        found = answer(opened, question, market=market, agent=agent, since=since)
+    if not found.rows and form in ("table", "line", "markdown"):
+        print_status(f"{title}: nothing yet")
+        return
+    show(
+        Sheet(found.columns, found.rows, title, first_to_go=FIRST_TO_GO.get(question, ())),
+        form,
+    )
 
 
 @contextmanager
-def _ledger() -> Iterator["DuckDBPyConnection"]:
+def ledger() -> Iterator["DuckDBPyConnection"]:
+    """The ledger of this deployment, opened for a block of questions."""
     from connectors.duckdb.ledger import open_ledger
     from flows.runtime.servers import open_servers
 
-    with open_servers(start()) as servers, open_ledger(servers.postgres_dsn) as ledger:
-        yield ledger
+    with (
+        open_servers(start()) as servers,
+        open_ledger(servers.postgres_dsn) as opened,
+        _interruptible(opened),
+    ):
+        yield opened
 
 
-def _with_objects(found: "Answer") -> "Answer":
-    """The answer with its JSON columns read."""
-    from connectors.duckdb.query import Answer
+@contextmanager
+def _interruptible(opened: "DuckDBPyConnection") -> Iterator[None]:
+    """Let Ctrl-C reach DuckDB's own threads too, which would be waited for otherwise."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before):
+        yield
+        return
 
-    are_json = [column in JSON_COLUMNS for column in found.columns]
+    def stop(number: int, frame: FrameType | None) -> None:
+        opened.interrupt()
+        before(number, frame)
 
-    def read(row: tuple[Any, ...]) -> tuple[Any, ...]:
-        pairs = zip(row, are_json, strict=True)
-        return tuple(json.loads(value) if is_json else value for value, is_json in pairs)
-
-    return Answer(columns=found.columns, rows=tuple(map(read, found.rows)))
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -6,10 +6,13 @@ Promise: none of it starts a server.
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
-from flows.cli.console import AsJson, print_data, print_json, start
+from flows.cli.console import print_data, print_json, start
 from flows.cli.installation import as_called
+from flows.cli.output import AS_TABLE, Output, show
+from flows.cli.tables import Sheet, terminal_width
 
 if TYPE_CHECKING:
     from flows.cli.doctor.checks import Finding
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLE: Final = Path(__file__).with_name("market.toml")
 HEALTH_WIDTH: Final = 6
 THING_WIDTH: Final = 44
+UNBOUNDED: Final = 10_000
 RESULT_SUBJECTS: Final = {
     "agent_result": "result.<market>.<agent>",
     "market_window": "window.<market>",
@@ -30,32 +34,31 @@ COMMAND_SUBJECTS: Final = {
 }
 
 
-def schemas(*, as_json: AsJson = False) -> None:
-    from connectors.duckdb.query import Answer
-    from flows.cli.tables import print_table, raw_table_of
+def schemas(*, output: Output = AS_TABLE) -> None:
     from walras_schemas import COMMANDS, RESULTS
 
-    if as_json:
+    if output.form == "json":
         models = (COMMANDS | RESULTS).items()
         print_json({name: model.model_json_schema() for name, model in models})
         return
-    rows = tuple(_events())
-    print_table(raw_table_of(Answer(columns=("event", "subject", "meaning"), rows=rows)))
+    show(Sheet(("event", "subject", "meaning"), _events(), in_units=False), output.form)
 
 
 def example() -> None:
     print_data(EXAMPLE.read_text(encoding="utf-8").rstrip())
 
 
-def doctor(*, as_json: AsJson = False) -> int:
+def doctor(*, output: Output = AS_TABLE) -> int:
     from flows.cli.doctor.checks import examine
 
+    form = output.form
     findings = [replace(each, hint=as_called(each.hint)) for each in examine(start())]
-    if as_json:
-        print_json([asdict(finding) for finding in findings])
-    else:
+    if form == "table":
         for finding in findings:
             _print_finding(finding)
+    else:
+        rows = [asdict(finding) for finding in findings]
+        show(Sheet(tuple(rows[0]), (tuple(row.values()) for row in rows), in_units=False), form)
     return max(finding.exit_code for finding in findings)
 
 
@@ -71,6 +74,15 @@ def _events() -> Iterator[tuple[str, str, str]]:
 
 
 def _print_finding(finding: "Finding") -> None:
-    print_data(f"{finding.health:<{HEALTH_WIDTH}}{finding.thing:<{THING_WIDTH}}{finding.found}")
-    if finding.hint:
-        print_data(f"{'':<{HEALTH_WIDTH + THING_WIDTH}}{finding.hint}")
+    """What was found beside what was checked, or below it where the terminal is too narrow."""
+    width = terminal_width() or UNBOUNDED
+    indent = HEALTH_WIDTH + THING_WIDTH
+    head = f"{finding.health:<{HEALTH_WIDTH}}{finding.thing}"
+    texts = [text for text in (finding.found, finding.hint) if text]
+    if max(map(len, texts)) > width - indent:
+        print_data(head)
+        head, indent = "", HEALTH_WIDTH
+    for text in texts:
+        for line in wrap(text, width - indent, break_long_words=False, break_on_hyphens=False):
+            print_data(f"{head:<{indent}}{line}")
+            head = ""

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from cyclopts import Parameter
 
-from flows.cli.console import AsJson, print_data, print_json, start
+from flows.cli.console import print_data, print_json, start
+from flows.cli.output import AS_TABLE, Output, show
+from flows.cli.tables import Sheet
 from flows.runtime.logging import printable
 from state.errors import SettingsError
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
 UUID_VERSION: Final = 7
+STEP_COLUMNS: Final = ("event_id", "market", "agent_id", "step", "time", "time_ns", "source")
 MEANING: Final = {
     "made": "the agent made the event id, by its own clock",
     "published": "NATS stored the message",
@@ -28,12 +31,15 @@ MEANING: Final = {
 
 
 def trace(
-    event_id: Annotated[str, Parameter(help="Event id of a bid.")], /, *, as_json: AsJson = False
+    event_id: Annotated[str, Parameter(help="Event id of a bid.")],
+    /,
+    *,
+    output: Output = AS_TABLE,
 ) -> int:
     from flows.queries.life import lives_of
     from flows.runtime.servers import open_servers
 
-    wanted = _event_id(event_id)
+    form, wanted = output.form, _event_id(event_id)
     with open_servers(start()) as servers:
         lives = lives_of(wanted, nats_url=servers.nats_url, postgres_dsn=servers.postgres_dsn)
     if not lives:
@@ -42,8 +48,10 @@ def trace(
             detail=f"no committed window has a bid with event id {wanted}",
             hint="A bid appears when its window has closed; `walras bids MARKET` lists event ids",
         )
-    if as_json:
+    if form == "json":
         print_json([_record(life) for life in lives])
+    elif form != "table":
+        show(Sheet(STEP_COLUMNS, (row for life in lives for row in _step_rows(life))), form)
     else:
         print_data("\n\n".join("\n".join(map(printable, _lines(life))) for life in lives))
     return 0
@@ -116,6 +124,12 @@ def _step(step: "Step") -> dict[str, Any]:
     at = datetime.fromtimestamp(step.at_ns // NS_PER_S, UTC)
     time = f"{at:%Y-%m-%dT%H:%M:%S}.{step.at_ns % NS_PER_S:09}Z"
     return {"step": step.name, "time": time, "time_ns": step.at_ns, "source": step.source}
+
+
+def _step_rows(life: "Life") -> Iterator[tuple[Any, ...]]:
+    bid = life.bid
+    for step in life.steps:
+        yield bid.event_id, bid.market, bid.agent_id, *_step(step).values()
 
 
 def _record(life: "Life") -> dict[str, Any]:

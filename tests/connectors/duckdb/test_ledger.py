@@ -38,11 +38,11 @@ def test_what_was_just_committed_is_seen(dsn: str, ledger: duckdb.DuckDBPyConnec
 @pytest.mark.parametrize(
     "write",
     [
-        "INSERT INTO bids (market) VALUES ('m9')",
-        "UPDATE bids SET seq = 9",
-        "DELETE FROM bids",
-        "CREATE TABLE mine (a int)",
-        "DROP TABLE bids",
+        "INSERT INTO ledger.walras.bids (market) VALUES ('m9')",
+        "UPDATE ledger.walras.bids SET seq = 9",
+        "DELETE FROM ledger.walras.bids",
+        "CREATE TABLE ledger.walras.mine (a int)",
+        "DROP TABLE ledger.walras.bids",
     ],
 )
 def test_the_ledger_is_attached_read_only(ledger: duckdb.DuckDBPyConnection, write: str) -> None:

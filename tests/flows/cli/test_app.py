@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from connectors.duckdb.query import Answer
 from flows.cli import app as cli
+from flows.cli.cells import cell
 from flows.cli.console import plain
-from flows.cli.tables import cell, table_of
 from flows.runtime.logging import printable
 from flows.runtime.settings import variables
 from tests.support.shell import WALRAS, Ended, Walras, shell
@@ -41,6 +40,14 @@ def walras(capsys: pytest.CaptureFixture[str]) -> Walras:
         ("nosuch", 'Unknown command "nosuch"'),
         ("bid", "MARKET requires an argument"),
         ("windows --last 0", "Must be >= 1"),
+        ("windows --last 99999999999999999999", "Must be <= 1000000"),
+        ("prices --last 99999999999999999999", "Must be <= 1000000"),
+        ("bids m1 --last 9223372036854775808", "Must be <= 1000000"),
+        ("windows --format xml", "xml"),
+        ("windows --json --format csv", "two formats are asked for"),
+        ("sql --jsn", "there is no option --jsn"),
+        ("sql FROM --file q.sql", "two queries are given"),
+        ("sql --file nosuch.sql", "nosuch.sql: No such file"),
         ("windows --lats 1", "--lats"),
         ("bid m1 a1 gpu many --price 1", "many"),
         ("bid m1 a1 gpu 3", "a bid needs resource, quantity and unit_price_micros"),
@@ -192,20 +199,3 @@ def test_nothing_acts_on_a_terminal() -> None:
 def test_every_value_has_its_json(value: object, expected: object) -> None:
     """JSON with NaN in it, or an integer as a float, breaks the program that reads it."""
     assert expected == json.loads(json.dumps(plain(value), allow_nan=False))
-
-
-def test_tables_convert_units() -> None:
-    """Micro-credits read as credits would make everyone a millionaire."""
-    answer = Answer(columns=("paid_micros", "p99_us"), rows=((1_500_000, 1_234_567), (None, None)))
-    table = table_of(answer, title="Paid")
-    shown = [[str(each) for each in column.cells] for column in table.columns]
-    assert [["1.5", ""], ["1234.5 ms", ""]] == shown
-
-
-def test_credits_are_aligned_at_their_points() -> None:
-    """A column read by its length would make 22.8 credits look less than 1.000001."""
-    rows = ((22_800_000,), (None,), (-1_000_001,), (0,))
-    table = table_of(Answer(columns=("paid_micros",), rows=rows), title="Paid")
-    assert [["22.800000", "", "-1.000001", "0.000000"]] == [
-        [str(each) for each in column.cells] for column in table.columns
-    ]

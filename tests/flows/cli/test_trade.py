@@ -84,8 +84,8 @@ def test_a_bid_from_the_command_line_to_the_ledger(walras: Walras, market: str) 
 def test_tables_are_for_people(walras: Walras, market: str) -> None:
     """A table in micro-credits makes everyone count zeros."""
     walras("bid", market, "a1", "--bundle", "gpu=2", "--limit", "5.5", "--wait")
-    assert re.search(r"a1 +96 $", walras("balance", market).out, re.MULTILINE)
-    assert re.search(r"\{\"gpu\": 2\} +5\.5 +won +4 $", walras("bids", market).out, re.MULTILINE)
+    assert re.search(r"a1 +96$", walras("balance", market).out, re.MULTILINE)
+    assert re.search(r" gpu=2 +5\.5 +won +4$", walras("bids", market).out, re.MULTILINE)
     assert re.search(r"\d+ +gpu +1 +2 +10 +2 +2 ", walras("prices", market).out)
     window = walras("windows", "--last", "1").out
     assert 1 == len(re.findall(r"^ +0 +\d{10} ", window, re.MULTILINE))
