@@ -51,8 +51,9 @@ def open_ledger(dsn: str) -> duckdb.DuckDBPyConnection:
         load_extension(connection)
         _attach(connection, dsn)
         _lock(connection)
-    except BaseException:
+    except BaseException as error:
         connection.close()
+        raise_interruption(error)
         raise
     return connection
 
@@ -123,6 +124,12 @@ def _read_dsn(dsn: str) -> dict[str, str]:
             hint="Write it as postgresql://user:password@host:5432/database",
         ) from error
     return DEFAULTS | {name: str(value) for name, value in given.items() if value is not None}
+
+
+def raise_interruption(error: BaseException) -> None:
+    """Ctrl-C while DuckDB works is an error of its own there."""
+    if isinstance(error, RuntimeError) and "interrupted" in str(error):
+        raise KeyboardInterrupt from error
 
 
 def unreachable(error: duckdb.Error) -> ServerUnreachable:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import duckdb
 
-from connectors.duckdb.ledger import unreachable
+from connectors.duckdb.ledger import raise_interruption, unreachable
 from connectors.duckdb.untrusted import check, refused, suggestion
 from state.errors import SettingsError, WalrasError
 
@@ -89,7 +89,8 @@ def _rows_or_refused(ledger: duckdb.DuckDBPyConnection, rows: Iterator[Row]) -> 
 def _refusing(ledger: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Report what DuckDB has against a query, with what it suggests of our own views."""
     try:
-        yield
+        with _translated():
+            yield
     except duckdb.Error as error:
         detail, hint = suggestion(str(error), lambda: _views(ledger))
         raise refused(detail, hint=hint) from error
@@ -140,8 +141,8 @@ def _translated() -> Iterator[None]:
     """Failures of the world as ours; DuckDB has its own for an interruption, which is none."""
     try:
         yield
-    except duckdb.InterruptException as stopped:
-        raise KeyboardInterrupt from stopped
+    except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error
     except duckdb.IOException as error:
         raise unreachable(error) from error
     except duckdb.Error as error:
@@ -153,8 +154,7 @@ def _translated() -> Iterator[None]:
             "a number is out of range", detail=str(error), hint="Give one that fits into 64 bits"
         ) from error
     except RuntimeError as error:
-        if "interrupted" in str(error):
-            raise KeyboardInterrupt from error
+        raise_interruption(error)
         raise
 
 

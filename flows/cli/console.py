@@ -8,7 +8,9 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from flows.cli.installation import as_called
 from flows.runtime.logging import configure_logging, printable
@@ -16,6 +18,16 @@ from state.errors import WalrasError
 
 if TYPE_CHECKING:
     from flows.runtime.settings import Settings
+
+AsJson = Annotated[
+    bool,
+    Parameter(
+        name="--json",
+        negative="",
+        show_default=False,
+        help="Print JSON, with amounts in micro-credits.",
+    ),
+]
 
 
 def start() -> "Settings":

@@ -131,15 +131,14 @@ def test_a_large_answer_is_read_as_it_is_asked_for(ledger: duckdb.DuckDBPyConnec
 
 
 @pytest.mark.parametrize(
-    "query", ["SELECT count(*) FROM range(1000000000000)", "FROM range(10000)"]
+    "query", ["SELECT count(*) FROM range(1000000000000)", "FROM range(1000000000000)"]
 )
 def test_an_interruption_is_one(ledger: duckdb.DuckDBPyConnection, query: str) -> None:
     """Ctrl-C in a long query is Ctrl-C, not an error of DuckDB's."""
     stop = Timer(0.2, signal.raise_signal, [signal.SIGINT])
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the signal may come at any line
         stop.start()
-        while True:
-            untrusted(ledger, query)
+        untrusted(ledger, query)
     stop.join()
 
 

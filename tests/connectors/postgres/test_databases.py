@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier, Literal
 
 from connectors.duckdb.ledger import open_ledger
-from connectors.duckdb.query import run_untrusted
+from connectors.duckdb.query import ask
 from connectors.postgres.connection import connect
 from connectors.postgres.migrate import migrate
 from connectors.postgres.reads.queries import open_reader
@@ -61,7 +61,7 @@ def holds_a_ledger(dsn: str, folder: Path) -> None:
     report = replay(log, postgres_dsn=dsn, window_ms=WINDOW_MS, batch_size=100)
     assert expected()[LOG]["digest"] == report.digest
     with closing(open_ledger(dsn)) as ledger:
-        ((bids,),) = run_untrusted(ledger, "SELECT count(*) FROM bids").rows
+        ((bids,),) = ask(ledger, "SELECT count(*) FROM bids").rows
     with connect(dsn) as conn:
         assert bids == value(conn, "SELECT count(*) FROM walras.bids") > 0
         market, agent = (
