@@ -16,6 +16,7 @@ from cyclopts.validators import Number
 
 from flows.analytics.questions import Question
 from flows.cli.console import print_status, start
+from flows.cli.numbers import WHOLE
 from flows.cli.output import AS_TABLE, Output, show
 from flows.cli.tables import Sheet
 
@@ -48,7 +49,9 @@ FIRST_TO_GO: Final = {
 """What a narrow terminal does without, the least important column first."""
 
 Last = Annotated[
-    int, Parameter(validator=Number(gte=1, lte=LAST_MAX), help="Number of last windows to show.")
+    int,
+    WHOLE,
+    Parameter(validator=Number(gte=1, lte=LAST_MAX), help="Number of last windows to show."),
 ]
 Market = Annotated[str, Parameter(help="Market name.")]
 OrEveryAgent = Annotated[str | None, Parameter(help="Agent name (default: all).")]
