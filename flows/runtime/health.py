@@ -2,13 +2,14 @@
 
 Promise: supervisors and the doctor get the same answer, whichever process commits. How far a shard
 is behind is measured in the stream's own time, so that two clocks that differ raise no alarm; the
-open window, which nothing can commit yet, is no delay.
+open window, which nothing can commit yet, is no delay. That time goes on at all, and is not ahead,
+is measured by this machine's clock, with a few seconds for the difference.
 """
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
@@ -27,6 +28,10 @@ LAG_LIMIT_S: Final = 10.0
 MEASURE_INTERVAL_S: Final = 1.0
 STALE_AFTER_S: Final = 15.0
 """A measurement asks one server after the other, and waits at most five seconds for each."""
+CLOCKS_DIFFER_S: Final = 5.0
+"""As much as an id may be ahead of the log (SEMANTICS §4)."""
+TICKS_MISSED: Final = 2
+TICK_MS: Final = 1000
 NS_PER_S: Final = 1_000_000_000
 MS_PER_S: Final = 1000
 
@@ -39,6 +44,10 @@ class ShardHealth:
     lag_messages: int
     behind_s: float
     committed_ago_s: float | None
+    silent_s: float | None = None
+    """The age of its last message, which is a tick at the latest; None for an empty log."""
+    ahead_s: float = 0.0
+    """How far its time is ahead of this machine's clock."""
 
     @property
     def summary(self) -> str:
@@ -57,6 +66,10 @@ class Health:
 
     shards: tuple[ShardHealth, ...] = ()
     problems: tuple[str, ...] = ()
+    standing: tuple[str, ...] = ()
+    """Those of the problems that say that the clock of a log has stopped."""
+    ahead: tuple[str, ...] = ()
+    """Those that say that it is ahead."""
 
     @property
     def summary(self) -> str:
@@ -81,18 +94,23 @@ def measure(settings: Settings, servers: Servers) -> Health:
     if problems:
         return Health(problems=tuple(problems))
     shards = tuple(_shard(shard, progress.get(shard), end) for shard, end in ends.items())
-    return Health(shards, tuple(_lagging(shards, settings.window_ms)))
+    lagging = tuple(_lagging(shards, settings.window_ms))
+    standing, ahead = tuple(_standing(shards, settings.window_ms)), tuple(_ahead(shards))
+    return Health(shards, (*lagging, *standing, *ahead), standing=standing, ahead=ahead)
 
 
 def _shard(shard: int, progress: ShardProgress | None, end: LogEnd) -> ShardHealth:
     next_seq, applied_ns = (progress.next_seq, progress.stream_time_ns) if progress else (1, 0)
     lag = max(0, end.last_seq + 1 - next_seq)
+    now_ns = time.time_ns()
     behind_ns = max(0, end.last_ns - (applied_ns or end.first_ns)) if lag else 0
     return ShardHealth(
         shard=shard,
         lag_messages=lag,
         behind_s=round(behind_ns / NS_PER_S, 3),
         committed_ago_s=progress.committed_ago_s if progress else None,
+        silent_s=round((now_ns - end.last_ns) / NS_PER_S, 3) if end.last_seq else None,
+        ahead_s=round(max(0, max(end.last_ns, applied_ns) - now_ns) / NS_PER_S, 3),
     )
 
 
@@ -103,24 +121,49 @@ def _lagging(shards: tuple[ShardHealth, ...], window_ms: int) -> Iterator[str]:
             yield f"{each.summary}: more than {limit_s:g} s"
 
 
+def _standing(shards: tuple[ShardHealth, ...], window_ms: int) -> Iterator[str]:
+    limit_s = TICKS_MISSED * min(window_ms, TICK_MS) / MS_PER_S + CLOCKS_DIFFER_S
+    for each in shards:
+        if each.silent_s is not None and each.silent_s > limit_s:
+            yield (
+                f"the clock of shard {each.shard} has stopped: no tick for {each.silent_s:.0f} s, "
+                "and no window closes without one"
+            )
+
+
+def _ahead(shards: tuple[ShardHealth, ...]) -> Iterator[str]:
+    for each in shards:
+        if each.ahead_s > CLOCKS_DIFFER_S:
+            yield (
+                f"the clock of shard {each.shard} is {each.ahead_s:.0f} s ahead of this machine's: "
+                "until then no window closes, and commands are rejected as stale_event_id"
+            )
+
+
 @contextmanager
-def serving_health(settings: Settings, servers: Servers) -> Iterator[None]:
+def serving_health(
+    settings: Settings,
+    servers: Servers,
+    *,
+    on_measured: Callable[[Health], None] = lambda _: None,
+) -> Iterator[None]:
     """Serve `/healthz` (the process lives) and `/readyz` (it keeps up) beside the block.
 
-    Both show the same of the shards; only the status differs. Port 0 serves nothing.
+    Both show the same of the shards; only the status differs. Port 0 serves nothing; each
+    measurement is handed on all the same.
     """
-    if settings.health_port == 0:
-        yield
-        return
     monitor, stop = HealthMonitor(), threading.Event()
 
     def keep_measuring() -> None:
         while not stop.wait(MEASURE_INTERVAL_S):
-            monitor.record(measure(settings, servers))
+            health = measure(settings, servers)
+            monitor.record(health)
+            on_measured(health)
 
     threading.Thread(target=keep_measuring, name="health", daemon=True).start()
     app = pages_app({"/healthz": monitor.alive, "/readyz": monitor.ready})
-    with serving(app, name="health endpoint", port=settings.health_port):
+    pages = serving(app, name="health endpoint", port=settings.health_port)
+    with pages if settings.health_port else nullcontext():
         try:
             yield
         finally:
@@ -167,4 +210,6 @@ def _content_of(each: ShardHealth, ago_s: float) -> dict[str, Any]:
         "lag_messages": each.lag_messages,
         "behind_s": each.behind_s,
         "committed_ago_s": None if age is None else round(age + ago_s, 3),
+        "silent_s": each.silent_s,
+        "ahead_s": each.ahead_s,
     }

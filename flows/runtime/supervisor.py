@@ -24,6 +24,7 @@ from connectors.postgres.ledger.transaction import claim
 from connectors.postgres.migrate import migrate
 from flows.queries.service import serving_queries
 from flows.runtime import child_process
+from flows.runtime.clock import keeping_clock
 from flows.runtime.health import serving_health
 from flows.runtime.processes import run_processes
 from flows.runtime.servers import Servers
@@ -66,7 +67,8 @@ def prepare(settings: Settings, servers: Servers) -> None:
 def services(settings: Settings, servers: Servers) -> Iterator[None]:
     """What runs beside the flow and never in its way: query service, pages of health."""
     with (
-        serving_health(settings, servers),
+        keeping_clock(settings, servers) as clock,
+        serving_health(settings, servers, on_measured=clock.look),
         serving_queries(servers.nats_url, servers.postgres_dsn),
     ):
         yield

@@ -154,6 +154,8 @@ def _flow(settings: Settings, servers: Servers) -> Finding:
     if not health.problems:
         return Finding("flow", Verdict.OK, health.summary)
     hint = "Start `walras up`, or see its log on stderr for why it waits"
+    if health.ahead:
+        hint = "docs/guides/outages.md says under “The clock” what can be done"
     return Finding("flow", Verdict.WARN, health.summary, hint)
 
 
