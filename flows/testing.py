@@ -21,8 +21,8 @@ from state.bids import Bid
 from state.dedupe import NS_PER_MS
 from state.log import Message, RawBatch
 from state.shard import ShardState, Token
-from state.window import ClosedWindow, CommandRow, Settlement
-from walras_schemas import COMMANDS, Rule, subjects
+from state.window import ClosedWindow, CommandRow, LotRow, Settlement
+from walras_schemas import COMMANDS, METER_EVENTS, Rule, subjects
 
 START_MS: Final = 1_760_000_000_000
 """When a written log begins, since the epoch: the first moment of a window of one second."""
@@ -155,6 +155,42 @@ class LogWriter:
         given = self.command("credits_transferred", **fields)
         return self._send(subjects.transfer(market, agent), given)
 
+    def open_meter(self, meter: int = 0, *, epoch: int = 1, market: str = "m1") -> Sent:
+        """Begin an epoch of a meter, as a proxy does when it starts."""
+        return self._meter(market, meter, {"type": "meter_opened", "epoch": epoch})
+
+    def hold(  # noqa: PLR0913  # a hold is its fields, by name
+        self,
+        n: int,
+        agent: str,
+        quantity: int,
+        *,
+        resource: str,
+        window_id: int | None = None,
+        epoch: int = 1,
+        meter: int = 0,
+        market: str = "m1",
+    ) -> Sent:
+        """Set units aside that an agent won; the window is that of one second at `now_ms`."""
+        fields = {"agent_id": agent, "resource": resource, "quantity": quantity}
+        named = self.now_ms // 1000 if window_id is None else window_id
+        held = {"type": "units_held", "epoch": epoch, "n": n, "window_id": named, **fields}
+        return self._meter(market, meter, held)
+
+    def settle(  # noqa: PLR0913  # a settlement is its fields, by name
+        self,
+        n: int,
+        used: int,
+        *,
+        outcome: str = "completed",
+        epoch: int = 1,
+        meter: int = 0,
+        market: str = "m1",
+    ) -> Sent:
+        """End a hold with what was used of it."""
+        settled = {"type": "units_settled", "epoch": epoch, "n": n, "used": used}
+        return self._meter(market, meter, settled | {"outcome": outcome})
+
     def append(self, subject: str, payload: bytes | Event | Sequence[Event]) -> int:
         """Append bytes, an event or a batch of events as they are, unchecked; its sequence."""
         raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
@@ -171,6 +207,11 @@ class LogWriter:
         made, number = f"{self.now_ms - age_ms:012x}", f"{len(self.ids):015x}"
         self.ids.append(f"{made[:8]}-{made[8:]}-7000-8{number[:3]}-{number[3:]}")
         return self.ids[-1]
+
+    def _meter(self, market: str, meter: int, event: Event) -> Sent:
+        raw = json.dumps(event).encode()
+        METER_EVENTS[event["type"]].model_validate_json(raw)
+        return Sent(self.append(subjects.meter(market, meter), raw))
 
     def _send(self, subject: str, event: Event) -> Sent:
         raw = json.dumps(event).encode()
@@ -192,6 +233,19 @@ class Outcome:
     paid_micros: int = 0
 
 
+@dataclass(slots=True)
+class Allowance:
+    """What an agent ever won of a metered resource, and what became of it; two compare by `==`."""
+
+    won: int = 0
+    free: int = 0
+    held: int = 0
+    used: int = 0
+    """What was used beyond holds too."""
+    overdrawn: int = 0
+    expired: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class SettledLog:
     """What a log gave, window by window."""
@@ -206,7 +260,10 @@ class SettledLog:
 
     @property
     def outcomes(self) -> dict[tuple[int, int], Outcome]:
-        """The outcome of every command, by its sequence and its index in the batch."""
+        """The outcome of every command, by its sequence and its index in the batch.
+
+        An event of a meter has one only if it was refused.
+        """
         found: dict[tuple[int, int], Outcome] = {}
         for window in self.settlements:
             found |= {(bid.seq, bid.ord): _of_bid(bid) for bid in window.bids}
@@ -227,6 +284,22 @@ class SettledLog:
             {row.resource: row.clearing_micros for row in window.prices if row.market == market}
             for window in self.settlements
         ]
+
+    def allowances(self, *, market: str = "m1") -> dict[tuple[str, str], Allowance]:
+        """Agent and resource to what became of the units won, after the last window with rows."""
+        lots: dict[tuple[int, str, int], LotRow] = {}
+        windows: dict[tuple[str, int], int] = {}
+        for window in self.settlements:
+            made = window.metering
+            lots |= {row[:3]: row for row in (*made.lots, *made.changed_lots)}
+            windows |= {(row.market, row.meter): row.window_id for row in made.meters}
+        found: dict[tuple[str, str], Allowance] = {}
+        for lot in lots.values():
+            of, agent = self.settlements[-1].bids.names.accounts[lot.account]
+            if of == market:
+                is_past = lot.lapsed or lot.last_window < windows[market, lot.meter]
+                _count(found.setdefault((agent, lot.resource), Allowance()), lot, is_past=is_past)
+        return found
 
     def balances(self, *, market: str = "m1") -> dict[str, int]:
         """Account to its micro-credits after the last window, `house` and `treasury` among them."""
@@ -294,6 +367,18 @@ def batches(
 def fresh_shard(shard: int = 0) -> ShardState:
     """The state of a shard that has read nothing yet."""
     return ShardState(shard=shard, token=Token(1))
+
+
+def _count(allowance: Allowance, lot: LotRow, *, is_past: bool) -> None:
+    left = lot.units - lot.held - lot.used
+    allowance.won += lot.units
+    allowance.held += lot.held
+    allowance.used += lot.used + lot.overdrawn
+    allowance.overdrawn += lot.overdrawn
+    if is_past:
+        allowance.expired += left
+    else:
+        allowance.free += left
 
 
 def _purpose(purpose: str) -> Event:

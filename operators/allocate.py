@@ -17,11 +17,21 @@ import numpy as np
 
 from operators.admit import Sent, admit_bid, check_sender, transfer
 from operators.admit_columns import Rows, admit_many, keys_of
+from operators.metering import judge_message, list_market
 from operators.settle import settle_window
 from state.accounts import ShardAccounts
 from state.bids import BUNDLE, LOST, REASON_CODES, WITHDRAWN, Bids, Int32s, event_id_bytes
 from state.dedupe import agent_key
-from state.log import Event, EventSlice, Malformed, OperatorCommand, PricedSlice, ReviewedCommand
+from state.log import (
+    Event,
+    EventSlice,
+    Malformed,
+    MeterMessage,
+    OperatorCommand,
+    PricedSlice,
+    ReviewedCommand,
+)
+from state.lots import MeteredWindow
 from state.market import Terms
 from state.names import Names, Senders
 from state.window import ClosedWindow, CommandRow, DeadLetter, EmptyWindow
@@ -30,6 +40,7 @@ from walras_schemas import (
     BidWithdrawn,
     CreditsGranted,
     CreditsTransferred,
+    MarketOpened,
     RejectionReason,
 )
 
@@ -53,6 +64,7 @@ class OpenWindow:
     dead_letters: list[DeadLetter] = field(default_factory=list)
     active: set[str] = field(default_factory=set)
     """Markets in which there was any command but a quote, refused ones too."""
+    metered: MeteredWindow = field(default_factory=MeteredWindow)
     _places: dict[bytes, tuple[Bids, int]] = field(default_factory=dict)
     """Where each bid of the runs indexed so far stands, by `agent_key`."""
     _indexed: int = 0
@@ -60,7 +72,7 @@ class OpenWindow:
     @property
     def is_empty(self) -> bool:
         """True while nothing but ticks was seen."""
-        return not (self.runs or self.commands or self.dead_letters)
+        return not (self.runs or self.commands or self.dead_letters or self.metered.touched)
 
     def add(self, row: CommandRow) -> None:
         """Take in a command's row; a quote alone leaves its market at rest."""
@@ -157,9 +169,12 @@ class Allocate:
         bids = priced.slice.bids
         places = zip(bids.seq[rows].tolist(), bids.ord[rows].tolist(), rows.tolist(), strict=True)
         commands = ((event.seq, event.ord, event) for event in priced.slice.events)
-        for _seq, _ord, item in merge(places, commands, key=lambda each: each[:2]):
+        metered = ((each.seq, each.ord, each) for each in priced.slice.meter_messages)
+        for _seq, _ord, item in merge(places, commands, metered, key=lambda each: each[:2]):
             if isinstance(item, Event):
                 self._apply(item, window, priced.terms)
+            elif isinstance(item, MeterMessage):
+                self._meter(item, window, priced.slice.window_id)
             else:
                 self._place(bids, item, window, priced.terms)
 
@@ -184,11 +199,19 @@ class Allocate:
             case ReviewedCommand(command, reason):
                 if isinstance(command, CreditsGranted) and reason is None:
                     self._grant(event.market, command)
+                elif isinstance(command, MarketOpened) and reason is None:
+                    list_market(self.accounts, event.market, command, window.metered)
                 window.add(_row(event, command, reason))
             case Malformed() as letter:
                 window.dead_letters.append(_dead_letter(event, letter))
             case command:
                 raise AssertionError(f"join_prices left {command!r} unchecked")
+
+    def _meter(self, message: MeterMessage, window: OpenWindow, window_id: int) -> None:
+        """Judge an event of a meter: one that is refused is a command, its market rests."""
+        row = judge_message(self.accounts, message, window.metered, window_id=window_id)
+        if row is not None:
+            window.commands.append(row)
 
     def _act(
         self,

@@ -14,9 +14,16 @@ from numpy.typing import NDArray
 from operators.columns import Messages, ResourceNumbers, decode_bids
 from operators.strict import malformed, read_message
 from state.bids import BUNDLE, UUID_BYTES, Bids, Int32s, empty_columns, event_id_bytes
-from state.log import Event, EventSlice, Malformed, WindowSlice, escape_for_storage
+from state.log import (
+    Event,
+    EventSlice,
+    Malformed,
+    MeterMessage,
+    WindowSlice,
+    escape_for_storage,
+)
 from state.names import Senders
-from walras_schemas import TREASURY, BidPlaced, subjects
+from walras_schemas import TREASURY, BidPlaced, MeterEvent, subjects
 
 TICK: Final = -1
 OTHER: Final = -2
@@ -86,6 +93,7 @@ class _Alone:
     rows: list[_Row] = field(default_factory=list)
     bundles: dict[int, dict[str, int]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    meter_messages: list[MeterMessage] = field(default_factory=list)
 
 
 def decode(raw: WindowSlice) -> EventSlice:
@@ -108,6 +116,7 @@ def decode(raw: WindowSlice) -> EventSlice:
         senders=known.senders,
         resources=resources.names,
         events=alone.events,
+        meter_messages=alone.meter_messages,
     )
 
 
@@ -144,6 +153,9 @@ def _read_alone(
             alone.rows.append(_row(place, sender, command, resources))
             if command.bundle is not None:
                 alone.bundles[len(alone.rows) - 1] = dict(command.bundle)
+        elif isinstance(command, MeterEvent):
+            assert parsed.meter is not None
+            alone.meter_messages.append(MeterMessage(*place, parsed.market, parsed.meter, command))
         else:
             event = Event(*place, parsed.market, speaker, parsed.resource, command)
             alone.events.append(event)

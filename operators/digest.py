@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from state.window import CommandRow, DeadLetter, Settlement
+from state.window import CommandRow, DeadLetter, Metering, Settlement
 
 FORM: Final = b"\x02"
 COLUMNS: Final = (
@@ -61,6 +61,19 @@ def _lines(settlement: Settlement) -> Iterator[tuple[object, ...]]:
         yield "price", *astuple(price)
     for market_row in settlement.markets:
         yield "market", *(str(value) for value in astuple(market_row))
+    yield from _metering(settlement.metering)
+
+
+def _metering(metering: Metering) -> Iterator[tuple[object, ...]]:
+    """What meters did, and what was won for them; how lots were drawn on follows from it."""
+    for lot in metering.lots:
+        yield "lot", lot.account, lot.resource, lot.last_window, lot.meter, lot.units
+    for hold in metering.holds:
+        yield "hold", *hold[:-1]
+    for hold, *ended in metering.usage:
+        yield "usage", *hold[:4], *ended
+    for meter in metering.meters:
+        yield "meter", *meter
 
 
 def _command(row: CommandRow) -> tuple[object, ...]:

@@ -134,7 +134,7 @@ def _outcomes(settlement: Settlement) -> dict[int, list[_Outcome]]:
     numbers = settlement.bids.names.account_numbers
     senders = set()
     for row in settlement.commands:
-        if row.sender != TREASURY:
+        if row.sender != TREASURY and row.event_id is not None:
             account = numbers[row.market, row.sender]
             senders.add(account)
             outcomes.setdefault(account, []).append(_command_outcome(row))
@@ -194,6 +194,7 @@ def _credits(settlement: Settlement) -> dict[int, list[_Credit]]:
 
 
 def _command_outcome(row: CommandRow) -> _Outcome:
+    assert row.event_id is not None, "what an agent sends has an id"
     return _Outcome(
         event_id=row.event_id,
         seq=row.seq,

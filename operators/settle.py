@@ -12,6 +12,7 @@ import numpy as np
 from operators.clear import Clearing, clear
 from operators.clear_columns import clear_many, exact_sum
 from operators.digest import digest_of
+from operators.metering import close_meters, make_lots
 from operators.order_book import Rows
 from state.accounts import ShardAccounts
 from state.bids import (
@@ -25,7 +26,7 @@ from state.bids import (
 )
 from state.log import PricedSlice
 from state.market import Terms
-from state.window import Balances, ClosingWindow, MarketRow, PriceRow, Settlement
+from state.window import Balances, ClosingWindow, LotRow, MarketRow, PriceRow, Settlement
 from walras_schemas import HOUSE
 
 
@@ -37,6 +38,7 @@ def settle_window(
     bids = Bids.joined(window.runs, names)
     prices: list[PriceRow] = []
     markets: list[MarketRow] = []
+    lots: list[LotRow] = []
     commands = Counter(row.market for row in window.commands)
     accounts.end_holds()
     for market, rows in _rows_of(window, priced, bids, accounts):
@@ -45,6 +47,8 @@ def settle_window(
         _pay(market, bids, rows, accounts)
         prices += _prices(market, terms, clearing, closing.window_id)
         markets.append(_market(market, terms, bids, rows, commands[market]))
+        lots += make_lots(accounts, market, terms, bids, rows, window_id=closing.window_id)
+    heard = window.active | commands.keys() | {market for market, _ in window.metered.touched}
     settlement = Settlement(
         shard=closing.shard,
         window_id=closing.window_id,
@@ -60,6 +64,9 @@ def settle_window(
         balances=_balances(accounts),
         listings=priced.listings,
         new_names=names.since(window.accounts, window.resources),
+        metering=close_meters(
+            accounts, window.metered, sorted(heard), lots, window_id=closing.window_id
+        ),
     )
     settlement.digest = accounts.digest = digest_of(settlement)
     accounts.begin_window()

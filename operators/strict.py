@@ -26,7 +26,7 @@ _SHOWN: Final = 256
 _TEXT: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 
-_any_command: TypeAdapter[registry.Command] = TypeAdapter(registry.Command)
+_any_event: TypeAdapter[registry.LogEvent] = TypeAdapter(registry.LogEvent)
 
 
 def malformed(subject: str, error: str, whole: bytes) -> Malformed:
@@ -36,7 +36,7 @@ def malformed(subject: str, error: str, whole: bytes) -> Malformed:
 
 def read_message(
     subject: Subject, text: str, payload: bytes
-) -> Iterator[registry.Command | Malformed]:
+) -> Iterator[registry.LogEvent | Malformed]:
     """The commands of a payload as the registry reads them, or what is wrong with each."""
     if len(payload) > PAYLOAD_MAX_BYTES:
         yield malformed(text, f"payload of {len(payload)} bytes is above the limit", payload)
@@ -64,12 +64,12 @@ def read_message(
             yield command
 
 
-def _command(subject: Subject, element: object) -> registry.Command | str:
+def _command(subject: Subject, element: object) -> registry.LogEvent | str:
     """One command, or the reason why the registry refuses it."""
     if isinstance(element, _RepeatedKey):
         return f"key {_shown(element.key)} is repeated"
     try:
-        command = _any_command.validate_python(element)
+        command = _any_event.validate_python(element)
     except ValidationError as refused:
         first = refused.errors(include_url=False, include_context=False, include_input=False)[0]
         return f"{_path(first['loc'])}: {_shown(first['msg'])}"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from state.dedupe import DedupeIndex
+from state.lots import MarketMeters
 from state.names import Names
 from walras_schemas import TREASURY
 
@@ -55,6 +56,8 @@ class ShardAccounts:
     moved: Flags = field(default_factory=lambda: np.zeros(CAPACITY_MIN, np.bool_))
     """Accounts that moved credits in the open window."""
     wide: dict[int, WideAccount] = field(default_factory=dict)
+    meters: dict[str, MarketMeters] = field(default_factory=dict)
+    """By market, from its first opening on."""
 
     ready: int = 0
     """Accounts that have their place in the columns."""

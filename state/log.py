@@ -23,9 +23,12 @@ from walras_schemas import (
     CreditsTransferred,
     MarketClosed,
     MarketOpened,
+    MeterOpened,
     PriceQuoted,
     RejectionReason,
     SupplyChanged,
+    UnitsHeld,
+    UnitsSettled,
 )
 
 
@@ -146,6 +149,17 @@ class Event(NamedTuple):
     command: AgentCommand | OperatorCommand | ReviewedCommand | Malformed
 
 
+class MeterMessage(NamedTuple):
+    """One event of a meter in its place: it neither names nor touches what a bid may."""
+
+    seq: int
+    ord: int
+    time_ns: int
+    market: str
+    meter: int
+    event: MeterOpened | UnitsHeld | UnitsSettled
+
+
 @dataclass(frozen=True, slots=True)
 class EventSlice:
     """A window's slice, decoded; `first_seq` and `next_seq` (next to read) span its messages."""
@@ -163,7 +177,9 @@ class EventSlice:
     resources: Sequence[str]
     """By the number that stands in `bids.resource`: names."""
     events: list[Event]
-    """All but bids, in (seq, ord) order."""
+    """All but bids and what meters say, in (seq, ord) order."""
+    meter_messages: list[MeterMessage] = field(default_factory=list)
+    """In (seq, ord) order."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ class ResourceTerms:
     reserve_micros: int
     stale_from: int
     """The first window in which these prices count as stale; 0 when nothing was ever quoted."""
+    allowance_windows: int = 0
+    """How many windows longer than this one what is won may be spent; 0: it is not metered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def _resource_terms(
         reference_micros=reference,
         reserve_micros=max(listed.reserve_micros, reference * listed.reserve_ratio_ppm // PPM),
         stale_from=quote.window_id + stale_after + 1 if quote else 0,
+        allowance_windows=listed.allowance_windows,
     )
 
 

@@ -10,7 +10,7 @@ CREATE SCHEMA walras;
 
 CREATE FUNCTION ledger.reason_text(code smallint) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (ARRAY['malformed'::text, 'unknown_market'::text, 'market_closed'::text, 'over_quota'::text, 'stale_event_id'::text, 'future_event_id'::text, 'duplicate'::text, 'not_open'::text, 'unknown_agent'::text, 'self_transfer'::text, 'unknown_resource'::text, 'unsupported_by_rule'::text, 'exceeds_supply'::text, 'below_reserve'::text, 'amount_overflow'::text, 'insufficient_balance'::text])[code];
+    RETURN (ARRAY['malformed'::text, 'unknown_market'::text, 'market_closed'::text, 'over_quota'::text, 'stale_event_id'::text, 'future_event_id'::text, 'duplicate'::text, 'not_open'::text, 'unknown_agent'::text, 'self_transfer'::text, 'unknown_resource'::text, 'unsupported_by_rule'::text, 'exceeds_supply'::text, 'below_reserve'::text, 'amount_overflow'::text, 'insufficient_balance'::text, 'unknown_meter'::text, 'stale_epoch'::text, 'out_of_order'::text, 'future_window'::text, 'stale_window'::text, 'insufficient_allowance'::text, 'not_held'::text])[code];
 
 CREATE FUNCTION ledger.status_text(code smallint) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -67,7 +67,7 @@ CREATE TABLE ledger.command (
     rest_ns smallint NOT NULL,
     market text NOT NULL COLLATE "C",
     agent_id text NOT NULL COLLATE "C",
-    event_id uuid NOT NULL,
+    event_id uuid,
     type text NOT NULL COLLATE "C",
     recipient text COLLATE "C",
     purpose text COLLATE "C",
@@ -121,6 +121,23 @@ CREATE TABLE ledger.listing (
     PRIMARY KEY (market)
 );
 
+CREATE TABLE ledger.lot (
+    window_id bigint NOT NULL,
+    last_window bigint NOT NULL,
+    units bigint NOT NULL,
+    held bigint NOT NULL,
+    used bigint NOT NULL,
+    overdrawn bigint NOT NULL,
+    account integer NOT NULL,
+    shard smallint NOT NULL,
+    meter smallint NOT NULL,
+    lapsed boolean NOT NULL,
+    resource text NOT NULL COLLATE "C",
+    CONSTRAINT lot_check CHECK (((held >= 0) AND (used >= 0) AND (overdrawn >= 0) AND ((held + used) <= units))),
+    PRIMARY KEY (shard, account, resource, window_id)
+)
+WITH (fillfactor='70');
+
 CREATE TABLE ledger.market_window (
     market text NOT NULL COLLATE "C",
     window_id bigint NOT NULL,
@@ -138,6 +155,23 @@ CREATE TABLE ledger.market_window (
     offered_micros numeric(38,0) NOT NULL,
     served_micros numeric(38,0) NOT NULL,
     PRIMARY KEY (market, window_id)
+);
+
+CREATE TABLE ledger.meter (
+    market text NOT NULL COLLATE "C",
+    meter smallint NOT NULL,
+    shard smallint NOT NULL,
+    window_id bigint NOT NULL,
+    epoch bigint NOT NULL,
+    next_n bigint NOT NULL,
+    meter_window bigint NOT NULL,
+    PRIMARY KEY (market, meter, window_id)
+);
+
+CREATE TABLE ledger.metered_resource (
+    market text NOT NULL COLLATE "C",
+    resource text NOT NULL COLLATE "C",
+    PRIMARY KEY (market, resource)
 );
 
 CREATE TABLE ledger.resource_name (
@@ -178,6 +212,56 @@ CREATE VIEW ledger.named_bid AS
      LEFT JOIN ledger.resource_name r USING (shard, resource))
      LEFT JOIN ledger.bid_bundle p USING (shard, seq, ord));
 
+CREATE VIEW walras.meters AS
+ SELECT listing.market,
+    (number.number)::smallint AS meter,
+    latest.epoch,
+    latest.next_n,
+    latest.window_id
+   FROM ledger.listing,
+    LATERAL generate_series(0, (listing.meters - 1)) number(number),
+    LATERAL ( SELECT m.epoch,
+            m.next_n,
+            m.meter_window AS window_id
+           FROM ledger.meter m
+          WHERE ((m.market = listing.market) AND (m.meter = number.number))
+          ORDER BY m.window_id DESC
+         LIMIT 1) latest;
+
+CREATE VIEW ledger.named_lot AS
+ SELECT a.market,
+    a.agent_id,
+    l.resource,
+    l.window_id,
+    l.last_window,
+    l.units,
+    ((l.units - l.held) - l.used) AS remaining,
+    l.held,
+    l.used,
+    l.overdrawn,
+    (l.lapsed OR (l.last_window < m.window_id)) AS is_past
+   FROM ((ledger.lot l
+     JOIN ledger.account a USING (shard, account))
+     JOIN walras.meters m USING (market, meter));
+
+CREATE TABLE ledger.open_hold (
+    market text NOT NULL COLLATE "C",
+    meter smallint NOT NULL,
+    epoch bigint NOT NULL,
+    n bigint NOT NULL,
+    shard smallint NOT NULL,
+    account integer NOT NULL,
+    resource text NOT NULL COLLATE "C",
+    quantity bigint NOT NULL,
+    hold_window bigint NOT NULL,
+    held_seq bigint NOT NULL,
+    held_at timestamp with time zone NOT NULL,
+    held_rest_ns smallint NOT NULL,
+    draw_windows bigint[] NOT NULL,
+    draw_units bigint[] NOT NULL,
+    PRIMARY KEY (market, meter, epoch, n)
+);
+
 CREATE TABLE ledger.price (
     market text NOT NULL COLLATE "C",
     window_id bigint NOT NULL,
@@ -213,6 +297,26 @@ CREATE TABLE ledger.shard (
     digest bytea DEFAULT decode(repeat('00'::text, 32), 'hex'::text) NOT NULL,
     CONSTRAINT shard_window_ms_check CHECK ((window_ms > 0)),
     PRIMARY KEY (shard)
+);
+
+CREATE TABLE ledger.usage (
+    settled_seq bigint NOT NULL,
+    window_id bigint NOT NULL,
+    "timestamp" timestamp with time zone NOT NULL,
+    epoch bigint NOT NULL,
+    n bigint NOT NULL,
+    held_seq bigint NOT NULL,
+    held_at timestamp with time zone NOT NULL,
+    hold_window bigint NOT NULL,
+    quantity bigint NOT NULL,
+    used bigint NOT NULL,
+    account integer NOT NULL,
+    shard smallint NOT NULL,
+    meter smallint NOT NULL,
+    rest_ns smallint NOT NULL,
+    held_rest_ns smallint NOT NULL,
+    resource text NOT NULL COLLATE "C",
+    outcome text NOT NULL COLLATE "C"
 );
 
 CREATE TABLE ledger."window" (
@@ -268,6 +372,19 @@ UNION ALL
     LATERAL jsonb_each_text(p.bundle) item(key, value)
   WHERE ((b.won > 0) AND (b.resource < 0));
 
+CREATE VIEW walras.allowances AS
+ SELECT market,
+    agent_id,
+    resource,
+    (sum(units))::numeric(38,0) AS won,
+    (COALESCE(sum(remaining) FILTER (WHERE (NOT is_past)), (0)::numeric))::numeric(38,0) AS free,
+    (sum(held))::numeric(38,0) AS held,
+    (sum((used + overdrawn)))::numeric(38,0) AS used,
+    (sum(overdrawn))::numeric(38,0) AS overdrawn,
+    (COALESCE(sum(remaining) FILTER (WHERE is_past), (0)::numeric))::numeric(38,0) AS expired
+   FROM ledger.named_lot
+  GROUP BY market, agent_id, resource;
+
 CREATE VIEW walras.bids AS
  SELECT market,
     agent_id,
@@ -314,6 +431,17 @@ CREATE VIEW walras.dead_letters AS
     "timestamp"
    FROM ledger.dead_letter;
 
+CREATE VIEW walras.lots AS
+ SELECT market,
+    agent_id,
+    resource,
+    window_id,
+    last_window,
+    units,
+    remaining
+   FROM ledger.named_lot
+  WHERE (NOT is_past);
+
 CREATE VIEW walras.market_windows AS
  SELECT market,
     window_id,
@@ -343,6 +471,20 @@ CREATE VIEW walras.markets AS
     lag_windows,
     meters
    FROM ledger.listing;
+
+CREATE VIEW walras.open_holds AS
+ SELECT a.market,
+    a.agent_id,
+    h.resource,
+    h.meter,
+    h.epoch,
+    h.n,
+    h.held_seq,
+    h.hold_window AS window_id,
+    h.quantity AS held,
+    h.held_at AS "timestamp"
+   FROM (ledger.open_hold h
+     JOIN ledger.account a USING (shard, account));
 
 CREATE VIEW walras.paradoxical_rejections AS
  SELECT market,
@@ -461,6 +603,23 @@ UNION ALL
      JOIN ledger.account a USING (shard, account))
   WHERE (b.paid_micros > 0);
 
+CREATE VIEW walras.usage AS
+ SELECT a.market,
+    a.agent_id,
+    u.resource,
+    u.meter,
+    u.epoch,
+    u.n,
+    u.held_seq,
+    u.settled_seq,
+    u.hold_window AS window_id,
+    u.quantity AS held,
+    u.used,
+    u.outcome,
+    u."timestamp"
+   FROM (ledger.usage u
+     JOIN ledger.account a USING (shard, account));
+
 CREATE VIEW walras.windows AS
  SELECT w.shard,
     w.window_id,
@@ -486,4 +645,10 @@ CREATE INDEX command_agent ON ledger.command USING btree (agent_id, "timestamp")
 
 CREATE INDEX command_recipient ON ledger.command USING btree (recipient, "timestamp") WHERE (recipient IS NOT NULL);
 
+CREATE INDEX lot_last ON ledger.lot USING brin (last_window) WITH (pages_per_range='64', autosummarize='on');
+
 CREATE INDEX price_sold ON ledger.price USING btree (market, resource, window_id) WHERE (sold > 0);
+
+CREATE INDEX usage_account ON ledger.usage USING btree (shard, account, "timestamp");
+
+CREATE INDEX usage_window ON ledger.usage USING brin (window_id) WITH (pages_per_range='64', autosummarize='on');

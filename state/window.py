@@ -6,7 +6,7 @@ deterministic; `digest` covers all of it but the position, so equal digests mean
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -14,20 +14,22 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from state.bids import Bids, Int32s, Int64s
+from state.lots import MeteredWindow
 from state.market import Listing
 from state.names import NewNames
 from walras_schemas import RejectionReason
 
 
 class CommandRow(msgspec.Struct, frozen=True, gc=False):
-    """A grant, transfer, withdrawal or market event with its outcome; applied when no reason."""
+    """A command that is no bid, or a refused event of a meter; applied when no reason."""
 
     seq: int
     ord: int
     time_ns: int
     market: str
     sender: str
-    event_id: str
+    event_id: str | None
+    """None of an event of a meter."""
     type: str
     reason: RejectionReason | None
     amount_micros: int | None = None
@@ -118,6 +120,76 @@ class Balances:
         return exact | dict(self.wide)
 
 
+class LotRow(NamedTuple):
+    """A lot as the window leaves it; quantities in units."""
+
+    account: int
+    resource: str
+    window_id: int
+    last_window: int
+    meter: int
+    units: int
+    held: int
+    used: int
+    overdrawn: int
+    lapsed: bool
+
+
+class HoldRow(NamedTuple):
+    """A hold that was applied, in one chain of a market's meters."""
+
+    market: str
+    meter: int
+    epoch: int
+    n: int
+    account: int
+    resource: str
+    quantity: int
+    window_id: int
+    """That the hold named."""
+    seq: int
+    time_ns: int
+    draws: tuple[tuple[int, int], ...]
+    """Windows of the lots that it draws on, with the units of each."""
+
+
+class UsageRow(NamedTuple):
+    """A hold that has ended, at the sequence and time of what ended it."""
+
+    hold: HoldRow
+    seq: int
+    time_ns: int
+    used: int
+    outcome: str
+
+
+class MeterRow(NamedTuple):
+    """A meter as the window leaves it."""
+
+    market: str
+    meter: int
+    epoch: int
+    next_n: int
+    window_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """What meters did in a window, and the lots that it made; each kind in the order of its key."""
+
+    lots: Sequence[LotRow] = ()
+    """New ones."""
+    changed_lots: Sequence[LotRow] = ()
+    """Earlier ones that were drawn on, returned to, or ended by `lag_windows`."""
+    holds: Sequence[HoldRow] = ()
+    """All that were applied in the window, those too that have ended in it."""
+    usage: Sequence[UsageRow] = ()
+    meters: Sequence[MeterRow] = ()
+    """Opened ones that sent anything."""
+    metered: Sequence[tuple[str, str]] = ()
+    """Market and resource that were listed with an allowance for the first time."""
+
+
 class ClosingWindow(Protocol):
     """What a window has gathered until it closes, each kind in (seq, ord) order."""
 
@@ -130,6 +202,7 @@ class ClosingWindow(Protocol):
     dead_letters: list[DeadLetter]
     active: set[str]
     """Markets in which there was any command but a quote, refused ones too."""
+    metered: MeteredWindow
 
 
 @dataclass(slots=True)
@@ -152,6 +225,7 @@ class Settlement:
     listings: Sequence[Listing]
     new_names: NewNames
     """What the window mentioned first."""
+    metering: Metering = Metering()
     digest: bytes = b""
 
 

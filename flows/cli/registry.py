@@ -31,14 +31,15 @@ COMMAND_SUBJECTS: Final = {
     "grant": "market.<market>.grant",
     "market": "market.<market>.market",
     "price": "market.<market>.price.<resource>",
+    "meter": "market.<market>.meter.<i>",
 }
 
 
 def schemas(*, output: Output = AS_TABLE) -> None:
-    from walras_schemas import COMMANDS, RESULTS
+    from walras_schemas import COMMANDS, METER_EVENTS, RESULTS
 
     if output.form == "json":
-        models = (COMMANDS | RESULTS).items()
+        models = (COMMANDS | METER_EVENTS | RESULTS).items()
         print_json({name: model.model_json_schema() for name, model in models})
         return
     show(Sheet(("event", "subject", "meaning"), _events(), in_units=False), output.form)
@@ -63,12 +64,12 @@ def doctor(*, output: Output = AS_TABLE) -> int:
 
 
 def _events() -> Iterator[tuple[str, str, str]]:
-    from walras_schemas import COMMANDS, RESULTS, TYPES_ON
+    from walras_schemas import COMMANDS, METER_EVENTS, RESULTS, TYPES_ON
 
     subject_of = {
         event: COMMAND_SUBJECTS[kind] for kind, events in TYPES_ON.items() for event in events
     }
-    for name, model in (COMMANDS | RESULTS).items():
+    for name, model in (COMMANDS | METER_EVENTS | RESULTS).items():
         sentence = (model.__doc__ or "").splitlines()[0]
         yield name, (subject_of | RESULT_SUBJECTS)[name], sentence
 

@@ -1,4 +1,4 @@
-"""The event registry of a Walras market: its commands, its results, its subjects and its limits.
+"""The event registry of a Walras market: its events, its results, its subjects and its limits.
 
 Whatever is exported here is a promise to the agents that build on it; everything else may move.
 """
@@ -22,6 +22,15 @@ from walras_schemas.commands import (
     bid_form_error,
 )
 from walras_schemas.ids import message_id, uuid7_ms
+from walras_schemas.meters import (
+    METER_EVENTS,
+    LogEvent,
+    MeterEvent,
+    MeterOpened,
+    Outcome,
+    UnitsHeld,
+    UnitsSettled,
+)
 from walras_schemas.names import (
     AMOUNT_MAX,
     BATCH_MAX,
@@ -31,6 +40,7 @@ from walras_schemas.names import (
     EVENT_ID_PATTERN,
     HOUSE,
     INT64_MAX,
+    METERS_MAX,
     MICROS_PER_CREDIT,
     NAME_PATTERN,
     PAYLOAD_MAX_BYTES,
@@ -56,7 +66,7 @@ from walras_schemas.queries import (
     QueryError,
     QueryErrorReason,
 )
-from walras_schemas.reasons import BidStatus, CommandStatus, RejectionReason
+from walras_schemas.reasons import METER_PRECEDENCE, BidStatus, CommandStatus, RejectionReason
 from walras_schemas.results import (
     RESULT_MAX_BYTES,
     RESULTS,
@@ -79,6 +89,9 @@ __all__ = [
     "EVENT_ID_PATTERN",
     "HOUSE",
     "INT64_MAX",
+    "METERS_MAX",
+    "METER_EVENTS",
+    "METER_PRECEDENCE",
     "MICROS_PER_CREDIT",
     "NAME_PATTERN",
     "PAYLOAD_MAX_BYTES",
@@ -110,10 +123,14 @@ __all__ = [
     "EventId",
     "HistoryQuery",
     "HistoryReply",
+    "LogEvent",
     "MarketClosed",
     "MarketOpened",
     "MarketWindow",
+    "MeterEvent",
+    "MeterOpened",
     "Name",
+    "Outcome",
     "Price",
     "PriceQuoted",
     "PricesQuery",
@@ -127,6 +144,8 @@ __all__ = [
     "Rule",
     "Subject",
     "SupplyChanged",
+    "UnitsHeld",
+    "UnitsSettled",
     "bid_form_error",
     "message_id",
     "queries",

@@ -103,10 +103,9 @@ def _unit_bid_error(bid: BidForm) -> str | None:
     return None
 
 
-class CommandBase(Message):
-    """What every command has: its own id, and what its sender wants remembered with it."""
+class LogMessage(Message):
+    """What every event of a log may have: what its sender wants remembered with it."""
 
-    event_id: EventId
     timestamp: OrAbsent[Timestamp] = None
     scenario_id: OrAbsent[Name] = None
 
@@ -114,6 +113,12 @@ class CommandBase(Message):
     def _leave_out_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = serialize(self)
         return {name: value for name, value in fields.items() if value is not None}
+
+
+class CommandBase(LogMessage):
+    """What every command has: its own id."""
+
+    event_id: EventId
 
 
 class BidPlaced(CommandBase):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from walras_schemas.commands import COMMANDS
+from walras_schemas.meters import METER_EVENTS
 from walras_schemas.results import RESULTS
 from walras_schemas.wire import Message
 
@@ -23,7 +24,7 @@ def render_schema(model: type[Message]) -> str:
 
 def render_schemas() -> dict[str, str]:
     """The text of every file of the registry, by file name."""
-    events = COMMANDS | RESULTS
+    events = COMMANDS | METER_EVENTS | RESULTS
     return {f"{event}.json": render_schema(model) for event, model in events.items()}
 
 

@@ -1,10 +1,12 @@
 """How a command ends, and why a market may refuse it.
 
-The order of `RejectionReason` is the order of precedence: of several reasons that hold, the first
-one here is the one that is given.
+The order of `RejectionReason` is the order of precedence of commands: of several reasons that hold,
+the first one here is the one that is given. Events of meters have an order of their own,
+`METER_PRECEDENCE`; what only they are refused for stands last, so that the codes in ledgers stay.
 """
 
 from enum import StrEnum
+from typing import Final
 
 
 class RejectionReason(StrEnum):
@@ -57,6 +59,43 @@ class RejectionReason(StrEnum):
 
     INSUFFICIENT_BALANCE = "insufficient_balance"
     """The balance less the holds is smaller than the hold, or than the amount of the transfer."""
+
+    UNKNOWN_METER = "unknown_meter"
+    """The market has fewer meters."""
+
+    STALE_EPOCH = "stale_epoch"
+    """The epoch is not the meter's current one; of an opening: not the next one."""
+
+    OUT_OF_ORDER = "out_of_order"
+    """A hold whose number is not the next, or whose window is below the meter's."""
+
+    FUTURE_WINDOW = "future_window"
+    """A hold that names a window above that of its message."""
+
+    STALE_WINDOW = "stale_window"
+    """A hold that names a window more than `lag_windows` below that of its message."""
+
+    INSUFFICIENT_ALLOWANCE = "insufficient_allowance"
+    """The lots that a hold may draw on have less than its quantity."""
+
+    NOT_HELD = "not_held"
+    """A settlement of a hold that is not open in this epoch."""
+
+
+METER_PRECEDENCE: Final = (
+    RejectionReason.MALFORMED,
+    RejectionReason.UNKNOWN_MARKET,
+    RejectionReason.UNKNOWN_METER,
+    RejectionReason.STALE_EPOCH,
+    RejectionReason.OUT_OF_ORDER,
+    RejectionReason.FUTURE_WINDOW,
+    RejectionReason.STALE_WINDOW,
+    RejectionReason.UNKNOWN_AGENT,
+    RejectionReason.UNKNOWN_RESOURCE,
+    RejectionReason.INSUFFICIENT_ALLOWANCE,
+    RejectionReason.NOT_HELD,
+)
+"""Why an event of a meter is refused, in order of precedence."""
 
 
 class BidStatus(StrEnum):

@@ -8,9 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from walras_schemas.names import NAME_PATTERN, RESERVED_ACCOUNTS, is_agent_name, is_name
+from walras_schemas.names import (
+    METERS_MAX,
+    NAME_PATTERN,
+    RESERVED_ACCOUNTS,
+    is_agent_name,
+    is_name,
+)
 
-Kind = Literal["bid", "transfer", "grant", "market", "price", "clock"]
+Kind = Literal["bid", "transfer", "grant", "market", "price", "meter", "clock"]
 
 TYPES_ON: Final[Mapping[Kind, frozenset[str]]] = {
     "bid": frozenset({"bid_placed", "bid_withdrawn"}),
@@ -18,8 +24,11 @@ TYPES_ON: Final[Mapping[Kind, frozenset[str]]] = {
     "grant": frozenset({"credits_granted"}),
     "market": frozenset({"market_opened", "market_closed", "supply_changed"}),
     "price": frozenset({"price_quoted"}),
+    "meter": frozenset({"meter_opened", "units_held", "units_settled"}),
     "clock": frozenset(),
 }
+
+_METERS: Final = {str(number): number for number in range(METERS_MAX)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Subject:
     market: str | None = None
     agent: str | None = None
     resource: str | None = None
+    meter: int | None = None
 
 
 def parse(subject: str) -> Subject | None:
@@ -51,6 +61,8 @@ def _parse_in_market(market: str, rest: list[str]) -> Subject | None:
             return Subject(kind, market)
         case ["price", resource] if is_name(resource):
             return Subject("price", market, resource=resource)
+        case ["meter", number] if number in _METERS:
+            return Subject("meter", market, meter=_METERS[number])
         case _:
             return None
 
@@ -78,6 +90,15 @@ def market(market: str) -> str:
 def price(market: str, resource: str) -> str:
     """Where the pricing flow quotes a resource."""
     return f"market.{_name('market', market)}.price.{_name('resource', resource)}"
+
+
+def meter(market: str, number: int) -> str:
+    """Where the proxy that runs a meter holds and settles."""
+    if not 0 <= number < METERS_MAX:
+        raise ValueError(
+            f"no subject for meter {number}: a market has at most {METERS_MAX} of them"
+        )
+    return f"market.{_name('market', market)}.meter.{number}"
 
 
 def clock(shard: int) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 from flows.testing import Event, LogRecord, LogWriter
 from tests.golden.trading import CREDIT, RESOURCES, Floor
 from tests.twin.malformed import NO_SUBJECTS, broken_field, broken_text
+from tests.twin.random_meters import RandomChains
 from walras_schemas import Rule
 
 WINDOW_MS: Final = 1000
@@ -99,6 +100,35 @@ def news() -> list[LogRecord]:
     return floor.log.records
 
 
+def meters() -> list[LogRecord]:
+    """Two meters that spend what is won, honest mostly, with their epochs, lags and mistakes."""
+    floor = Floor(1_107, markets={}, agents=8)
+    floor.markets = ["main"]
+    resources = {
+        name: listed | {"allowance_windows": at * 3}
+        for at, (name, listed) in enumerate(RESOURCES.items())
+    }
+    opening = floor.log.command("market_opened", resources=resources, lag_windows=10, meters=2)
+    floor.log.append("market.main.market", opening)
+    for agent in floor.agents:
+        floor.log.grant(agent, 2_000 * CREDIT, market="main")
+    chains = RandomChains(floor.rng, lambda: floor.log.now_ms // WINDOW_MS)
+    chains.count = 2
+    for round_ in range(60):
+        floor.trade(10, pause_ms=20)
+        for _ in range(20):
+            floor.log.wait(floor.rng.randrange(20))
+            agent, resource = floor.rng.choice(floor.agents), floor.rng.choice([*RESOURCES])
+            channel, event = chains.event(agent, resource)
+            floor.log.append(f"market.main.{channel}", event)
+        if round_ % 20 == 19:
+            floor.log.wait(13 * WINDOW_MS)
+            chain, late = chains.chains[0], floor.log.now_ms // WINDOW_MS - 11
+            named: Event = {"epoch": chain.epoch, "meter": 0, "market": "main", "window_id": late}
+            floor.log.hold(chain.n + 1, "agent-0", 1, resource="tokens", **named)
+    return floor.log.records
+
+
 def _ticks(log: LogWriter, count: int) -> None:
     for _ in range(count):
         log.wait(WINDOW_MS)
@@ -115,4 +145,5 @@ LOGS: Final[dict[str, Callable[[], list[LogRecord]]]] = {
     "silent_feed": silent_feed,
     "clock_trouble": clock_trouble,
     "news": news,
+    "meters": meters,
 }

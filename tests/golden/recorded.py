@@ -56,6 +56,9 @@ def outcome(windows: Sequence[ClosedWindow]) -> dict[str, Any]:
         "stale_prices": sum(price.stale for price in prices),
         "fresh_prices": sum(not price.stale for price in prices),
         "scarce_together": _scarce_together(settled),
+        "lots": sum(len(window.metering.lots) for window in settled),
+        "holds": sum(len(window.metering.holds) for window in settled),
+        "usage": sum(len(window.metering.usage) for window in settled),
         "reasons": dict(sorted(_reasons(settled).items())),
     }
 

@@ -16,6 +16,7 @@ from tests.operators.ways import counted, one_by_one
 from tests.support.flow import run_twin
 from tests.support.rows import rows_of
 from tests.twin.rows import in_order
+from walras_schemas import METER_PRECEDENCE
 
 EXPECTED: Final = expected()
 SHORT: Final = [name for name in LOGS if name != "busy"]
@@ -105,5 +106,8 @@ def test_the_logs_hold_what_they_are_about() -> None:
     assert EXPECTED["clock_trouble"]["idle_windows"] > 5
     assert min(EXPECTED["news"]["reasons"][name] for name in ("market_closed", "over_quota")) > 20
     assert EXPECTED["news"]["scarce_together"] > 20
+    assert min(EXPECTED["meters"][name] for name in ("lots", "holds", "usage")) > 100
+    for reason in METER_PRECEDENCE[2:]:
+        assert reason in EXPECTED["meters"]["reasons"], reason
     for name in ("uniform", "uniform_lab", "pay_as_bid", "vickrey"):
         assert min(EXPECTED[name]["bids"].values()) > 0

@@ -20,6 +20,7 @@ from state.dedupe import agent_key, operator_key
 from state.log import Message, RawBatch
 from state.shard import Position, ShardState, Token
 from state.window import ClosedWindow, Settlement
+from tests.operators.restored_meters import restore_meters
 from walras_schemas import TREASURY, RejectionReason
 
 FORGOTTEN: Final = {
@@ -110,6 +111,7 @@ def restore(windows: Sequence[ClosedWindow]) -> ShardState:
     )
     for settlement in settlements(windows):
         _take_in(state, settlement)
+    restore_meters(state.accounts, settlements(windows))
     return state
 
 
@@ -129,7 +131,7 @@ def _take_in(state: ShardState, settlement: Settlement) -> None:
             account = names.account_numbers[bid.market, bid.agent]
             accounts.dedupe.remember(agent_key(account, event_id_bytes(bid.event_id)))
     for row in settlement.commands:
-        if row.reason not in FORGOTTEN:
+        if row.reason not in FORGOTTEN and row.event_id is not None:
             event_id = event_id_bytes(row.event_id)
             if row.sender == TREASURY:
                 state.listings.dedupe.remember(operator_key(row.market, event_id))

@@ -81,7 +81,7 @@ def test_a_market_of_the_fast_way_stands_alone(run: Run) -> None:
 
 def test_the_comparison_notices_a_neighbour() -> None:
     """A comparison that leaves out too much would call every market alone."""
-    log = random_log(0, commands=2000)
+    log = random_log(2, commands=2000)
     rows = rows_of(settle(log), window_ms=WINDOW_MS)
     assert all(rows_of_market(rows, "m1").values())
     assert rows_of_market(rows, "m1") != rows_of_market(rows, "m2")

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from walras_schemas import Command
+from walras_schemas import LogEvent
 
 EVENT_ID: Final = "01890a5d-ac96-774b-bcce-b302099a8057"
 BID_EVENT_ID: Final = "01890a5d-ac96-7ab2-80e2-4536629c90de"
-COMMAND: Final[TypeAdapter[Command]] = TypeAdapter(Command)
+COMMAND: Final[TypeAdapter[LogEvent]] = TypeAdapter(LogEvent)
 
 # The commands as the semantics show them, word for word but for the ids they shorten.
 SHOWN: Final = {
@@ -41,6 +41,14 @@ SHOWN: Final = {
     "supply": (
         '{"type": "supply_changed", "event_id": "0199...", "resource": "tokens", "supply": 50000}'
     ),
+    "meter": '{"type": "meter_opened", "epoch": 1}',
+    "hold": (
+        '{"type": "units_held", "epoch": 1, "n": 1, "agent_id": "a1", "resource": "tokens",'
+        ' "quantity": 115, "window_id": 1795366296}'
+    ),
+    "settlement": (
+        '{"type": "units_settled", "epoch": 1, "n": 1, "used": 97, "outcome": "completed"}'
+    ),
     "price": '{"type": "price_quoted", "event_id": "0199...", "price_micros": 1200}',
 }
 WIRE: Final = {name: text.replace("0199...", EVENT_ID) for name, text in SHOWN.items()}
@@ -68,7 +76,7 @@ def refusals_when_parsed(text: str) -> list[tuple[str, str]]:
     return _refusals(COMMAND.validate_python, json.loads(text))
 
 
-def _refusals(read: Callable[[Any], Command], message: object) -> list[tuple[str, str]]:
+def _refusals(read: Callable[[Any], LogEvent], message: object) -> list[tuple[str, str]]:
     try:
         read(message)
     except ValidationError as refused:

@@ -12,7 +12,9 @@ from walras_schemas import (
     BUNDLE_MAX,
     COMMANDS,
     INT64_MAX,
+    METER_EVENTS,
     QUANTITY_MAX,
+    CommandBase,
     CreditsGranted,
     MarketOpened,
     ResourceRules,
@@ -45,7 +47,8 @@ def test_what_is_built_here_can_be_read_there(name: str) -> None:
 @pytest.mark.parametrize("name", WIRE)
 def test_each_command_is_read_by_the_model_of_its_type(name: str) -> None:
     """A type bound to another command's model would move other credits than were meant."""
-    assert COMMANDS[example(name)["type"]] is type(COMMAND.validate_json(WIRE[name]))
+    models = COMMANDS | METER_EVENTS
+    assert models[example(name)["type"]] is type(COMMAND.validate_json(WIRE[name]))
 
 
 EDGES: Final = [
@@ -64,6 +67,14 @@ EDGES: Final = [
     ("market", "stale_after_windows", 0, INT64_MAX),
     ("supply", "supply", 0, QUANTITY_MAX),
     ("price", "price_micros", 1, AMOUNT_MAX),
+    ("meter", "epoch", 1, INT64_MAX),
+    ("hold", "epoch", 1, INT64_MAX),
+    ("hold", "n", 1, INT64_MAX),
+    ("hold", "quantity", 1, QUANTITY_MAX),
+    ("hold", "window_id", 0, INT64_MAX),
+    ("settlement", "epoch", 1, INT64_MAX),
+    ("settlement", "n", 1, INT64_MAX),
+    ("settlement", "used", 0, QUANTITY_MAX),
 ]
 
 
@@ -161,6 +172,7 @@ def test_an_event_id_stays_as_it_was_written() -> None:
     """An id that the registry rewrote would not be the id its sender waits for."""
     read = COMMAND.validate_python(example("price", event_id=EVENT_ID.upper()))
     expected = EVENT_ID.upper()
+    assert isinstance(read, CommandBase)
     assert expected == read.event_id
 
 

@@ -8,7 +8,14 @@ from typing import Any, Final
 
 import pytest
 
-from walras_schemas import COMMANDS, EVENT_ID_PATTERN, NAME_PATTERN, RESULTS, TIMESTAMP_PATTERN
+from walras_schemas import (
+    COMMANDS,
+    EVENT_ID_PATTERN,
+    METER_EVENTS,
+    NAME_PATTERN,
+    RESULTS,
+    TIMESTAMP_PATTERN,
+)
 from walras_schemas.export import render_schemas
 
 ROOT: Final = Path(__file__).parents[2]
@@ -17,6 +24,8 @@ AGENT: Final = NAME | {"not": {"enum": ["house", "treasury"]}}
 EVENT_ID: Final = {"type": "string", "pattern": EVENT_ID_PATTERN}
 AMOUNT: Final = {"type": "integer", "minimum": 1, "maximum": 10**15}
 QUANTITY: Final = {"type": "integer", "minimum": 1, "maximum": 10**12}
+EVENTS: Final = COMMANDS | METER_EVENTS
+COUNTED: Final = {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}
 SUPPLY: Final = {"type": "integer", "minimum": 0, "maximum": 10**12}
 PURPOSE: Final = {"type": "string", "maxLength": 200, "pattern": "^[^\\x00]*$"}
 RULES: Final = {
@@ -85,6 +94,27 @@ OWN: Final[dict[str, dict[str, Any]]] = {
     "market_closed": {},
     "supply_changed": {"resource": NAME, "supply": SUPPLY},
     "price_quoted": {"price_micros": AMOUNT},
+    "meter_opened": {"epoch": COUNTED},
+    "units_held": {
+        "epoch": COUNTED,
+        "n": COUNTED,
+        "agent_id": AGENT,
+        "resource": NAME,
+        "quantity": QUANTITY,
+        "window_id": COUNTED | {"minimum": 0},
+    },
+    "units_settled": {
+        "epoch": COUNTED,
+        "n": COUNTED,
+        "used": SUPPLY,
+        "outcome": {
+            "type": "string",
+            "enum": [
+                *("completed", "partial", "cancelled", "refused"),
+                *("failed", "lost", "unmetered", "abandoned"),
+            ],
+        },
+    },
 }
 REQUIRED: Final = {
     "bid_placed": set(),
@@ -95,6 +125,9 @@ REQUIRED: Final = {
     "market_closed": set(),
     "supply_changed": {"resource", "supply"},
     "price_quoted": {"price_micros"},
+    "meter_opened": {"epoch"},
+    "units_held": {"epoch", "n", "agent_id", "resource", "quantity", "window_id"},
+    "units_settled": {"epoch", "n", "used", "outcome"},
 }
 
 
@@ -128,22 +161,25 @@ def test_the_schemas_on_disk_are_current() -> None:
 
 def test_every_event_has_its_file() -> None:
     """An event without a schema is one that only Python can speak."""
-    assert {f"{event}.json" for event in COMMANDS | RESULTS} == set(render_schemas())
+    assert {f"{event}.json" for event in EVENTS | RESULTS} == set(render_schemas())
 
 
-@pytest.mark.parametrize("event", COMMANDS)
+@pytest.mark.parametrize("event", EVENTS)
 def test_a_schema_states_every_limit_of_its_fields(event: str) -> None:
     """The fast decoder is derived from the schema: a limit missing there is a limit not kept."""
     expected = COMMON | {"type": {"type": "string", "const": event}} | OWN[event]
-    assert expected == bare(COMMANDS[event].model_json_schema())["properties"]
+    if event in METER_EVENTS:
+        del expected["event_id"]
+    assert expected == bare(EVENTS[event].model_json_schema())["properties"]
 
 
-@pytest.mark.parametrize("event", COMMANDS)
+@pytest.mark.parametrize("event", EVENTS)
 def test_a_schema_closes_its_object(event: str) -> None:
     """Without these two a reader of the schema takes unknown fields and misses required ones."""
-    schema = COMMANDS[event].model_json_schema()
+    schema = EVENTS[event].model_json_schema()
     assert schema["additionalProperties"] is False
-    assert {"type", "event_id"} | REQUIRED[event] == set(schema["required"])
+    ids = set() if event in METER_EVENTS else {"event_id"}
+    assert {"type"} | ids | REQUIRED[event] == set(schema["required"])
 
 
 def test_the_schema_of_a_bid_tells_its_two_forms_apart() -> None:

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from walras_schemas import BidStatus, CommandStatus, RejectionReason
+from walras_schemas import METER_PRECEDENCE, BidStatus, CommandStatus, RejectionReason
 
 # The table of admission, rule by rule, as the semantics number it.
 ADMISSION: Final = [
@@ -30,6 +30,12 @@ CHECKED: Final = {
     "transfer": [*FIRST_SIX, "unknown_agent", "self_transfer", "insufficient_balance"],
     "supply and price": [*FIRST_OF_OPERATORS, "unknown_resource"],
 }
+# The table of meters, rule by rule.
+METERS: Final = [
+    *("malformed", "unknown_market", "unknown_meter", "stale_epoch", "out_of_order"),
+    *("future_window", "stale_window", "unknown_agent", "unknown_resource"),
+    *("insufficient_allowance", "not_held"),
+]
 
 
 @pytest.mark.parametrize("command", CHECKED)
@@ -39,9 +45,14 @@ def test_the_order_of_the_reasons_is_their_precedence(command: str) -> None:
     assert CHECKED[command] == order
 
 
+def test_the_order_of_the_reasons_of_meters_is_their_precedence() -> None:
+    """A proxy that finds another reason than the ledger acts on the wrong one."""
+    assert list(METER_PRECEDENCE) == METERS
+
+
 def test_every_reason_is_checked_by_some_command() -> None:
     """A reason nobody can get is a promise that no market keeps."""
-    assert set().union(*CHECKED.values()) == set(RejectionReason)
+    assert set(METERS).union(*CHECKED.values()) == set(RejectionReason)
 
 
 def test_the_statuses_are_those_of_the_ledger() -> None:

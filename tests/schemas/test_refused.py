@@ -36,6 +36,13 @@ INTEGERS: Final = [
     ("supply", "supply", -1, 10**12 + 1),
     ("price", "price_micros", 0, 10**15 + 1),
     ("price", "version", 0, 2),
+    ("meter", "epoch", 0, 2**63),
+    ("hold", "epoch", 0, 2**63),
+    ("hold", "n", 0, 2**63),
+    ("hold", "quantity", 0, 10**12 + 1),
+    ("hold", "window_id", -1, 2**63),
+    ("settlement", "n", 0, 2**63),
+    ("settlement", "used", -1, 10**12 + 1),
 ]
 NO_INTEGERS: Final = [
     *("0.5", "1.0", "1e3", "true", "null", '"1"', "NaN", "Infinity", "-Infinity", "[1]"),
@@ -49,6 +56,8 @@ NAMES: Final = [
     ("transfer", "to_agent_id"),
     ("grant", "agent_id"),
     ("supply", "resource"),
+    ("hold", "agent_id"),
+    ("hold", "resource"),
 ]
 NO_NAMES: Final = [
     *("", "A1", "a.b", "*", ">", "a*", "a b", " a", "a ", "a\n", "\na", "a\r\n", "ä"),
@@ -236,6 +245,9 @@ TABLE: Final = [
     ("a purpose of 201", example("transfer", purpose="x" * 201), ("purpose", "string_too_long")),
     ("an unknown rule", example("market", rule="english"), ("rule", "literal_error")),
     ("a rule in capitals", example("market", rule="UNIFORM"), ("rule", "literal_error")),
+    ("an outcome in capitals", example("settlement", outcome="Lost"), ("outcome", "literal_error")),
+    ("an unknown outcome", example("settlement", outcome="done"), ("outcome", "literal_error")),
+    ("an id of a meter", example("meter", event_id=EVENT_ID), ("event_id", "extra_forbidden")),
     ("a rule of null", example("market", rule=None), ("rule", "literal_error")),
     ("a market of nothing", example("market", resources={}), ("resources", "too_short")),
     ("resources as null", example("market", resources=None), ("resources", "dict_type")),

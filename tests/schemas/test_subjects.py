@@ -6,12 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from walras_schemas import COMMANDS, NAME_PATTERN, RESERVED_ACCOUNTS, Subject, subjects
+from walras_schemas import (
+    COMMANDS,
+    METER_EVENTS,
+    METERS_MAX,
+    NAME_PATTERN,
+    RESERVED_ACCOUNTS,
+    Subject,
+    subjects,
+)
 
 names = st.from_regex(NAME_PATTERN, fullmatch=True)
 agents = names.filter(lambda name: name not in RESERVED_ACCOUNTS)
 tokens = st.sampled_from(
-    ["market", "bid", "transfer", "grant", "price", "clock", "m1", "a1", "house", "", "*", ">", "Ä"]
+    [
+        *("market", "bid", "transfer", "grant", "price", "meter", "clock", "m1", "a1", "house"),
+        *("", "*", ">", "Ä", "0", "00", "63", "64", "-1", "٣"),
+    ]
 )
 
 
@@ -24,6 +35,7 @@ def test_what_is_built_is_read_back(market: str, agent: str, resource: str, shar
         Subject("grant", market),
         Subject("market", market),
         Subject("price", market, resource=resource),
+        Subject("meter", market, meter=shard % METERS_MAX),
         Subject("clock"),
     ] == [
         subjects.parse(subjects.bid(market, agent)),
@@ -31,6 +43,7 @@ def test_what_is_built_is_read_back(market: str, agent: str, resource: str, shar
         subjects.parse(subjects.grant(market)),
         subjects.parse(subjects.market(market)),
         subjects.parse(subjects.price(market, resource)),
+        subjects.parse(subjects.meter(market, shard % METERS_MAX)),
         subjects.parse(subjects.clock(shard)),
     ]
 
@@ -38,6 +51,8 @@ def test_what_is_built_is_read_back(market: str, agent: str, resource: str, shar
 def rebuild(subject: Subject) -> str:
     """The only text that may read as this subject of a market."""
     last = subject.agent or subject.resource
+    if subject.meter is not None:
+        last = str(subject.meter)
     ends = [] if last is None else [last]
     return ".".join(["market", str(subject.market), subject.kind, *ends])
 
@@ -60,6 +75,15 @@ def test_whatever_is_read_was_built(text: str) -> None:
         ("market.m1.price.tokens", Subject("price", "m1", resource="tokens")),
         ("market.house.price.treasury", Subject("price", "house", resource="treasury")),
         ("market.grant.grant", Subject("grant", "grant")),
+        ("market.m1.meter.0", Subject("meter", "m1", meter=0)),
+        ("market.m1.meter.63", Subject("meter", "m1", meter=63)),
+        ("market.m1.meter.64", None),
+        ("market.m1.meter.01", None),
+        ("market.m1.meter.+1", None),
+        ("market.m1.meter.1_0", None),
+        ("market.m1.meter.\u0663", None),
+        ("market.m1.meter.", None),
+        ("market.m1.meter", None),
         ("clock.0", Subject("clock")),
         ("clock.Any Token", Subject("clock")),
         ("", None),
@@ -126,6 +150,9 @@ def test_results_and_ticks_go_where_the_semantics_say(subject: str, expected: st
         (lambda: subjects.result("m1", "house"), "agent 'house': it is the market's own"),
         (lambda: subjects.result("m" * 65, "a1"), "market 'm{65}': a name matches"),
         (lambda: subjects.window("m1."), "market 'm1.': a name matches"),
+        (lambda: subjects.meter("M1", 0), "market 'M1': a name matches"),
+        (lambda: subjects.meter("m1", 64), "meter 64: a market has at most 64"),
+        (lambda: subjects.meter("m1", -1), "meter -1: a market has at most 64"),
         (lambda: subjects.clock(-1), "shard -1: shards are counted from 0"),
     ],
 )
@@ -138,7 +165,7 @@ def test_no_subject_is_built_from_a_wrong_name(build: Callable[[], str], hint: s
 def test_every_command_belongs_on_one_kind_of_subject() -> None:
     """A type allowed on two subjects, or on none, would let an agent act as the operator."""
     placed = sorted(event for types in subjects.TYPES_ON.values() for event in types)
-    assert sorted(COMMANDS) == placed
+    assert sorted(COMMANDS | METER_EVENTS) == placed
 
 
 def test_each_kind_of_subject_carries_the_types_of_the_semantics() -> None:
@@ -149,5 +176,6 @@ def test_each_kind_of_subject_carries_the_types_of_the_semantics() -> None:
         "grant": {"credits_granted"},
         "market": {"market_opened", "market_closed", "supply_changed"},
         "price": {"price_quoted"},
+        "meter": {"meter_opened", "units_held", "units_settled"},
         "clock": set(),
     } == subjects.TYPES_ON

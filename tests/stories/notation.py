@@ -5,7 +5,9 @@ do not say stays out of the event, so that the defaults of the wire are tested t
 
     market open uniform gpu=10@1      supply 10, initial price 1; several resources stand side by
                                       side; `reserve gpu=3`, `ratio gpu=900000` (ppm), `stale 2`
-                                      and `quota 3` follow where needed; without a rule none is sent
+                                      and `quota 3` follow where needed, and where it is metered
+                                      `allowance gpu=3`, `lag 10`, `meters 2`; without a rule none
+                                      is sent
     market close
     grant a1 100
     transfer a1 a2 50
@@ -14,6 +16,12 @@ do not say stays out of the event, so that the defaults of the wire are tested t
     bid a1 gpu 3 @ 10 min 2
     bid a2 gpu:1,cpu:2 for 30
     withdraw a1 x                     the bid that was placed `as x`; `?` is a bid that never was
+    meter open 1                      the epoch that begins
+    hold 1 a1 gpu 5                   n, agent, resource and quantity; it names the window that is
+                                      open, or `window 2`, counted from the story's first
+    settle 1 4 partial                n, used and outcome, which is `completed` where none is said
+
+Events of meters are of meter 0 in epoch 1, or say `meter 2` or `epoch 2`.
 """
 
 from __future__ import annotations
@@ -38,6 +46,8 @@ def read_command(verb: str, words: list[str], id_of: IdOf) -> Command:
             return "market", {"type": "market_closed"}
         case "market":
             return _market(words[1:])
+        case "meter" | "hold" | "settle":
+            return _metering(verb, words)
     return _movement(verb, words)
 
 
@@ -67,6 +77,20 @@ def _movement(verb: str, words: list[str]) -> Command:
     raise ValueError(f"no command: {verb} {' '.join(words)}")
 
 
+def _metering(verb: str, words: list[str]) -> Command:
+    channel, epoch = f"meter.{take(words, 'meter') or 0}", int(take(words, "epoch") or 1)
+    match verb, words:
+        case "meter", ["open", epoch_begun]:
+            return channel, {"type": "meter_opened", "epoch": int(epoch_begun)}
+        case "hold", [n, agent, resource, quantity]:
+            event: Event = {"type": "units_held", "epoch": epoch, "n": int(n), "agent_id": agent}
+            return channel, event | {"resource": resource, "quantity": int(quantity)}
+        case "settle", [n, used, *outcome]:
+            event = {"type": "units_settled", "epoch": epoch, "n": int(n), "used": int(used)}
+            return channel, event | {"outcome": outcome[0] if outcome else "completed"}
+    raise ValueError(f"no event of a meter: {verb} {' '.join(words)}")
+
+
 def _bid(words: list[str]) -> Command:
     least = take(words, "min")
     event: Event = {"type": "bid_placed"} | ({"min_quantity": int(least)} if least else {})
@@ -82,7 +106,9 @@ def _bid(words: list[str]) -> Command:
 
 def _market(words: list[str]) -> Command:
     floors = {"reserve_micros": take(words, "reserve"), "reserve_ratio_ppm": take(words, "ratio")}
+    floors |= {"allowance_windows": take(words, "allowance")}
     limits = {"stale_after_windows": take(words, "stale"), "max_commands": take(words, "quota")}
+    limits |= {"lag_windows": take(words, "lag"), "meters": take(words, "meters")}
     event: Event = {"type": "market_opened", "resources": {}}
     for word in words:
         resource, named, terms = word.partition("=")

@@ -24,6 +24,8 @@ OUTCOMES: Final = {
         "duplicate",
     ),
     *("unknown_agent", "unknown_resource", "unsupported_by_rule", "exceeds_supply"),
+    *("held", "settled", "unknown_meter", "stale_epoch", "out_of_order", "future_window"),
+    *("stale_window", "insufficient_allowance", "not_held"),
     *("below_reserve", "amount_overflow", "insufficient_balance", "not_open", "self_transfer"),
 }
 

@@ -28,6 +28,89 @@ def of_event(seq: int, ord_: int) -> Describe:
     return describe
 
 
+def of_metering(seq: int, ord_: int, event: dict[str, Any]) -> Describe:
+    """What became of a meter's event: `held`, `settled`, a reason, `dead`, or `no row`."""
+
+    def describe(rows: Rows) -> str:
+        number = (event["epoch"], event.get("n"))
+        holds = rows.open_holds + rows.usage if event["type"] == "units_held" else []
+        ended = rows.usage if event["type"] == "units_settled" else []
+        found = ["held" for row in holds if (row["held_seq"], *_number(row)) == (seq, *number)]
+        found += [
+            "settled" for row in ended if (row["settled_seq"], *_number(row)) == (seq, *number)
+        ]
+        refused = of_event(seq, ord_)(rows)
+        found += [] if refused == "nothing" else [refused]
+        return " and ".join(found) or "no row"
+
+    return describe
+
+
+def _number(row: Row) -> tuple[int, int]:
+    return row["epoch"], row["n"]
+
+
+def of_allowance(market: str, owner: list[str], _first_id: int) -> Describe:
+    """What became of all that an agent won of a resource, zeros left out."""
+
+    def describe(rows: Rows) -> str:
+        found = [row for row in rows.allowances if _owner(row) == (market, *owner)]
+        names = ("won", "free", "held", "used", "overdrawn", "expired")
+        said = [f"{name} {row[name]}" for row in found for name in names if row[name]]
+        return " ".join(said) or "none"
+
+    return describe
+
+
+def of_lots(market: str, owner: list[str], first_id: int) -> Describe:
+    """The lots of an agent and resource that are shown, the oldest first."""
+
+    def describe(rows: Rows) -> str:
+        found = [row for row in rows.lots if _owner(row) == (market, *owner)]
+        said = [
+            f"{row['remaining']} of {row['units']} until {row['last_window'] - first_id}"
+            for row in sorted(found, key=lambda row: row["window_id"])
+        ]
+        return ", ".join(said) or "none"
+
+    return describe
+
+
+def of_usage(market: str, numbers: list[str], _first_id: int) -> Describe:
+    """How the holds of a number ended, in the order of the log."""
+
+    def describe(rows: Rows) -> str:
+        own = [row for row in rows.usage if (row["market"], str(row["n"])) == (market, *numbers)]
+        said = [
+            f"{row['used']} of {row['held']} {row['outcome']}"
+            for row in sorted(own, key=lambda row: row["held_seq"])
+        ]
+        return ", ".join(said) or "none"
+
+    return describe
+
+
+def of_meter(market: str, numbers: list[str], first_id: int) -> Describe:
+    """A meter as it is."""
+
+    def describe(rows: Rows) -> str:
+        own = [
+            row for row in rows.meters if (row["market"], str(row["meter"])) == (market, *numbers)
+        ]
+        said = [
+            f"epoch {row['epoch']} next {row['next_n']}"
+            + (f" window {row['window_id'] - first_id}" if row["window_id"] else "")
+            for row in own
+        ]
+        return " and ".join(said) or "none"
+
+    return describe
+
+
+def _owner(row: Row) -> tuple[str, str, str]:
+    return row["market"], row["agent_id"], row["resource"]
+
+
 def of_message(seq: int) -> Describe:
     """What became of every event of a message, in the order of the batch."""
 

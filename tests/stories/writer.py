@@ -19,6 +19,10 @@ moves the clock. Beside the commands (see `notation`) a story has these lines:
     balance a1 = 84                                what the postings up to here add up to
     windows = 0 2                                  the windows with a row, counted from the first
     window 2 = 7 to 9                              the sequences of its first and last message
+    allowance a1 gpu = won 5 free 3 used 2         at the end of the story; what is not named is 0
+    lots a1 gpu = 3 of 5 until 2, 4 of 4 until 3   at the end: what remains, last windows from 0
+    usage 1 = 4 of 5 partial, 2 of 2 lost          at the end, of holds 1: used, held and outcome
+    meter 0 = epoch 1 next 3 window 2              at the end
 
 A command may add `as x` (its id is called x), `again x` (it uses that id), `aged 60001` or
 `early 5001` (its id is that many milliseconds old or early). `in m2: ` before a line moves it from
@@ -109,6 +113,10 @@ class _Writer:
                 outcome = self._pass_time(verb, market, words, expected)
             case "balance" | "windows" | "window":
                 outcome = self._look_up(verb, market, words)
+            case "allowance" | "lots" | "usage":
+                outcome = self._look_at_end(verb, market, words)
+            case "meter" if "=" in words:
+                outcome = self._look_at_end(verb, market, words)
             case "raw":
                 outcome = self._send_raw(said, expected)
             case _:
@@ -134,6 +142,16 @@ class _Writer:
             return wording.of_messages(FIRST_WINDOW + int(name)), expected
         return wording.of_windows(FIRST_WINDOW), expected
 
+    def _look_at_end(self, verb: str, market: str, words: list[str]) -> Outcome:
+        behind = words.index("=") + 1
+        describe = {
+            "allowance": wording.of_allowance,
+            "lots": wording.of_lots,
+            "usage": wording.of_usage,
+            "meter": wording.of_meter,
+        }[verb]
+        return describe(market, words[: behind - 1], FIRST_WINDOW), " ".join(words[behind:])
+
     def _send_raw(self, said: str, expected: str) -> Outcome:
         _, subject, payload = said.split(" ", 2)
         self._send(subject, self._payload(payload))
@@ -143,17 +161,25 @@ class _Writer:
     def _command(self, market: str, words: list[str], expected: str) -> Outcome:
         joined = words[0] == "+"
         verb, *words = words[1:] if joined else words
+        window = take(words, "window")
         event_id = self._event_id(words)
         channel, event = read_command(verb, words, self._id_of)
         subject = f"market.{market}.{channel}"
-        event["event_id"] = event_id
+        if verb == "hold":
+            now = max(self.latest_ms, self.clock_ms) // WINDOW_MS
+            event["window_id"] = FIRST_WINDOW + int(window) if window else now
+        elif verb not in ("meter", "settle"):
+            event["event_id"] = event_id
         if joined:
             self._join(subject, event)
         else:
             self._send(subject, json.dumps(event).encode(), [event])
-        outcome = _stated(expected) if verb == "bid" else expected or "applied"
+        implied = {"hold": "held", "settle": "settled", "meter": "no row"}.get(verb, "applied")
+        outcome = _stated(expected) if verb == "bid" else expected or implied
         place = (self._seq, len(self.batch) - 1)
         self.story.expected_places.add(place)
+        if verb in ("meter", "hold", "settle"):
+            return wording.of_metering(*place, event), outcome
         return wording.of_event(*place), outcome
 
     # --- messages and ids -------------------------------------------------------------------------

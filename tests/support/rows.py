@@ -1,32 +1,44 @@
 """Settlements as the public views show them: they compare by == with the naive twin's rows."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 from operators.results import agent_results, market_windows
 from state.bids import Bid
 from state.market import Listing
-from state.window import ClosedWindow, CommandRow, DeadLetter, Settlement
+from state.window import (
+    ClosedWindow,
+    CommandRow,
+    DeadLetter,
+    HoldRow,
+    LotRow,
+    MeterRow,
+    Settlement,
+    UsageRow,
+)
 from tests.twin.rows import Row, Rows
 from walras_schemas import HOUSE, INT64_MAX, TREASURY
 
 NS_PER_US = 1000
 US_PER_MS = 1000
+SUMS: Final = ("won", "free", "held", "used", "overdrawn")
 
 
 def rows_of(windows: Iterable[ClosedWindow], *, window_ms: int) -> Rows:
     """Every view, from the windows of a whole log."""
     rows, listings, balances = Rows(), dict[str, Listing](), dict[tuple[str, str], int]()
-    for window in windows:
-        if isinstance(window, Settlement):
-            _add(rows, window, window_ms)
-            listings |= {listing.market: listing for listing in window.listings}
-            names = window.bids.names.accounts
-            balances |= {names[number]: micros for number, micros in window.balances.of().items()}
+    settled = [window for window in windows if isinstance(window, Settlement)]
+    for window in settled:
+        _add(rows, window, window_ms)
+        listings |= {listing.market: listing for listing in window.listings}
+        names = window.bids.names.accounts
+        balances |= {names[number]: micros for number, micros in window.balances.of().items()}
     rows.accounts = [
         {"market": market, "agent_id": owner, "balance_micros": micros}
         for (market, owner), micros in balances.items()
     ]
+    _add_metering(rows, settled)
     for listing in listings.values():
         rows.markets.append(_market(listing))
         rows.resources += _resources(listing)
@@ -132,6 +144,57 @@ def _dead_letter(letter: DeadLetter, window: Settlement) -> Row:
         "payload_bytes": letter.payload_bytes,
         "timestamp_us": letter.time_ns // NS_PER_US,
     }
+
+
+def _add_metering(rows: Rows, windows: Sequence[Settlement]) -> None:
+    """What the views of §14 show after the last window, from what each window left."""
+    lots, holds, meters = dict[Any, LotRow](), dict[Any, Row](), dict[Any, MeterRow]()
+    for window in windows:
+        made, owners = window.metering, window.bids.names.accounts
+        for lot in (*made.lots, *made.changed_lots):
+            lots[*owners[lot.account], lot.resource, lot.window_id] = lot
+        meters |= {(row.market, row.meter): row for row in made.meters}
+        holds |= {hold[:4]: _hold(hold, owners) for hold in made.holds}
+        rows.usage += [holds.pop(ended.hold[:4]) | _ended(ended) for ended in made.usage]
+    rows.open_holds = list(holds.values())
+    rows.meters = [row._asdict() for row in meters.values()]
+    allowances: dict[Any, Row] = {}
+    for (market, agent, resource, _), lot in lots.items():
+        is_past = lot.lapsed or lot.last_window < meters[market, lot.meter].window_id
+        remaining = lot.units - lot.held - lot.used
+        own = {"market": market, "agent_id": agent, "resource": resource}
+        if not is_past:
+            shown = ("window_id", "last_window", "units")
+            rows.lots.append(
+                own | {name: getattr(lot, name) for name in shown} | {"remaining": remaining}
+            )
+        sums = allowances.setdefault(
+            (market, agent, resource), own | dict.fromkeys((*SUMS, "expired"), 0)
+        )
+        counted = (lot.units, remaining, lot.held, lot.used + lot.overdrawn, lot.overdrawn)
+        for name, units in zip(SUMS, counted, strict=True):
+            sums["expired" if is_past and name == "free" else name] += units
+    rows.allowances = list(allowances.values())
+
+
+def _hold(hold: HoldRow, owners: Sequence[tuple[str, str]]) -> Row:
+    return {
+        "market": hold.market,
+        "agent_id": owners[hold.account][1],
+        "resource": hold.resource,
+        "meter": hold.meter,
+        "epoch": hold.epoch,
+        "n": hold.n,
+        "held_seq": hold.seq,
+        "window_id": hold.window_id,
+        "held": hold.quantity,
+        "timestamp_us": hold.time_ns // NS_PER_US,
+    }
+
+
+def _ended(usage: UsageRow) -> Row:
+    shown = {"settled_seq": usage.seq, "used": usage.used, "outcome": usage.outcome}
+    return shown | {"timestamp_us": usage.time_ns // NS_PER_US}
 
 
 def _window(window: Settlement, window_ms: int) -> Row:

@@ -76,7 +76,10 @@ NO_SUBJECTS: Final = (
     "market.m1.meter",
     "market.m1.meter.64",
     "market.m1.meter.01",
-    "market.m1.meter.0",  # a subject of its own once meters are admitted
+    "market.m1.meter.-1",
+    "market.m1.meter.00",
+    "market.m1.meter.0.0",
+    "market.m1.meter.\u0661",  # a digit, but not of the decimal ones meant
 )
 
 
@@ -118,6 +121,11 @@ _IMPOSSIBLE: Final[dict[str, tuple[Any, ...]]] = {
     "max_commands": (0, 10**6 + 1, *_NO_COUNTS),
     "lag_windows": (9, 10**6 + 1, *_NO_COUNTS),
     "meters": (0, 65, *_NO_COUNTS),
+    "epoch": (0, *_NO_COUNTS),
+    "n": (0, *_NO_COUNTS),
+    "window_id": _NO_COUNTS,
+    "used": (10**12 + 1, *_NO_COUNTS),
+    "outcome": ("", "Completed", "done", 1, None, ["lost"]),
 }
 _OPTIONAL: Final = {
     *("version", "timestamp", "scenario_id", "min_quantity", "purpose"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tests.twin.meters import Meters
 from tests.twin.offers import Offer, Terms
 from tests.twin.rows import Row
 from tests.twin.wire import Event
@@ -22,6 +23,7 @@ class Rules:
     rule: str
     max_commands: int
     terms: dict[str, Terms]
+    allowances: dict[str, int]  # allowance_windows by resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +49,17 @@ class Market:
     used: set[tuple[str, str]] = field(default_factory=set)  # sender, event_id
     known: set[str] = field(default_factory=set)
     balances: dict[str, int] = field(default_factory=dict)
+    spending: Meters = field(default_factory=Meters)
     # Of the open window alone:
     active: bool = False
+    heard: bool = False  # anything that is not malformed
     counted: dict[str, int] = field(default_factory=dict)  # of each agent, for its quota
     bids: list[OpenBid] = field(default_factory=list)
 
     def enter(self, window_id: int) -> None:
         """Begin a window: what was said so far is in force in it, and nothing was counted yet."""
         self.in_force = self._rules_now(window_id)
-        self.active = False
+        self.active = self.heard = False
         self.counted = {}
 
     def open(self, event: Event, *, seq: int, window_id: int) -> None:
@@ -63,6 +67,7 @@ class Market:
         first = self.opened is None
         self.opened, self.opened_seq, self.is_open = event, seq, True
         self.supplies = {r: listed["supply"] for r, listed in event["resources"].items()}
+        self.spending.list_resources(event)
         if first:
             self.lag_windows = event.get("lag_windows", 600)
             self.meters = event.get("meters", 1)
@@ -88,6 +93,10 @@ class Market:
             rule=self.opened.get("rule", "uniform"),
             max_commands=self.opened.get("max_commands", 1_000),
             terms={r: self._terms(r, window_id) for r in self.opened["resources"]},
+            allowances={
+                r: listed.get("allowance_windows", 0)
+                for r, listed in self.opened["resources"].items()
+            },
         )
 
     def _terms(self, resource: str, window_id: int) -> Terms:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
+from tests.twin.random_meters import RandomChains
+
 Event = dict[str, Any]
 Command = tuple[str, Event]  # the channel below the market, and the event
 
@@ -24,14 +26,16 @@ PURPOSES: Final = ("", "service", "x" * 200, "\U0001f4b6", '"\\')
 class RandomCommands:
     """Writes events, and remembers of the earlier ones what makes later ones hit or nearly miss."""
 
-    def __init__(self, rng: Random) -> None:
-        self.rng = rng
+    def __init__(self, rng: Random, *, window_ms: int) -> None:
+        self.rng, self.window_ms = rng, window_ms
         self.now_ms = 0
         self.used_ids: dict[tuple[str, str], list[str]] = {}
         self.bid_ids: dict[tuple[str, str], list[str]] = {}
         self.rules = dict.fromkeys(MARKETS, "uniform")
         self.prices: dict[tuple[str, str], int] = {}
         self.closed: set[str] = set()
+        self.asked: dict[str, list[tuple[str, str]]] = {}  # who bid for what, by market
+        self._chains = {market: RandomChains(rng, self.window_id) for market in MARKETS}
 
     def command(self, action: str, market: str, agent: str) -> Command:
         """An event of a kind, and the channel it is sent on."""
@@ -45,8 +49,19 @@ class RandomCommands:
             "quote": lambda market, _: self._quote(market),
             "closing": lambda market, _: ("market", self._closing(market)),
             "reopening": lambda market, _: ("market", self.opening(market)),
+            "metering": self._metering,
         }
         return makers[action](market, agent)
+
+    def window_id(self) -> int:
+        """The window of a message that is written now, if the clock was never set back."""
+        return self.now_ms // self.window_ms
+
+    def _metering(self, market: str, agent: str) -> Command:
+        resource, asked = self._resource(), self.asked.get(market, [])[-60:]
+        if asked and self.rng.random() < 0.9:
+            agent, resource = self.rng.choice(asked)
+        return self._chains[market].event(agent, resource)
 
     # --- one event of each type -------------------------------------------------------------------
 
@@ -58,6 +73,7 @@ class RandomCommands:
             quantity, price = self._huge(quantity, price)
         bid = self._bid(market, agent)
         bid |= {"resource": resource, "quantity": quantity, "unit_price_micros": price}
+        self.asked.setdefault(market, []).append((agent, resource))
         if self.rng.random() < (0.05 if self.rules[market] == "vickrey" else 0.3):
             bid["min_quantity"] = self.rng.randrange(1, quantity + 1)
         return f"bid.{agent}", bid
@@ -75,6 +91,7 @@ class RandomCommands:
             bundle[self._resource()] = self.rng.choice([1, 10**12])
         worth = sum(self._price(market, r) * quantity for r, quantity in bundle.items())
         limit = worth * self.rng.choice([2, 2, 3, 4]) // self.rng.choice([2, 2, 3])
+        self.asked.setdefault(market, []).extend((agent, name) for name in bundle)
         wish = {"bundle": bundle, "limit_micros": min(max(limit, 1), 10**15)}
         return f"bid.{agent}", self._bid(market, agent) | wish
 
@@ -136,8 +153,11 @@ class RandomCommands:
         if self.rng.random() < 0.25:
             event["max_commands"] = self.rng.choice([2, 3, 4, 6, 10, 10**6])
         if self.rng.random() < 0.2:
-            event["lag_windows"] = self.rng.choice([10, 600, 10**6])
-            event["meters"] = self.rng.choice([1, 2, 64])
+            event["meters"] = self.rng.choice([1, 2, 2, 3, 64])
+        if self.rng.random() < 0.7:
+            event["lag_windows"] = self.rng.choice([10, 10, 11, 600, 10**6])
+        if surely:
+            self._chains[market].count = event.get("meters", 1)
         return event
 
     def _listed(self) -> list[str]:
@@ -152,8 +172,8 @@ class RandomCommands:
             listing["reserve_micros"] = self.rng.choice([0, 1, INITIAL_PRICES[resource]])
         if self.rng.random() < 0.3:
             listing["reserve_ratio_ppm"] = self.rng.choice([0, 333_333, 900_000, 1_100_000])
-        if self.rng.random() < 0.2:
-            listing["allowance_windows"] = self.rng.choice([0, 1, 10, 10**6])
+        if self.rng.random() < 0.8:
+            listing["allowance_windows"] = self.rng.choice([0, 1, 4, 10, 10, 20, 10**6])
         return listing
 
     def _price(self, market: str, resource: str) -> int:

@@ -26,6 +26,7 @@ ACTIONS: Final = {
     "quote": 6,
     "closing": 1,
     "reopening": 1,
+    "metering": 30,
 }
 
 
@@ -41,7 +42,7 @@ def random_log(seed: int, *, commands: int, window_ms: int = 1_000) -> list[LogR
 class _Author:
     def __init__(self, rng: Random, *, window_ms: int) -> None:
         self.rng, self.window_ms = rng, window_ms
-        self.commands = RandomCommands(rng)
+        self.commands = RandomCommands(rng, window_ms=window_ms)
         self.log: list[LogRecord] = []
         self.events = 0
         self._set_clock(START_NS + rng.randrange(10**9))

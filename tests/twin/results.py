@@ -149,7 +149,11 @@ def agents_with_results(window: Window) -> set[tuple[str, str]]:
     rows = window.rows
     senders = {(row["market"], row["agent_id"]) for row in rows.bids + rows.commands}
     takers = {(row["market"], row["agent_id"]) for row in rows.transactions if _is_credit(row)}
-    return {(market, agent) for market, agent in senders | takers if agent != "treasury"}
+    return {
+        (market, agent)
+        for market, agent in senders | takers
+        if agent != "treasury" and not agent.startswith("meter.")
+    }
 
 
 def _is_credit(row: Row) -> bool:

@@ -1,6 +1,6 @@
 """A log's records and the ledger rows it must give, as plain values.
 
-Promise: `Rows` holds the views of SEMANTICS §8 and the messages of §7 as far as the log alone
+Promise: `Rows` holds the views of SEMANTICS §8, §14 and the messages of §7 as far as the log alone
 decides them, each row a dict by the view's own column names. Left out are digests, commit times and
 the wording of a dead letter's `error`. Times are whole microseconds of stream time since 1970,
 cut and not rounded, under the column's name with `_us` behind it.
@@ -44,6 +44,11 @@ class Rows:
     resources: list[Row] = field(default_factory=list)
     dead_letters: list[Row] = field(default_factory=list)
     paradoxical_rejections: list[Row] = field(default_factory=list)
+    lots: list[Row] = field(default_factory=list)
+    allowances: list[Row] = field(default_factory=list)
+    open_holds: list[Row] = field(default_factory=list)
+    usage: list[Row] = field(default_factory=list)
+    meters: list[Row] = field(default_factory=list)
     agent_results: list[Row] = field(default_factory=list)
     window_messages: list[Row] = field(default_factory=list)
 

@@ -30,6 +30,13 @@ REASONS: Final = {
     "below_reserve",
     "amount_overflow",
     "insufficient_balance",
+    "unknown_meter",
+    "stale_epoch",
+    "out_of_order",
+    "future_window",
+    "stale_window",
+    "insufficient_allowance",
+    "not_held",
 }
 
 COMMANDS: Final = {
@@ -45,7 +52,7 @@ COMMANDS: Final = {
 
 @cache
 def settled() -> list[Rows]:
-    return [run(random_log(seed, commands=600), window_ms=1_000) for seed in range(6)]
+    return [run(random_log(seed, commands=750), window_ms=1_000) for seed in range(6)]
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -150,7 +150,7 @@ def test_a_dead_letter_keeps_the_first_1024_bytes() -> None:
     assert [len(whole), len(whole), 2**20 + 1] == [row["payload_bytes"] for row in letters]
 
 
-@pytest.mark.parametrize("subject", ["market.m1.meter.0", "market.m1.meter.64", "nothing", ""])
+@pytest.mark.parametrize("subject", ["market.m1.meter.00", "market.m1.meter.64", "nothing", ""])
 def test_a_message_on_no_subject_is_one_dead_letter(subject: str) -> None:
     """A batch on an unknown subject must not be one letter for each of its elements."""
     scribe = opened()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.twin.wire import read_address, read_events
+from tests.twin.wire import Address, read_address, read_events
 
 ID: Final = "0199d6f2-7c00-7abc-8def-0123456789ab"
 GPU: Final = {"supply": 1, "initial_price_micros": 1}
@@ -112,7 +112,44 @@ def test_one_bad_element_spoils_itself_alone() -> None:
     assert [text.encode() for text in (good, *bad, good)] == [r.text for r in readings]
 
 
-def test_a_meter_has_no_address_yet() -> None:
-    """Meters come later; until then a message of theirs is on no subject."""
-    assert None is read_address("market.m1.meter.0")
-    assert None is not read_address("market.m1.market")
+@pytest.mark.parametrize("number", ["", "00", "01", "64", "-1", "+1", "1.0", "a", "\u0661"])
+def test_a_meter_is_a_decimal_from_0_to_63(number: str) -> None:
+    """Two subjects of one meter would be two chains."""
+    assert None is read_address(f"market.m1.meter.{number}")
+    assert Address("meter", "m1", "63") == read_address("market.m1.meter.63")
+
+
+def meter_event(type_: str, **fields: Any) -> dict[str, Any]:
+    own = {
+        "meter_opened": {},
+        "units_held": {"n": 1, "agent_id": "a1", "resource": "gpu", "quantity": 1, "window_id": 0},
+        "units_settled": {"n": 1, "used": 0, "outcome": "lost"},
+    }
+    return {"type": type_, "epoch": 1} | own[type_] | fields
+
+
+@pytest.mark.parametrize(
+    ("event", "name", "low", "high"),
+    [
+        *((event, "epoch", 1, 2**63 - 1) for event in ("meter_opened", "units_held")),
+        ("units_held", "n", 1, 2**63 - 1),
+        ("units_held", "quantity", 1, 10**12),
+        ("units_held", "window_id", 0, 2**63 - 1),
+        ("units_settled", "n", 1, 2**63 - 1),
+        ("units_settled", "used", 0, 10**12),
+    ],
+)
+def test_numbers_of_meters_end_where_the_page_says(
+    event: str, name: str, low: int, high: int
+) -> None:
+    """A bound that is one off makes an honest event a dead letter."""
+    for number, fits in ((low, True), (high, True), (low - 1, False), (high + 1, False)):
+        assert fits is is_event("meter", meter_event(event, **{name: number}))
+
+
+def test_events_of_meters_have_no_id() -> None:
+    """The chain stands in its place."""
+    assert is_event("meter", meter_event("meter_opened", version=1, scenario_id="storm-1"))
+    assert not is_event("meter", meter_event("meter_opened", event_id=ID))
+    assert not is_event("market", meter_event("meter_opened"))
+    assert not is_event("meter", meter_event("units_settled", outcome="done"))

@@ -3,7 +3,7 @@
 Promise: written from SEMANTICS version 2 alone, with the standard library alone, and sharing no
 code with the real flow, so that both can only agree by meaning the same. It trades every kind of
 speed for being obvious. Every window up to the end of the log is closed, as by a final tick after
-it. Left out: meters and allowances (§11 to §14), whose messages are dead letters for now.
+it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from tests.twin import meters
 from tests.twin.admission import BEFORE_DUPLICATE, BEFORE_QUOTA, NS_PER_MS, Case, judge
 from tests.twin.auction import Outcome, clear
 from tests.twin.market import Market, OpenBid, Rules
@@ -64,6 +65,8 @@ class _Twin:
             for ord_, reading in enumerate(read_events(address.channel, record.payload)):
                 if reading.event is None:
                     self._bury(window, record, ord_, reading.text)
+                elif address.channel == "meter":
+                    self._meter(window, address, reading.event, ord_)
                 else:
                     self._decide(window, self._case(window, address, reading.event, ord_))
 
@@ -92,6 +95,26 @@ class _Twin:
         market = self.markets.setdefault(address.market, Market())
         seq, window_id = window.last_seq, window.window_id
         return Case(address, event, market, seq, ord_, window_id, self.now_ns)
+
+    def _meter(self, window: Window, address: Address, event: Event, ord_: int) -> None:
+        market, number = self.markets.setdefault(address.market, Market()), int(address.party)
+        market.heard = True
+        place = {"market": address.market, "seq": window.last_seq, "timestamp_us": self.now_us}
+        case = meters.MeterCase(
+            event,
+            number,
+            is_open=market.opened is not None,
+            count=market.meters,
+            lag_windows=market.lag_windows,
+            known=market.known,
+            window_id=window.window_id,
+            place=place,
+        )
+        reason = meters.judge(market.spending, case)
+        if reason is not None:
+            row = place | {"agent_id": f"meter.{number}", "event_id": None, "ord": ord_}
+            row |= {"shard": self.shard, "window_id": window.window_id, "type": event["type"]}
+            window.rows.commands.append(row | {"status": "rejected", "reason": reason})
 
     # --- what an event does -----------------------------------------------------------------------
 
@@ -182,6 +205,10 @@ class _Twin:
         for name, market in sorted(self.markets.items()):
             if market.active and market.in_force is not None:
                 self._settle_market(window, name, market, market.in_force)
+                _make_lots(window, name, market, market.in_force)
+        for market in self.markets.values():
+            if market.heard:
+                market.spending.last_heard = window.window_id
         for name, agent in sorted(agents_with_results(window)):
             balance = self.markets[name].balances.get(agent, 0)
             result = agent_result(window, name, agent, balance_micros=balance)
@@ -225,12 +252,30 @@ class _Twin:
                 row = {"market": name, "shard": self.shard} | market.row()
                 self.rows.markets.append(row)
                 self.rows.resources += [{"market": name} | row for row in market.resource_rows()]
+                views = meters.views(
+                    market.spending, name, count=market.meters, lag_windows=market.lag_windows
+                )
+                self.rows.add(Rows(**views))
         return self.rows
+
+
+def _make_lots(window: Window, name: str, market: Market, rules: Rules) -> None:
+    """What each agent won of a metered resource in the window, all its bids together."""
+    won: dict[tuple[str, str], int] = {}
+    for row in window.rows.allocations:
+        if row["market"] == name and rules.allowances[row["resource"]] >= 1:
+            owner = row["agent_id"], row["resource"]
+            won[owner] = won.get(owner, 0) + row["quantity"]
+    for (agent, resource), units in won.items():
+        k = window.window_id
+        last = k + rules.allowances[resource]
+        market.spending.win(agent, resource, units, k=k, last=last, meters=market.meters)
 
 
 def _remember(case: Case, reason: str | None) -> None:
     """Note what counts of an event whether or not it is applied."""
     market = case.market
+    market.heard = True
     if case.type != "price_quoted":  # any other command, for whatever reason it was refused
         market.active = True
     if case.by_agent and reason not in BEFORE_QUOTA:

@@ -20,6 +20,11 @@ Form = tuple[dict[str, Check], dict[str, Check]]
 
 INT64_MAX: Final = 2**63 - 1
 RESERVED_ACCOUNTS: Final = ("treasury", "house")
+METERS: Final = [str(number) for number in range(64)]
+OUTCOMES: Final = (
+    *("completed", "partial", "cancelled", "refused"),
+    *("failed", "lost", "unmetered", "abandoned"),
+)
 RULES: Final = ("uniform", "uniform_lab", "pay_as_bid", "vickrey")
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -35,7 +40,7 @@ _RFC3339: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a subject says: the channel, its market, and the agent or resource it ends with."""
+    """What a subject says: the channel, its market, and the agent, resource or meter at its end."""
 
     channel: str
     market: str = ""
@@ -51,11 +56,7 @@ class Reading:
 
 
 def read_address(subject: str) -> Address | None:
-    """The address a subject names, or None for a subject that is not in the table of §2.
-
-    A meter's subject is in the table, but meters (§11 to §14) are not admitted yet: until they are,
-    their messages are dead letters like those of any subject that does not exist.
-    """
+    """The address a subject names, or None for a subject that is not in the table of §2."""
     match subject.split("."):
         case ["clock", shard] if shard:
             return Address("clock")
@@ -63,6 +64,8 @@ def read_address(subject: str) -> Address | None:
             return Address(channel, market, "treasury")
         case ["market", market, "price", resource] if _is_name(market) and _is_name(resource):
             return Address("price", market, resource)
+        case ["market", market, "meter", number] if _is_name(market) and number in METERS:
+            return Address("meter", market, number)
         case ["market", market, ("bid" | "transfer") as channel, agent] if _is_name(
             market
         ) and _is_agent(agent):
@@ -155,10 +158,11 @@ _MARKET_OPENED: Final[Form] = (
         "meters": _whole(1, 64),
     },
 )
-_EVERY_COMMAND: Final[Form] = (
-    {"type": lambda value: isinstance(value, str), "event_id": _is_uuid7},
+_EVERY_EVENT: Final[Form] = (
+    {"type": lambda value: isinstance(value, str)},
     {"version": _whole(1, 1), "timestamp": _is_timestamp, "scenario_id": _is_name},
 )
+_COUNTED: Final = _whole(1, INT64_MAX)
 _UNIT_BID: Final[Form] = (
     {"resource": _is_name, "quantity": _QUANTITY, "unit_price_micros": _AMOUNT},
     {"min_quantity": _QUANTITY},
@@ -174,6 +178,31 @@ _FORMS: Final[dict[str, list[Form]]] = {
     "market_closed": [({}, {})],
     "supply_changed": [({"resource": _is_name, "supply": _SUPPLY}, {})],
     "price_quoted": [({"price_micros": _AMOUNT}, {})],
+    "meter_opened": [({"epoch": _COUNTED}, {})],
+    "units_held": [
+        (
+            {
+                "epoch": _COUNTED,
+                "n": _COUNTED,
+                "agent_id": _is_agent,
+                "resource": _is_name,
+                "quantity": _QUANTITY,
+                "window_id": _whole(0, INT64_MAX),
+            },
+            {},
+        )
+    ],
+    "units_settled": [
+        (
+            {
+                "epoch": _COUNTED,
+                "n": _COUNTED,
+                "used": _whole(0, 10**12),
+                "outcome": lambda value: isinstance(value, str) and value in OUTCOMES,
+            },
+            {},
+        )
+    ],
 }
 _CHANNELS: Final = {
     "bid": ("bid_placed", "bid_withdrawn"),
@@ -181,13 +210,16 @@ _CHANNELS: Final = {
     "grant": ("credits_granted",),
     "market": ("market_opened", "supply_changed", "market_closed"),
     "price": ("price_quoted",),
+    "meter": ("meter_opened", "units_held", "units_settled"),
 }
 
 
 def _read_event(channel: str, content: Any) -> Event | None:
     if not isinstance(content, dict) or content.get("type") not in _CHANNELS[channel]:
         return None
-    forms = [_joined(_EVERY_COMMAND, form) for form in _FORMS[content["type"]]]
+    ids_too: Form = ({} if channel == "meter" else {"event_id": _is_uuid7}, {})
+    every = _joined(_EVERY_EVENT, ids_too)
+    forms = [_joined(every, form) for form in _FORMS[content["type"]]]
     if not any(_fits(content, form) for form in forms):
         return None
     if content.get("min_quantity", 1) > content.get("quantity", 1):

@@ -17,13 +17,13 @@ from state.window import Settlement
 
 Row = tuple[object, ...]
 
-_TIMESTAMPTZ: Final = "int8"
+TIMESTAMPTZ: Final = "int8"
 # On the wire a uuid is its 16 bytes.
 _UUID: Final = "bytea"
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class Table:
     """A table to copy to: the statement, and the types of the values on the wire."""
 
     copy: str
@@ -42,20 +42,18 @@ class _Table:
                 copy.write_row(row)
 
 
-_ACCOUNTS: Final = _Table.of(
+_ACCOUNTS: Final = Table.of(
     "account", {"shard": "int2", "account": "int4", "market": "text", "agent_id": "text"}
 )
-_RESOURCES: Final = _Table.of(
-    "resource_name", {"shard": "int2", "resource": "int4", "name": "text"}
-)
+_RESOURCES: Final = Table.of("resource_name", {"shard": "int2", "resource": "int4", "name": "text"})
 _POSITION: Final = {
     "seq": "int8",
     "ord": "int2",
     "window_id": "int8",
-    "timestamp": _TIMESTAMPTZ,
+    "timestamp": TIMESTAMPTZ,
     "rest_ns": "int2",
 }
-_COMMANDS: Final = _Table.of(
+_COMMANDS: Final = Table.of(
     "command",
     {"shard": "int2"}
     | _POSITION
@@ -70,13 +68,13 @@ _COMMANDS: Final = _Table.of(
         "purpose": "text",
     },
 )
-_DEAD_LETTERS: Final = _Table.of(
+_DEAD_LETTERS: Final = Table.of(
     "dead_letter",
     {"shard": "int4"}
     | _POSITION
     | {"subject": "text", "error": "text", "payload": "bytea", "payload_bytes": "int4"},
 )
-_PRICES: Final = _Table.of(
+_PRICES: Final = Table.of(
     "price",
     {
         "window_id": "int8",
@@ -92,7 +90,7 @@ _PRICES: Final = _Table.of(
         "stale": "bool",
     },
 )
-_MARKETS: Final = _Table.of(
+_MARKETS: Final = Table.of(
     "market_window",
     {
         "shard": "int2",
@@ -138,7 +136,7 @@ def copy_rows(conn: Connection, settlement: Settlement) -> None:
         _PRICES.fill(conn, _price_rows(settlement))
 
 
-def _time(time_ns: int) -> tuple[int, int]:
+def split_time(time_ns: int) -> tuple[int, int]:
     micros, rest_ns = divmod(time_ns, 1000)
     return micros - MICROS_AT_2000, rest_ns
 
@@ -150,10 +148,10 @@ def _command_rows(settlement: Settlement) -> Iterator[Row]:
             row.seq,
             row.ord,
             settlement.window_id,
-            *_time(row.time_ns),
+            *split_time(row.time_ns),
             row.market,
             row.sender,
-            event_id_bytes(row.event_id),
+            None if row.event_id is None else event_id_bytes(row.event_id),
             row.type,
             REASON_CODES[row.reason],
             row.amount_micros,
@@ -169,7 +167,7 @@ def _dead_letter_rows(settlement: Settlement) -> Iterator[Row]:
             letter.seq,
             letter.ord,
             settlement.window_id,
-            *_time(letter.time_ns),
+            *split_time(letter.time_ns),
             escape_for_storage(letter.subject),
             escape_for_storage(letter.error),
             letter.payload,

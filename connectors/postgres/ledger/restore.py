@@ -13,6 +13,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from connectors.postgres.ledger.read_ids import agents_ids
+from connectors.postgres.ledger.read_meters import read_meters
 from connectors.postgres.ledger.read_names import read_balances, read_names
 from connectors.postgres.ledger.shard_row import ShardRow
 from connectors.postgres.statements import read_statement
@@ -77,11 +78,12 @@ def _listing(
 
 
 def restore_accounts(conn: Connection, row: ShardRow) -> ShardAccounts:
-    """All accounts by their numbers, the event ids that agents used, and the last digest."""
+    """All accounts by their numbers, the event ids that agents used, meters and the last digest."""
     accounts = ShardAccounts(names=read_names(conn, row.shard), digest=row.digest)
     accounts.make_room()
     read_balances(conn, row.shard, accounts)
     accounts.dedupe = agents_ids(conn, _recent(conn, row)._asdict())
+    accounts.meters = read_meters(conn, row.shard, accounts.names)
     return accounts
 
 

@@ -11,6 +11,7 @@ from psycopg.pq import TransactionStatus
 
 from connectors.postgres.connection import translate_errors
 from connectors.postgres.ledger.copy import copy_names, copy_rows
+from connectors.postgres.ledger.meter_rows import write_metering
 from connectors.postgres.ledger.restore import restore_accounts, restore_listings
 from connectors.postgres.ledger.shard_row import (
     ShardRow,
@@ -82,8 +83,9 @@ def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bo
     5. Set the listings that it changed; a market of another shard is refused here.
     6. Insert the accounts and resources that it mentioned first, under their numbers.
     7. Update the balances that it moved.
-    8. Insert the window's bids, commands, dead letters, markets and prices, and last its own row,
-       which has the time of the commit.
+    8. Insert the window's bids, commands, dead letters, markets, prices, usage and lots, bring the
+       lots and holds of earlier windows up to date, and last insert the window's own row, which has
+       the time of the commit.
     9. Advance `next_seq`, stream time and digest.
 
     Bids have no key that would refuse a second copy of them: 1 and 3 do.
@@ -103,6 +105,7 @@ def commit_window(conn: Connection, closed: ClosedWindow, *, token: Token) -> bo
             copy_names(conn, closed)  # 6
             update_balances(conn, closed)  # 7
             copy_rows(conn, closed)  # 8
+            write_metering(conn, closed)  # 8
             _add_window(conn, closed)
         _advance(conn, closed)  # 9
     return True

@@ -20,7 +20,8 @@ OF_ROWS: Final = (
     "market_windows",
     "dead_letters",
 )
-VIEWS: Final = (*OF_ROWS, "markets", "resources", "paradoxical_rejections")
+OF_METERS: Final = ("lots", "allowances", "open_holds", "usage", "meters")
+VIEWS: Final = (*OF_ROWS, "markets", "resources", "paradoxical_rejections", *OF_METERS)
 DEADLINE_S: Final = 20.0
 
 

@@ -35,6 +35,12 @@ COLUMNS: Final = {
     "allowance_windows",
     "dead_letters": "shard seq ord subject error payload payload_bytes timestamp",
     "paradoxical_rejections": BIDS + " lost_value_micros",
+    "lots": "market agent_id resource window_id last_window units remaining",
+    "allowances": "market agent_id resource won free held used overdrawn expired",
+    "open_holds": "market agent_id resource meter epoch n held_seq window_id held timestamp",
+    "usage": "market agent_id resource meter epoch n held_seq settled_seq window_id held used "
+    "outcome timestamp",
+    "meters": "market meter epoch next_n window_id",
 }
 
 OF_VIEW: Final = """
