@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from operators.order_book import Rows
 from operators.meter import Place, judge, lapse
+from operators.order_book import Rows
 from state.accounts import ShardAccounts
 from state.bids import BUNDLE, Bids
 from state.log import MeterMessage
