@@ -12,6 +12,16 @@ CREATE FUNCTION ledger.reason_text(code smallint) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (ARRAY['malformed'::text, 'unknown_market'::text, 'market_closed'::text, 'over_quota'::text, 'stale_event_id'::text, 'future_event_id'::text, 'duplicate'::text, 'not_open'::text, 'unknown_agent'::text, 'self_transfer'::text, 'unknown_resource'::text, 'unsupported_by_rule'::text, 'exceeds_supply'::text, 'below_reserve'::text, 'amount_overflow'::text, 'insufficient_balance'::text, 'unknown_meter'::text, 'stale_epoch'::text, 'out_of_order'::text, 'future_window'::text, 'stale_window'::text, 'insufficient_allowance'::text, 'not_held'::text])[code];
 
+CREATE FUNCTION ledger.refuse_write() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'the views of schema walras are read-only'
+        USING ERRCODE = 'insufficient_privilege',
+        HINT = 'What is in the ledger follows from the log: send a command.';
+END
+$$;
+
 CREATE FUNCTION ledger.status_text(code smallint) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (ARRAY['rejected'::text, 'withdrawn'::text, 'lost'::text, 'partially_won'::text, 'won'::text])[(code + 1)];
@@ -652,3 +662,37 @@ CREATE INDEX price_sold ON ledger.price USING btree (market, resource, window_id
 CREATE INDEX usage_account ON ledger.usage USING btree (shard, account, "timestamp");
 
 CREATE INDEX usage_window ON ledger.usage USING brin (window_id) WITH (pages_per_range='64', autosummarize='on');
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.accounts FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.allocations FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.allowances FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.bids FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.commands FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.dead_letters FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.lots FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.market_windows FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.markets FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.meters FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.open_holds FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.paradoxical_rejections FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.prices FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.resources FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.transactions FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.usage FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();
+
+CREATE TRIGGER read_only INSTEAD OF INSERT OR DELETE OR UPDATE ON walras.windows FOR EACH ROW EXECUTE FUNCTION ledger.refuse_write();

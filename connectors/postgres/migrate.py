@@ -22,6 +22,7 @@ from connectors.postgres.connection import (
     set_limits,
     translate_errors,
 )
+from connectors.postgres.reader import open_for_reading
 from connectors.postgres.requirements import check_database
 from state.errors import SettingsError
 
@@ -39,11 +40,13 @@ def migrate(dsn: str, *, migrations: Path = MIGRATIONS) -> list[str]:
         try:
             lock.execute("CREATE SCHEMA IF NOT EXISTS yoyo")
             with _runner(dsn) as runner:
-                return _apply_missing(runner, migrations)
+                applied = _apply_missing(runner, migrations)
+            open_for_reading(lock)
         except OperationalError:
             raise
         except psycopg.Error as error:
             raise _refused(error) from error
+    return applied
 
 
 def schema_version(conn: Connection) -> str | None:
