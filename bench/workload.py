@@ -127,7 +127,7 @@ def bids(workload: Workload) -> Iterator[Message]:
 
 
 def _due(count: int, at: int, in_window: int) -> int:
-    """How many of so many messages a window follow the one at this place, so that they spread."""
+    """How many of so many messages per window follow the one at this place, so that they spread."""
     return (at + 1) * count // in_window - at * count // in_window
 
 

@@ -17,7 +17,7 @@ async def main() -> None:
         while bought < NEEDED and paid + (NEEDED - bought) * offer <= budget:
             bid = await me.bid("tokens", NEEDED - bought, offer)
             outcome = await me.outcome(bid, timeout_s=30)
-            print(f"offered {offer} a token: {outcome.status}, {outcome.reason or outcome.won}")
+            print(f"offered {offer} per token: {outcome.status}, {outcome.reason or outcome.won}")
             bought += outcome.won.get("tokens", 0)
             paid += outcome.paid_micros
             offer += offer // 10

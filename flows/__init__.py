@@ -1,1 +1,1 @@
-"""The routes a bid takes through the house, and the doors through which people start them."""
+"""The flows, and the command line that starts them."""

@@ -116,7 +116,7 @@ def _distinct(pairs: list[tuple[str, object]]) -> Mapping[str, object] | _Repeat
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _bounded_int(digits: str) -> int:

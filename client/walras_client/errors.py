@@ -4,7 +4,7 @@
     ├── Unavailable         NATS does not answer, or holds no deployment
     ├── SubmitError         the log refused the commands for good
     │   ├── LogFull         it takes nothing more: the commands are not in it
-    │   └── Unacknowledged  it did not answer: the commands may be in it or not
+    │   └── Unacknowledged  it did not answer: the outcome is unknown
     ├── OutcomeTimeout      the outcome of a command was not published in time
     ├── OutcomeNotListed    its window was too large to list outcomes: the ledger has it
     └── QueryRefused        a question got no answer, for the reason given
@@ -54,7 +54,7 @@ class Unacknowledged(SubmitError):
 
 
 class OutcomeTimeout(ClientError):
-    """The market did not publish in time what became of a command."""
+    """The market did not publish in time the outcome of a command."""
 
 
 class OutcomeNotListed(ClientError):
@@ -62,7 +62,7 @@ class OutcomeNotListed(ClientError):
 
 
 class QueryRefused(ClientError):
-    """The market did not answer a question."""
+    """The market refused a question: its names are unknown, or the agent is."""
 
     def __init__(self, what: str, *, detail: str, hint: str, reason: QueryErrorReason) -> None:
         super().__init__(what, detail=detail, hint=hint)

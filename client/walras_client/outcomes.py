@@ -94,7 +94,7 @@ class Outcomes:
 
 def _no_outcome(event_id: str, why: str) -> OutcomeTimeout:
     return OutcomeTimeout(
-        "the market has not published what became of a command",
+        "the market has not published the outcome of a command",
         detail=f"{event_id}, {why}",
         hint="Its window may still be open, or the market is stopped: wait again, or ask `history`",
     )
@@ -104,7 +104,7 @@ def _not_listed(event_id: str, result: AgentResult) -> OutcomeNotListed:
     counts = ", ".join(f"{count} {status}" for status, count in (result.counts or {}).items())
     where = f"market = '{result.market}' AND event_id = '{event_id}'"
     return OutcomeNotListed(
-        "the market did not list what became of a command",
+        "the market did not list the outcome of a command",
         detail=f"{event_id}; window {result.window_id} is too large for one message: {counts}",
         hint=f"`walras sql` has it: FROM bids (of another command: commands) WHERE {where}",
     )

@@ -53,7 +53,7 @@ def _read(msg: Msg, reply: type[R], *, subject: str) -> R:
     if error.reason is QueryErrorReason.UNAVAILABLE:
         raise NoAnswer(error.detail)
     raise QueryRefused(
-        "the market did not answer",
+        "the market refused the question",
         detail=f"{subject}: {error.detail}",
         hint="Check the names of market and agent, and that the agent has received credits",
         reason=error.reason,

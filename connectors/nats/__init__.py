@@ -1,1 +1,1 @@
-"""The log and the results on NATS JetStream: streams, the source, the publisher, the CLI's door."""
+"""The log and the results on NATS JetStream: streams, the source, the publishers."""

@@ -99,7 +99,7 @@ def shard_config(shard: int, *, shards: int, max_bytes: int) -> Config:
 
 
 def ticks_config() -> Config:
-    """Where the server writes the ticks: one schedule a shard, and the last tick of each."""
+    """Where the server writes the ticks: one schedule per shard, and the last tick of each."""
     return {
         "name": TICKS,
         "subjects": ["schedule.*", "tick.*"],

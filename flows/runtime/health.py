@@ -2,8 +2,8 @@
 
 Promise: supervisors and the doctor get the same answer, whichever process commits. How far a shard
 is behind is measured in the stream's own time, so that two clocks that differ raise no alarm; the
-open window, which nothing can commit yet, is no delay. That time goes on at all, and is not ahead,
-is measured by this machine's clock, with a few seconds for the difference.
+open window, which nothing can commit yet, is no delay. Whether that time advances, and is
+not ahead, is measured by this machine's clock, with a few seconds for the difference.
 """
 
 import threading

@@ -72,18 +72,18 @@ def pricing_beside(servers: Servers) -> Iterator[None]:
     Without it allocation clears at the last known prices.
     """
     stop = threading.Event()
-    keeper = threading.Thread(
+    supervisor = threading.Thread(
         target=lambda: keep_running(
             lambda: start_pricing(servers), stop, name="the pricing process"
         ),
         name="pricing",
     )
-    keeper.start()
+    supervisor.start()
     try:
         yield
     finally:
         stop.set()
-        keeper.join()
+        supervisor.join()
 
 
 def start_pricing(servers: Servers) -> Process:

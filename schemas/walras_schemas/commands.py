@@ -1,7 +1,7 @@
 """The commands that agents and operators put into the log of a market.
 
 Each is one flat JSON object. What a model here refuses is `malformed`: it becomes a dead letter and
-moves no credit. The door of the wire is `Command`, which picks the model by `type`. Two things only
+moves no credit. What arrives is read as `Command`, which picks the model by `type`. Two things only
 the decoder can see before a model does: duplicate keys, and bytes that are not UTF-8.
 """
 

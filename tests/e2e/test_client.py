@@ -306,7 +306,7 @@ def ran(program: Path, *, deployment: Deployment, folder: Path) -> list[str]:
 def test_the_example_agent_runs(demo: Deployment, tmp_path: Path) -> None:
     """It stands in the README: it is the first thing that is copied."""
     expected = [
-        "offered 1000 a token: won, {'tokens': 100}",
+        "offered 1000 per token: won, {'tokens': 100}",
         "100 tokens for 0 micro-credits",
         "the rest of the budget to a2: applied",
     ]
