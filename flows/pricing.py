@@ -1,6 +1,6 @@
 """The market manager: from closed windows to the quotes of the next ones.
 
-A flow of its own beside allocation, which never waits for it: while it is unavailable the market clears at
+A flow of its own beside allocation, which never waits for it: without it the market clears at
 the last known prices. Everything is handed in, so that the same route runs on the live windows and
 in a test without any server. Items are `(market, value)` pairs.
 """
