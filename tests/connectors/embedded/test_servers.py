@@ -236,6 +236,20 @@ def test_other_folders_are_refused_before_they_are_made(bare: Path, name: str) -
     assert not (bare / name).exists()
 
 
+def test_another_user_can_run_what_root_installed_for_itself(tmp_path: Path) -> None:
+    """Postgres refuses to run as root; with a umask of 077 its user could load no library."""
+    (tmp_path / "lib" / "deep").mkdir(parents=True)
+    program, library = tmp_path / "lib" / "initdb", tmp_path / "lib" / "deep" / "libpq.so"
+    for path, mode in ((program, 0o700), (library, 0o600)):
+        path.touch()
+        path.chmod(mode)
+    for folder in (tmp_path / "lib" / "deep", tmp_path / "lib"):
+        folder.chmod(0o700)
+    postgres_server.open_to_all(tmp_path / "lib")
+    paths = (tmp_path / "lib", tmp_path / "lib" / "deep", program, library)
+    assert [0o755, 0o755, 0o755, 0o644] == [path.stat().st_mode & 0o777 for path in paths]
+
+
 def test_another_number_of_shards_is_refused_while_they_run(root: Path) -> None:
     """The server's mapping has one number: with another, commands would end in the wrong log."""
     with (
