@@ -174,7 +174,7 @@ def _disturbed_row(measured: Measured) -> list[str]:
 
 
 def _heard(paced: Iterable[LatencyRuns]) -> Table:
-    head = ["live", "p50", "p99", "received"]
+    head = ["live", "p50", "p99", "heard"]
     return Table(
         "From publish to the result that the agent hears", head, list(map(_heard_row, paced))
     )
