@@ -1,262 +1,218 @@
-"""Pricing rules in a closed loop: demand moves, the market clears, the price follows.
+"""Pricing rules in a closed loop: demand moves, the market clears, the prices follow.
 
 Each window is judged and cleared by the market's own rules, and a quote is in force two windows
-after the one it was computed from, as in a deployment. No bidder runs out of credits. Promise:
-every run gives the same numbers.
-
-    python -m bench.pricing.simulation            the tables of docs/pricing.md
-    python -m bench.pricing.plots docs/img        its plots, drawn with matplotlib
+after the one it was computed from, as in a deployment. Promise: every run gives the same numbers.
 """
 
-import math
-import random
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
-from statistics import NormalDist, fmean, pstdev
+from math import log
+from statistics import fmean, median, pstdev
 from typing import Final
 
+from bench.pricing.demand import SUPPLY, Request, Scenario, requests
+from bench.pricing.one_level import clear_at_one_level
+from bench.pricing.optimum import optima
 from operators.admit import terms_refusal
-from operators.clear import clear
-from operators.pricing_rules import Controller, Eip1559, Ewma, Fixed, Observation, Tatonnement, Vwap
+from operators.clear import Clearing, clear
+from operators.pricing_rules import Controller, Observation, PricingRule, on_reserves
 from state.bids import Bid
 from state.market import PPM, ResourceTerms, Terms
 from walras_schemas import BidStatus
 
-SUPPLY: Final = 1_000
-BIDS: Final = 100
-UNITS_MAX: Final = 29
-INITIAL_MICROS: Final = 100_000
 DELAY: Final = 2
-SEED: Final = 7
 NEAR: Final = 0.10
 WARM_UP: Final = 30
 LEVEL_OVER: Final = 40
-
-Valuation = Callable[[int, random.Random], float]
-"""What a unit is worth to the median bidder of a window, relative to its usual valuation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """How the valuation of the resource moves; `changes` are the windows in which it jumps."""
-
-    name: str
-    windows: int
-    valuation: Valuation
-    changes: Sequence[int] = ()
-    spread: float = 0.5
-    """Standard deviation of the logarithm of the bidders' valuations."""
-
-
-STEP: Final = Scenario(
-    "step", 450, lambda window, _rng: 2.0 if 150 <= window < 300 else 1.0, changes=(150, 300)
-)
-SEASON: Final = Scenario(
-    "season", 480, lambda window, _rng: 1.0 + 0.5 * math.sin(window * math.tau / 120)
-)
-NOISE: Final = Scenario("noise", 450, lambda _window, rng: math.exp(rng.gauss(0.0, 0.3)))
-SLUMP: Final = Scenario(
-    "slump", 350, lambda window, _rng: 1.0 if window < 150 else 0.5, changes=(150,), spread=0.1
-)
-"""Bidders with similar valuations, none of which reaches the old price any more."""
+AVERAGED: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A pricing rule and the share of its price that is the floor."""
+    """How every resource of a market is priced, and the share of its price that is the floor."""
 
     controller: Controller
     ratio_ppm: int = 0
+    before: bool = False
+    """As it was before: one level for all resources, and no anchor under any rule."""
+
+    def rule(self, scenario: Scenario) -> PricingRule:
+        """The rule that prices a resource."""
+        if self.before:
+            return self.controller
+        return on_reserves(
+            self.controller,
+            reserve_micros=scenario.reserve_micros,
+            reserve_ratio_ppm=self.ratio_ppm,
+        )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Run:
     """One setting in one scenario: what each window cleared."""
 
     scenario: Scenario
-    rows: Sequence[Observation]
-    balanced_micros: Sequence[float]
-    """The price at which the demand of a window equals its supply."""
+    rows: dict[str, list[Observation]] = field(default_factory=dict)
+    served_micros: list[int] = field(default_factory=list)
+    """What the winners offered for what they won."""
+    paid_micros: list[int] = field(default_factory=list)
+    lost_micros: list[int] = field(default_factory=list)
+    """What paradoxically rejected bids offered above the cost of what they asked."""
 
-    @property
-    def prices(self) -> list[int]:
+    def prices(self, resource: str) -> list[int]:
         """The reference price of each window."""
-        return [row.reference_micros for row in self.rows]
+        return [row.reference_micros for row in self.rows[resource]]
 
-    @property
-    def utilisation(self) -> float:
+    def balanced(self, resource: str) -> list[float]:
+        """The market-clearing price of each window."""
+        return [each.prices[resource] for each in optima(self.scenario)]
+
+    def utilisation(self, resource: str) -> float:
         """The share of the supply that was sold."""
-        return fmean(row.sold / row.supply for row in self.rows[WARM_UP:])
+        return fmean(row.sold / row.supply for row in self.rows[resource][WARM_UP:])
 
-    @property
-    def volatility(self) -> float:
+    def volatility(self, resource: str) -> float:
         """The standard deviation of the price's change from window to window."""
-        after = self.prices[WARM_UP:]
-        return pstdev(math.log(new / old) for old, new in pairwise(after))
+        after = self.prices(resource)[WARM_UP:]
+        return pstdev(log(new / old) for old, new in pairwise(after))
 
-    @property
-    def reference_to_clearing(self) -> float:
+    def distance(self, resource: str, *, since: int = WARM_UP) -> float:
+        """How far the reference price is from the market-clearing price, in the median window."""
+        pairs = zip(self.prices(resource)[since:], self.balanced(resource)[since:], strict=True)
+        return median(abs(price / balanced - 1) for price, balanced in pairs)
+
+    def mean_error(self, resource: str, *, since: int) -> float:
+        """How far the average reference price is from the average market-clearing price."""
+        return fmean(self.prices(resource)[since:]) / fmean(self.balanced(resource)[since:]) - 1
+
+    def clearing_error(self, resource: str, *, since: int) -> float:
+        """How far the average price paid is from the average market-clearing price."""
+        paid = fmean(row.clearing_micros or 0 for row in self.rows[resource][since:])
+        return paid / fmean(self.balanced(resource)[since:]) - 1
+
+    def reference_to_clearing(self, resource: str) -> float:
         """The reference price over the clearing price, at the end."""
-        rows = self.rows[-LEVEL_OVER:]
+        rows = self.rows[resource][-LEVEL_OVER:]
         paid = fmean(row.clearing_micros for row in rows if row.clearing_micros is not None)
         return fmean(row.reference_micros for row in rows) / paid
 
-    def settling(self, change: int) -> tuple[int, float]:
-        """Windows until the price stays near its new level, and how far it went past that."""
-        end = min([later for later in self.scenario.changes if later > change], default=None)
-        prices = self.prices[change:end]
-        level = fmean(prices[-LEVEL_OVER:])
-        outside = [
-            window for window, price in enumerate(prices, 1) if abs(price / level - 1) > NEAR
-        ]
-        overshoot = (
-            max(prices) / level - 1 if level > self.prices[change] else 1 - min(prices) / level
+    def served(self) -> float:
+        """The value that was served, over the most that could be."""
+        return sum(self.served_micros[WARM_UP:]) / self._best()
+
+    def lost(self) -> float:
+        """What paradoxically rejected bids offered above the cost, over the most to be served."""
+        return sum(self.lost_micros[WARM_UP:]) / self._best()
+
+    def revenue(self) -> float:
+        """What was paid, over the value that was served."""
+        return sum(self.paid_micros[WARM_UP:]) / sum(self.served_micros[WARM_UP:])
+
+    def free_though_sold_out(self) -> float:
+        """The share of windows in which a resource was sold out, wanted by more, and free.
+
+        Of the resource with which that happens most often.
+        """
+        return max(
+            fmean(
+                not row.clearing_micros and row.sold == row.supply < row.wanted
+                for row in rows[WARM_UP:]
+            )
+            for rows in self.rows.values()
         )
-        return max(outside, default=0), overshoot
+
+    def _best(self) -> float:
+        return sum(each.served_micros for each in optima(self.scenario)[WARM_UP:])
+
+    def settling(self, resource: str, change: int) -> tuple[int | None, float]:
+        """Windows until the price stays near its new level, and how far it went past that.
+
+        The price is averaged over ten windows, for its noise is another measure. None: it did not.
+        """
+        end = min([later for later in self.scenario.changes if later > change], default=None)
+        prices = self.prices(resource)[change:end]
+        smooth = [fmean(prices[at : at + AVERAGED]) for at in range(len(prices) - AVERAGED + 1)]
+        level = fmean(prices[-LEVEL_OVER:])
+        outside = [at for at, price in enumerate(smooth, 1) if abs(price / level - 1) > NEAR]
+        past = max(smooth) / level - 1 if level > prices[0] else 1 - min(smooth) / level
+        settled = max(outside, default=0)
+        return (settled if settled < len(smooth) - LEVEL_OVER else None), max(past, 0.0)
 
 
+@cache
 def simulate(scenario: Scenario, setting: Setting) -> Run:
-    """Let a pricing rule price the market of a scenario."""
-    rng = random.Random(SEED)
-    follow = setting.controller.start(())
-    in_force: deque[int] = deque([INITIAL_MICROS] * DELAY)
-    rows: list[Observation] = []
-    balanced: list[float] = []
-    for window in range(scenario.windows):
-        valuation = INITIAL_MICROS * scenario.valuation(window, rng)
-        bids = _bids(valuation, scenario.spread, rng)
-        rows.append(_cleared(window, _terms(in_force.popleft(), setting.ratio_ppm), bids))
-        balanced.append(valuation * _balance(scenario.spread))
-        in_force.append(follow(rows[-1]) or in_force[-1])
-    return Run(scenario, rows, balanced)
+    """Let a pricing rule price every resource of a scenario's market."""
+    names = list(scenario.asked)
+    rule = setting.rule(scenario)
+    trackers = {name: rule.start(()) for name in names}
+    in_force = {name: deque([scenario.initial_micros] * DELAY) for name in names}
+    run = Run(scenario, rows={name: [] for name in names})
+    for window, asked in enumerate(requests(scenario)):
+        references = {name: prices.popleft() for name, prices in in_force.items()}
+        terms = _terms(references, scenario.reserve_micros, setting.ratio_ppm)
+        bids = [bid for bid in _bids(asked) if _stands(terms, bid)]
+        clearing = clear_at_one_level(terms, bids) if setting.before else clear(terms, bids)
+        run.served_micros.append(sum(bid.won * bid.unit_price_micros for bid in bids))
+        run.paid_micros.append(sum(bid.paid_micros for bid in bids))
+        run.lost_micros.append(sum(bid.lost_value_micros or 0 for bid in bids))
+        for name in names:
+            row = _observation(window, name, terms, clearing)
+            run.rows[name].append(row)
+            in_force[name].append(trackers[name](row) or in_force[name][-1])
+    return run
 
 
-def _terms(reference_micros: int, ratio_ppm: int) -> Terms:
-    resource = ResourceTerms(
-        supply=SUPPLY,
-        reference_micros=reference_micros,
-        reserve_micros=reference_micros * ratio_ppm // PPM,
-        stale_from=sys.maxsize,
+def _terms(references: Mapping[str, int], reserve_micros: int, ratio_ppm: int) -> Terms:
+    resources = {
+        name: ResourceTerms(
+            supply=SUPPLY,
+            reference_micros=reference,
+            reserve_micros=max(reserve_micros, reference * ratio_ppm // PPM),
+            stale_from=sys.maxsize,
+        )
+        for name, reference in references.items()
+    }
+    return Terms((0, 0), is_open=True, rule="uniform", max_commands=1, resources=resources)
+
+
+def _bids(asked: Sequence[Request]) -> list[Bid]:
+    return [_bid(seq, *request) for seq, request in enumerate(asked)]
+
+
+def _bid(seq: int, units: Mapping[str, int], limit_micros: int) -> Bid:
+    of_one = len(units) == 1
+    (resource, quantity), *_ = units.items()
+    return Bid(
+        seq,
+        0,
+        0,
+        "m",
+        "a",
+        str(seq),
+        resource if of_one else None,
+        quantity if of_one else 1,
+        limit_micros // quantity if of_one else limit_micros,
+        1,
+        None if of_one else units,
+        BidStatus.LOST,
     )
-    return Terms((0, 0), is_open=True, rule="uniform", max_commands=BIDS, resources={"r": resource})
 
 
-def _bids(valuation: float, spread: float, rng: random.Random) -> list[Bid]:
-    return [
-        _bid(seq, rng.randint(1, UNITS_MAX), int(valuation * math.exp(rng.gauss(0.0, spread))))
-        for seq in range(BIDS)
-    ]
-
-
-def _bid(seq: int, quantity: int, price_micros: int) -> Bid:
-    return Bid(seq, 0, 0, "m", "a", str(seq), "r", quantity, price_micros, 1, None, BidStatus.LOST)
-
-
-def _cleared(window: int, terms: Terms, bids: Iterable[Bid]) -> Observation:
-    clearing = clear(terms, [bid for bid in bids if _stands(terms, bid)])
-    resource = terms.resources["r"]
+def _observation(window: int, name: str, terms: Terms, clearing: Clearing) -> Observation:
+    resource = terms.resources[name]
     return Observation(
         window_id=window,
         reference_micros=resource.reference_micros,
-        clearing_micros=clearing.clearing_micros.get("r"),
+        clearing_micros=clearing.clearing_micros.get(name),
         supply=resource.supply,
-        sold=clearing.sold["r"],
-        wanted=clearing.wanted["r"],
+        sold=clearing.sold[name],
+        wanted=clearing.wanted[name],
     )
 
 
 def _stands(terms: Terms, bid: Bid) -> bool:
     return terms_refusal(terms, bid.demand, bid.limit_micros, divisible=True) is None
-
-
-def _balance(spread: float) -> float:
-    """The price, relative to the median valuation, at which demand equals supply."""
-    share = SUPPLY / (BIDS * (1 + UNITS_MAX) / 2)
-    return math.exp(spread * NormalDist().inv_cdf(1 - share))
-
-
-# --- the tables -----------------------------------------------------------------------------------
-
-FLOORLESS: Final = (
-    Setting(Fixed(price_micros=INITIAL_MICROS)),
-    *(Setting(Vwap(windows=windows)) for windows in (5, 20, 60)),
-    *(Setting(Ewma(half_life_windows=windows)) for windows in (2, 5, 10)),
-    Setting(Eip1559()),
-)
-FLOORED: Final = (
-    Setting(Vwap(), 500_000),
-    Setting(Vwap(), 800_000),
-    Setting(Ewma(), 800_000),
-    Setting(Eip1559(), 500_000),
-    *(Setting(Eip1559(target_ppm=target), PPM) for target in (500_000, 700_000, 800_000, 900_000)),
-)
-HEADINGS: Final = (
-    "controller",
-    "floor",
-    "settling time up",
-    "settling time down",
-    "overshoot",
-    "volatility",
-    "utilisation",
-    "reference / clearing",
-    "sold after a slump",
-)
-
-
-def table(settings: Iterable[Setting]) -> str:
-    """The settings compared, in Markdown."""
-    lines = [HEADINGS, ["---"] * len(HEADINGS), *map(_measured, settings)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _measured(setting: Setting) -> list[str]:
-    step, season, noise = (simulate(scenario, setting) for scenario in (STEP, SEASON, NOISE))
-    (up, overshoot_up), (down, overshoot_down) = (step.settling(change) for change in STEP.changes)
-    slump = simulate(SLUMP, setting).rows[SLUMP.changes[0] :]
-    return [
-        label(setting.controller),
-        f"{100 * setting.ratio_ppm // PPM} %" if setting.ratio_ppm else "",
-        _windows(up),
-        _windows(down),
-        _percents(overshoot_up, overshoot_down),
-        _percents(step.volatility, season.volatility, noise.volatility),
-        _percents(step.utilisation, season.utilisation, noise.utilisation),
-        f"{step.reference_to_clearing:.2f}",
-        _percents(fmean(row.sold / row.supply for row in slump)),
-    ]
-
-
-def _windows(settled: int) -> str:
-    return str(settled) if settled < STEP.changes[1] - STEP.changes[0] else "never"
-
-
-def _percents(*shares: float) -> str:
-    return " / ".join(f"{100 * share:.{0 if share >= 0.1 else 1}f} %" for share in shares)
-
-
-def label(controller: Controller) -> str:
-    """The rule and the one parameter that distinguishes it from others of its kind."""
-    match controller:
-        case Vwap(windows=windows):
-            return f"`vwap`, {windows} windows"
-        case Ewma(half_life_windows=half_life):
-            return f"`ewma`, half-life {half_life}"
-        case Eip1559(target_ppm=target):
-            return f"`eip1559`, target {100 * target // PPM} %"
-        case Tatonnement():
-            return "`tatonnement`"
-        case Fixed():
-            return "`fixed`"
-
-
-def main() -> None:
-    """Print the tables."""
-    for title, settings in (("Without a floor", FLOORLESS), ("With a rolling reserve", FLOORED)):
-        sys.stdout.write(f"{title}:\n\n{table(settings)}\n\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,9 @@
 """Who takes part in a simulated market: how each agent bids, what it needs, what it knows.
 
 Promise: the same seed seats the same agents with the same needs in every market of the same
-resources, and together they ask for more than there is, however many or few they are. An agent
-counts as spent whatever it promised until the market has published the outcome.
+resources, and together they ask for more than there is, however many or few they are, of some
+resources for much more and of others for little more. An agent counts as spent whatever it promised
+until the market has published the outcome.
 """
 
 from collections import Counter
@@ -52,8 +53,9 @@ KINDS: Final[Mapping[str, str]] = {
 }
 """Every kind of agent and how it bids, in words."""
 BUNDLED: Final = 3
-DEMAND_PERCENT: Final = 150
-"""What an ordinary turn of everyone asks for, in percent of the supply."""
+DEMAND_PERCENT: Final = (150, 240, 170, 120)
+"""What an ordinary turn of everyone asks for, in percent of the supply: of the dearest resource,
+of the next and so on, in turn, so that prices differ by scarcity."""
 STAKE_WINDOWS: Final = 30
 """A full stake is an even part of the supply of so many windows, at reference prices."""
 STAKE_PERCENT: Final = {"bargain": 5}
@@ -179,10 +181,11 @@ def seat_agents(
     claims = Counter(
         resource for _, resources in seats for resource in resources * turns_per_window
     )
+    parts = _parts(prices, claims)
     return [
         Agent(
             name=f"{kind}-{number:03d}",
-            strategy=BUILD[kind](_needs(prices, resources, claims=claims, rng=rng), rng),
+            strategy=BUILD[kind](_needs(prices, parts, resources, rng), rng),
             rng=Random(rng.getrandbits(64)),
         )
         for number, (kind, resources) in enumerate(seats)
@@ -228,15 +231,23 @@ def _seats(agents: int, ranked: Ranked) -> list[tuple[str, tuple[str, ...]]]:
     return [(kind, next(turns[kind])) for kind in islice(cycle(SEATING), agents)]
 
 
+def _parts(prices: Prices, claims: Mapping[str, int]) -> Mapping[str, int]:
+    """An even part of the demand for each resource, among so many claims."""
+    dearest_first = sorted(prices, key=lambda name: (-prices[name].reference_micros, name))
+    return {
+        name: prices[name].supply * percent // PERCENT // max(claims[name], 1)
+        for name, percent in zip(dearest_first, cycle(DEMAND_PERCENT), strict=False)
+    }
+
+
 def _needs(
-    prices: Prices, resources: tuple[str, ...], *, claims: Mapping[str, int], rng: Random
+    prices: Prices, parts: Mapping[str, int], resources: tuple[str, ...], rng: Random
 ) -> tuple[Need, ...]:
-    return tuple(_need(prices[name], claims=claims[name], rng=rng) for name in resources)
+    return tuple(_need(prices[name], parts[name], rng) for name in resources)
 
 
-def _need(price: ResourcePrice, *, claims: int, rng: Random) -> Need:
-    """An even part of the demand, more or less; worth it from below the price up to its double."""
-    part = price.supply * DEMAND_PERCENT // PERCENT // claims
+def _need(price: ResourcePrice, part: int, rng: Random) -> Need:
+    """That part, more or less; worth it from below the price up to its double."""
     return Need(
         resource=price.resource,
         quantity=max(1, part * rng.randint(60, 140) // PERCENT),

@@ -184,6 +184,20 @@ def test_the_levels_are_those_of_the_page(drawn: Market) -> None:
 
 @given(drawn=markets(rules=["uniform", "uniform_lab"]))
 @thorough
+def test_no_scarce_resource_is_free(drawn: Market) -> None:
+    """What sells out while others want it and costs nothing above its reserve tells no price."""
+    market, bids = drawn
+    ranked = rank(market, [replace(bid) for bid in bids])
+    allocate_supply(market, ranked)
+    for name, level in price_levels(market, ranked).items():
+        won = [entry.net_micros for entry in ranked if name in entry.bid.allocation]
+        lost = [entry.net_micros for entry in ranked if name in entry.short_of]
+        nothing_more = 0 in won or (market.rule == "uniform" and not any(lost))
+        assert level > 0 or nothing_more
+
+
+@given(drawn=markets(rules=["uniform", "uniform_lab"]))
+@thorough
 def test_a_paradoxical_rejection_is_reported_and_nothing_else(drawn: Market) -> None:
     """A loser who offered more than its cost must be able to see it, to the micro."""
     market, bids = drawn
