@@ -56,9 +56,9 @@ BUNDLED: Final = 3
 DEMAND_PERCENT: Final = (150, 240, 170, 120)
 """What an ordinary turn of everyone asks for, in percent of the supply: of the dearest resource,
 of the next and so on, in turn, so that prices differ by scarcity."""
-STAKE_WINDOWS: Final = 30
+STAKE_WINDOWS: Final = 60
 """A full stake is an even part of the supply of so many windows, at reference prices."""
-STAKE_PERCENT: Final = {"bargain": 5}
+STAKE_PERCENT: Final = {"bargain": 3}
 """The kinds that start with less than a full stake."""
 LONGEST_MEMORY: Final = 64
 
