@@ -6,6 +6,7 @@ Whatever is exported here is a promise to the agents that build on it; everythin
 from walras_client.client import BidId, WalrasClient
 from walras_client.errors import (
     ClientError,
+    Denied,
     LogFull,
     OutcomeNotListed,
     OutcomeTimeout,
@@ -24,6 +25,7 @@ __all__ = [
     "BidId",
     "ClientError",
     "Cursor",
+    "Denied",
     "LogFull",
     "Outcome",
     "OutcomeNotListed",

@@ -6,15 +6,17 @@ order; whatever fails until its retries end is a `ClientError` that says why.
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, NewType, Self, TypeVar, overload
 
 from nats.errors import Error as NatsError
 
-from walras_client.errors import QueryRefused, unavailable
+from walras_client.errors import Denied, QueryRefused, unavailable
 from walras_client.ids import new_event_id
 from walras_client.live import OUTAGE_LIMIT_S, Live
+from walras_client.nats.broker import BrokerAddress
 from walras_client.nats.connection import Connection, closing, connect
-from walras_client.nats.errors import describe
+from walras_client.nats.errors import AccessDenied, describe
 from walras_client.nats.publisher import PubAck, publish
 from walras_client.outcomes import Outcome, Outcomes
 from walras_client.prices import PricesFeed
@@ -74,33 +76,50 @@ class WalrasClient:
 
     @classmethod
     @asynccontextmanager
-    async def connect(
-        cls, url: str, *, market: str, agent: str, retry_timeout_s: float = RETRY_TIMEOUT_S
+    async def connect(  # noqa: PLR0913 - each is a part of a connection
+        cls,
+        url: str,
+        *,
+        market: str,
+        agent: str,
+        creds: str | Path | None = None,
+        ca: str | Path | None = None,
+        retry_timeout_s: float = RETRY_TIMEOUT_S,
     ) -> AsyncIterator[Self]:
         """Take part for a block.
 
-        `retry_timeout_s` is how long a command is retried; a stream that is full and a server that
-        is unavailable for longer end it.
+        `creds` is the agent's credentials file, `ca` one with the certificates to trust (for
+        `tls://`). `retry_timeout_s` is how long a command is retried; a stream that is full and a
+        server that is unavailable for longer end it.
         """
-        one = cls.connect_many(url, market=market, agents=[agent], retry_timeout_s=retry_timeout_s)
+        one = cls.connect_many(
+            url,
+            market=market,
+            agents=[agent],
+            creds=creds,
+            ca=ca,
+            retry_timeout_s=retry_timeout_s,
+        )
         async with one as clients:
             yield clients[agent]
 
     @classmethod
     @asynccontextmanager
-    async def connect_many(
+    async def connect_many(  # noqa: PLR0913 - each is a part of a connection
         cls,
         url: str,
         *,
         market: str,
         agents: Iterable[str],
+        creds: str | Path | None = None,
+        ca: str | Path | None = None,
         retry_timeout_s: float = RETRY_TIMEOUT_S,
     ) -> AsyncIterator[dict[str, Self]]:
         """Take part for a block as several agents of one program, over one connection."""
         if not 0 < retry_timeout_s < DEDUPE_HORIZON_MS / 1000:
             raise ValueError("retry_timeout_s is above 0 and below 60: older commands are stale")
         names = list(agents)
-        async with _connected(url, market) as nc:
+        async with _connected(url, market, creds=creds, ca=ca) as nc:
             live = Live(nc, market)
             await live.subscribe(names)
             since = await _now(nc, market, retry_timeout_s=retry_timeout_s)
@@ -258,10 +277,21 @@ class WalrasClient:
 
 
 @asynccontextmanager
-async def _connected(url: str, market: str) -> AsyncIterator[Connection]:
+async def _connected(
+    url: str, market: str, *, creds: str | Path | None, ca: str | Path | None
+) -> AsyncIterator[Connection]:
     try:
-        nc = await connect(url, name=f"walras agents of {market}")
-    except (NatsError, ValueError) as failure:
+        address = BrokerAddress.parse(url).using(
+            creds=Path(creds) if creds else None, ca=Path(ca) if ca else None
+        )
+        nc = await connect(str(address), name=f"walras agents of {market}")
+    except AccessDenied as failure:
+        raise Denied(
+            "the broker refuses these credentials",
+            detail=describe(failure),
+            hint="Ask the operator for a creds file: `walras agent create` writes one",
+        ) from failure
+    except (NatsError, OSError, ValueError) as failure:
         raise unavailable(describe(failure)) from failure
     async with closing(nc):
         yield nc

@@ -2,6 +2,7 @@
 
     ClientError
     ├── Unavailable         NATS does not answer, or holds no deployment
+    ├── Denied              the broker refuses the credentials
     ├── SubmitError         the log refused the commands for good
     │   ├── LogFull         it takes nothing more: the commands are not in it
     │   └── Unacknowledged  it did not answer: the outcome is unknown
@@ -33,6 +34,10 @@ class ClientError(Exception):
 
 class Unavailable(ClientError):
     """NATS did not answer until the retries ended, or holds no deployment."""
+
+
+class Denied(ClientError):
+    """The broker refuses the credentials: they are missing, wrong, expired or revoked."""
 
 
 class SubmitError(ClientError):

@@ -2,6 +2,8 @@
 
 Promise: two servers never write the same folder, and on Linux the server ends with the thread that
 started it, whatever ends that thread. The port is kept, so that clients find a restarted server.
+With accounts the streams belong to one of them; those that were made without accounts move to it,
+and back, as they are: their files say nothing of the account.
 """
 
 import ctypes
@@ -18,11 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from connectors.embedded.leftovers import send
 from connectors.embedded.locks import FileLock
 from state.errors import ServerUnreachable, SettingsError
 
 CONFIG: Final = Path(__file__).parent.parent / "nats" / "nats.conf"
+ACCOUNTS_CONFIG: Final = CONFIG.with_name("accounts.conf")
+NO_ACCOUNT: Final = "$G"
+"""Whose streams they are on a server without accounts."""
 HOST: Final = "127.0.0.1"
 READY_DEADLINE_S: Final = 20.0
 STOP_DEADLINE_S: Final = 10.0
@@ -49,13 +56,30 @@ class NatsServer:
             self.process.wait()
 
 
-def start_nats(folder: Path, *, shards: int) -> NatsServer:
-    """Start the server on the folder's last port, or on a free one if that is taken."""
+class Accounts(msgspec.Struct, frozen=True):
+    """What the server knows of who may connect; nothing of it is secret."""
+
+    operator: str
+    """The operator's JWT."""
+    system_account: str
+    house_account: str
+    """The account with the streams."""
+    jwts: dict[str, str]
+    """Public key to JWT of the accounts that the server starts with."""
+
+
+def start_nats(folder: Path, *, shards: int, accounts: Accounts | None = None) -> NatsServer:
+    """Start the server on the folder's last port, or on a free one if that is taken.
+
+    Without `accounts` whoever connects may do everything.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock") as lock:
         _take_lock(lock, folder)
+        _place_streams(folder, accounts.house_account if accounts else NO_ACCOUNT)
+        setup = _with_accounts(folder, accounts) if accounts else _without_accounts(shards)
         for port in (_last_port(folder), _free_port()):
-            server = _start_on(port, folder, lock, shards=shards) if port else None
+            server = _start_on(port, folder, lock, setup) if port else None
             if server:
                 return server
     raise _failed(folder)
@@ -92,11 +116,48 @@ def executable() -> Path:
     return Path(found)
 
 
-def _start_on(port: int, folder: Path, lock: FileLock, *, shards: int) -> NatsServer | None:
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """A configuration file, and the values that it takes from the environment."""
+
+    config: Path
+    environment: dict[str, str]
+
+
+def _without_accounts(shards: int) -> _Setup:
+    return _Setup(CONFIG, {"NATS_MARKETS": _market_mapping(shards)})
+
+
+def _with_accounts(folder: Path, accounts: Accounts) -> _Setup:
+    """The accounts lie where the server looks for them, beside those that were pushed to it."""
+    known = folder / "accounts"
+    known.mkdir(mode=0o700, exist_ok=True)
+    for account, jwt in accounts.jwts.items():
+        (known / f"{account}.jwt").write_text(jwt)
+    environment = {
+        "NATS_OPERATOR": accounts.operator,
+        "NATS_SYSTEM_ACCOUNT": accounts.system_account,
+        "NATS_ACCOUNTS": json.dumps(str(known), ensure_ascii=False),
+    }
+    return _Setup(ACCOUNTS_CONFIG, environment)
+
+
+def _place_streams(folder: Path, account: str) -> None:
+    """Give the streams to the account; a folder holds those of one deployment."""
+    store = folder / "jetstream"
+    owners = [found.parent for found in store.glob("*/streams")]
+    if len(owners) == 1 and owners[0].name != account:
+        placed = store / account
+        if placed.exists():
+            placed.rmdir()  # the server makes one for each account, empty
+        owners[0].rename(placed)
+
+
+def _start_on(port: int, folder: Path, lock: FileLock, setup: _Setup) -> NatsServer | None:
     """The server once it is reachable; None if it ended, as it does when the port is taken."""
     process = subprocess.Popen(
-        _command(port, folder),
-        env={"NATS_MARKETS": _market_mapping(shards)},
+        _command(port, folder, setup.config),
+        env=setup.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -110,10 +171,10 @@ def _start_on(port: int, folder: Path, lock: FileLock, *, shards: int) -> NatsSe
     return server
 
 
-def _command(port: int, folder: Path) -> list[str | Path]:
+def _command(port: int, folder: Path, config: Path) -> list[str | Path]:
     listen: list[str | Path] = ["-a", HOST, "-p", str(port)]
     files: list[str | Path] = ["-sd", folder, "-P", folder / "pid", "-l", folder / "log"]
-    return [executable(), "-c", CONFIG, "-n", _name(folder), *listen, *files]
+    return [executable(), "-c", config, "-n", _name(folder), *listen, *files]
 
 
 def _name(folder: Path) -> str:

@@ -19,7 +19,8 @@ import msgspec
 from connectors.embedded import nats_server, postgres_server
 from connectors.embedded.leftovers import send
 from connectors.embedded.locks import FileLock, exclusive
-from connectors.embedded.supervisor import Failure, Record, ServerFolder, StartReply
+from connectors.embedded.nats_server import Accounts
+from connectors.embedded.supervisor import Failure, Record, Request, ServerFolder, StartReply
 from state.errors import ServerUnreachable, SettingsError
 
 SUPERVISOR: Final = "connectors.embedded.supervisor"
@@ -38,19 +39,23 @@ class Servers:
 
 
 @contextmanager
-def embedded(root: Path, *, shards: int) -> Iterator[Servers]:
-    """Use the servers of the folder `root`, made for so many shards."""
+def embedded(root: Path, *, shards: int, accounts: Accounts | None = None) -> Iterator[Servers]:
+    """Use the servers of the folder `root`, made for so many shards.
+
+    Without `accounts` whoever reaches NATS may do everything.
+    """
     folder = ServerFolder(root.resolve())
-    _make_folder(folder.root)
+    make_folder(folder.root)
     with FileLock(folder.users_lock) as users:
-        record = _enter(folder, users, shards)
+        record = _enter(folder, users, Request(shards=shards, accounts=accounts))
         try:
             yield Servers(nats_url=record.nats_url, postgres_dsn=record.postgres_dsn)
         finally:
             _leave(folder, users)
 
 
-def _make_folder(root: Path) -> None:
+def make_folder(root: Path) -> None:
+    """Make the folder of the servers; `SettingsError` where it cannot be used."""
     if wrong := postgres_server.refused_letters(root):
         raise _no_folder(root, f"Postgres cannot be started in a path with {' '.join(wrong)}")
     try:
@@ -69,19 +74,32 @@ def _no_folder(root: Path, reason: str) -> SettingsError:
     )
 
 
-def _enter(folder: ServerFolder, users: FileLock, shards: int) -> Record:
+def _enter(folder: ServerFolder, users: FileLock, request: Request) -> Record:
     with exclusive(folder.startup_lock, deadline_s=START_DEADLINE_S):
         shared = users.try_shared()
         assert shared, "only a supervisor with the startup lock holds this lock exclusively"
-        record = _running(folder) or _start_supervisor(folder, shards)
-    if record.shards != shards:
+        record = _running(folder) or _start_supervisor(folder, request)
+    _check_running(record, request, folder)
+    return record
+
+
+def _check_running(record: Record, request: Request, folder: ServerFolder) -> None:
+    """Raise where the servers that run are not those that were asked for."""
+    if record.shards != request.shards:
         raise SettingsError(
             "the embedded servers run with another number of shards",
-            detail=f"{folder.root} runs with {record.shards} shards, WALRAS_SHARDS is {shards}",
+            detail=f"{folder.root} runs with {record.shards} shards, "
+            f"WALRAS_SHARDS is {request.shards}",
             hint=f"Set WALRAS_SHARDS={record.shards}, or another folder in WALRAS_HOME: "
             "a market cannot move to another shard",
         )
-    return record
+    if record.house_account != (request.accounts and request.accounts.house_account):
+        runs = "without authentication" if record.house_account is None else "with other keys"
+        raise SettingsError(
+            "the embedded servers run with another authentication",
+            detail=f"those in {folder.root} run {runs}",
+            hint="Use the WALRAS_NATS_AUTH and the keys of the process that started them",
+        )
 
 
 def _leave(folder: ServerFolder, users: FileLock) -> None:
@@ -114,14 +132,14 @@ def _read(file: Path) -> Record | None:
         return None
 
 
-def _start_supervisor(folder: ServerFolder, shards: int) -> Record:
-    command = [sys.executable, "-m", SUPERVISOR, str(folder.root), str(shards)]
+def _start_supervisor(folder: ServerFolder, request: Request) -> Record:
+    command = [sys.executable, "-m", SUPERVISOR, str(folder.root)]
     with folder.log.open("wb") as log:
         try:
             supervisor = subprocess.run(
                 command,
                 cwd=CODE,
-                stdin=subprocess.DEVNULL,
+                input=msgspec.json.encode(request),
                 stdout=subprocess.PIPE,
                 stderr=log,
                 timeout=START_DEADLINE_S,

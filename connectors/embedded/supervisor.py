@@ -1,7 +1,8 @@
 """The process that starts the embedded servers, and stops them after their last user.
 
-Run as `python -m connectors.embedded.supervisor ROOT SHARDS`; it runs in a session of its own, so
-that a Ctrl-C in the terminal stops the flow first and the servers last. Promise: the servers stop
+Run as `python -m connectors.embedded.supervisor ROOT` with a `Request` on stdin; it runs in a
+session of its own, so that a Ctrl-C in the terminal stops the flow first and the servers last.
+Promise: the servers stop
 when no process uses them, however their users ended; the supervisor holds its lock until it ends.
 """
 
@@ -18,11 +19,18 @@ from typing import Final
 import msgspec
 
 from connectors.embedded.locks import FileLock
-from connectors.embedded.nats_server import NatsServer, start_nats
+from connectors.embedded.nats_server import Accounts, NatsServer, start_nats
 from connectors.embedded.postgres_server import start_postgres
 from state.errors import WalrasError
 
 POLL_INTERVAL_S: Final = 0.5
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What servers are asked for."""
+
+    shards: int
+    accounts: Accounts | None
 
 
 class Record(msgspec.Struct, frozen=True, tag=True):
@@ -31,6 +39,8 @@ class Record(msgspec.Struct, frozen=True, tag=True):
     nats_url: str
     postgres_dsn: str
     shards: int
+    house_account: str | None = None
+    """The account with the streams; None where everybody may do everything."""
 
 
 class Failure(msgspec.Struct, frozen=True, tag=True):
@@ -86,7 +96,7 @@ class ServerFolder:
         return self.root / "postgres"
 
 
-def supervise(folder: ServerFolder, *, shards: int) -> None:
+def supervise(folder: ServerFolder, request: Request) -> None:
     """Start both servers, report where they are, and stop both after the last user."""
     stop_requested = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop_requested.set())
@@ -95,11 +105,16 @@ def supervise(folder: ServerFolder, *, shards: int) -> None:
         FileLock(folder.users_lock) as users_lock,
         ExitStack() as running,
     ):
-        nats = start_nats(folder.nats, shards=shards)
+        nats = start_nats(folder.nats, shards=request.shards, accounts=request.accounts)
         running.callback(nats.stop)
         postgres = start_postgres(folder.postgres)
         running.callback(postgres.stop)
-        record = Record(nats_url=nats.url, postgres_dsn=postgres.dsn, shards=shards)
+        record = Record(
+            nats_url=nats.url,
+            postgres_dsn=postgres.dsn,
+            shards=request.shards,
+            house_account=request.accounts.house_account if request.accounts else None,
+        )
         with _recorded(folder.record, record):
             _reply(record)
             _until_unused(startup_lock, users_lock, nats, stop_requested)
@@ -134,16 +149,17 @@ def _reply(reply: StartReply) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
-def main(root: str, shards: str) -> None:
+def main(root: str) -> None:
     """Run until the servers have no user any more."""
     folder = ServerFolder(Path(root))
+    request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
     os.chdir(folder.root)  # where Postgres may be: for root, it runs as another user
     with FileLock(folder.supervisor_lock) as lock:
         alone = lock.try_exclusive()
         assert alone, "a supervisor is started under the startup lock, after none was found"
         folder.pid.write_text(str(os.getpid()))
         try:
-            supervise(folder, shards=int(shards))
+            supervise(folder, request)
         except WalrasError as failure:
             _reply(Failure(what=failure.what, detail=failure.detail, hint=failure.hint))
 

@@ -16,9 +16,10 @@ from nats.errors import Error as NatsError
 from state.errors import ServerUnreachable, SettingsError, WalrasError
 from walras_client.backoff import Backoff
 from walras_client.nats.addresses import FORM, without_password
+from walras_client.nats.broker import BrokerAddress
 from walras_client.nats.connection import Connection, closing
 from walras_client.nats.connection import connect as connect_client
-from walras_client.nats.errors import ConnectTimeout, describe
+from walras_client.nats.errors import AccessDenied, ConnectTimeout, describe
 
 RECONNECT_WAIT_S: Final = 0.25
 """Shorter than an agent's: one deployment does not bring a server down that has just come back."""
@@ -29,14 +30,30 @@ log = logging.getLogger(__name__)
 
 
 async def connect(url: str, *, name: str) -> Connection:
-    """Connect as `name`; once connected, the client reconnects on its own until it is closed."""
+    """Connect as `name`; once connected, the client reconnects on its own until it is closed.
+
+    With credentials in the address (`BrokerAddress`) the server must ask for them.
+    """
     try:
-        return await connect_client(url, name=name, reconnect_wait_s=RECONNECT_WAIT_S)
+        nc = await connect_client(url, name=name, reconnect_wait_s=RECONNECT_WAIT_S)
+    except AccessDenied as failure:
+        raise SettingsError(
+            "the NATS server refuses the credentials",
+            detail=f"{without_password(url)}: {describe(failure)}",
+            hint="WALRAS_NATS_CREDS must name a creds file of this server that is neither expired "
+            "nor revoked; without it WALRAS_HOME must hold the deployment's keys",
+        ) from None
     except ConnectTimeout as failure:
         raise ServerUnreachable(
             "NATS cannot be reached",
             detail=f"{without_password(url)}: {describe(failure)}",
             hint="Check the URL and that nats-server runs, or set no URL to start the embedded one",
+        ) from None
+    except OSError as unreadable:
+        raise SettingsError(
+            "a file of the NATS connection cannot be read",
+            detail=f"{unreadable.filename}: {unreadable.strerror}",
+            hint="WALRAS_NATS_CREDS and WALRAS_NATS_CA name files that this user can read",
         ) from None
     except (NatsError, ValueError) as wrong:
         raise SettingsError(
@@ -44,6 +61,14 @@ async def connect(url: str, *, name: str) -> Connection:
             detail=f"{without_password(url)}: {describe(wrong)}",
             hint=f"It looks like {FORM}",
         ) from None
+    if BrokerAddress.parse(url).creds and not nc.is_authenticated:
+        await nc.close()
+        raise SettingsError(
+            "the NATS server asks nobody who they are",
+            detail=f"{without_password(url)} takes commands from whoever reaches it",
+            hint="Give it accounts (`walras keys server-config`), or set WALRAS_NATS_AUTH=none",
+        )
+    return nc
 
 
 @asynccontextmanager

@@ -16,7 +16,6 @@ class Question(StrEnum):
     """What people ask: windows, prices, allocations, rejections, throughput, latency."""
 
     ALLOCATIONS = "allocations"
-    ALLOWANCES = "allowances"
     AUDIT = "audit"
     BALANCES = "balances"
     BIDS = "bids"

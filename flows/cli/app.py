@@ -50,6 +50,9 @@ Settings are read from the environment:
 
 - `WALRAS_HOME`: folder of the embedded servers (`.walras`)
 - `WALRAS_NATS_URL`, `WALRAS_POSTGRES_DSN`: servers of your own; without them the embedded ones run
+- `WALRAS_NATS_CREDS`: credentials on NATS; without them those in `WALRAS_HOME/keys`
+- `WALRAS_NATS_CA`: certificates to trust for `tls://`
+- `WALRAS_NATS_AUTH`: `none` for a NATS server that asks nobody who they are (`accounts`)
 - `WALRAS_WINDOW_MS`: length of a window (`1000`)
 - `WALRAS_SHARDS`: logs that the markets are spread over (`1`)
 - `WALRAS_PROCESSES`: processes that run the flow (`1`)
@@ -73,12 +76,27 @@ COMMANDS: Final = {
         "grant": ("trade:grant", "Give an agent credits from the treasury."),
         "bid": ("trade:bid", BID_HELP),
     },
+    "Say who may speak": {
+        "agent create": ("agent:create", "Let an agent in: write its credentials."),
+        "agent list": ("agent:list_agents", "List the agents that were let in."),
+        "agent show": ("agent:show_agent", "Show what an agent may do."),
+        "agent rotate": ("agent:rotate", "Void its credentials and write new ones."),
+        "agent revoke": ("agent:revoke", "Void its credentials: it is shut out at once."),
+        "agent limits": ("agent:limits", "Show or change what it may take of the broker."),
+        "keys init": ("keys:init", "Make the keys of a deployment, for a broker of your own."),
+        "keys show": ("keys:show_keys", "Show whose keys they are; no secret is printed."),
+        "keys server-config": ("keys:server_config", "Print what the broker's file needs."),
+        "keys rotate": ("keys:rotate", "Void the deployment's own credentials and make new ones."),
+        "operator create": ("agent:create_operator", "Let an operator in, or another role."),
+        "operator list": ("agent:list_operators", "List them."),
+        "operator rotate": ("agent:rotate_operator", "Void its credentials and write new ones."),
+        "operator revoke": ("agent:revoke_operator", "Void its credentials at once."),
+    },
     "Read the ledger": {
         "windows": ("read:windows", "Show the last windows and the outcomes of their bids."),
         "prices": ("read:prices", "Show what each resource cleared at."),
         "bids": ("read:bids", "Show the bids of a market and their outcomes."),
         "balance": ("read:balance", "Show what agents own."),
-        "allowance": ("read:allowance", "Show what agents won and can spend."),
         "trace": ("trace:trace", "Show the life of one bid, step by step, with times."),
         "sql": ("sql:sql", SQL_HELP),
     },

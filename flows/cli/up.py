@@ -68,10 +68,13 @@ def _stopping() -> Iterator[threading.Event]:
 def _print_addresses(settings: "Settings", servers: "Servers") -> None:
     """Where the log and the ledger are; the password of a server that was named is not printed."""
     from connectors.postgres.reader import reader_url
+    from flows.runtime.servers import NO_AUTHENTICATION
 
+    if not servers.is_authenticated:
+        print_data(NO_AUTHENTICATION)
     print_data(f"windows of {settings.window_ms} ms, {settings.shards} shard(s)")
     if settings.nats_url is None:
-        print_data(f"export WALRAS_NATS_URL={servers.nats_url}")
+        print_data(f"export WALRAS_NATS_URL={servers.plain_nats_url}")
     if settings.postgres_dsn is None:
         print_data(f"export WALRAS_POSTGRES_DSN='{servers.postgres_dsn}'")
         print_data(f"to read it with psql: psql '{reader_url(servers.postgres_dsn)}'")

@@ -21,7 +21,7 @@ from flows.runtime import child_process
 from flows.runtime.child_process import Process, keep_running
 from flows.runtime.engine import run_flow
 from flows.runtime.pricing_plan import read_past, read_plan
-from flows.runtime.servers import Servers
+from flows.runtime.servers import Servers, as_pricing
 from operators.keyed import BatchSink
 from state.window import OutboundMessage
 from walras_schemas import DEDUPE_HORIZON_MS, uuid7_ms
@@ -88,7 +88,7 @@ def pricing_beside(servers: Servers) -> Iterator[None]:
 
 def start_pricing(servers: Servers) -> Process:
     """Start the process; it ends when its standard input is closed."""
-    return child_process.start(__name__, servers)
+    return child_process.start(__name__, as_pricing(servers))
 
 
 if __name__ == "__main__":

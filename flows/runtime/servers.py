@@ -1,15 +1,23 @@
-"""The two servers of a deployment: where the log and the ledger are.
+"""The two servers of a deployment: where the log and the ledger are, and the keys to the log.
 
 Promise: a server that the settings name is used as it is; one that they do not name is embedded,
-and runs for as long as the block.
+and runs for as long as the block. The embedded NATS asks for credentials unless the settings say
+otherwise; its keys are made at the first start.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-from connectors.embedded.servers import embedded
+from connectors.embedded.nats_server import Accounts
+from connectors.embedded.servers import embedded, make_folder
+from connectors.identity.keys import KeyFolder, ensure_keys, trust
 from flows.runtime.settings import Settings
+from state.errors import SettingsError
+from walras_client.nats.broker import BrokerAddress
+
+NO_AUTHENTICATION: Final = "no authentication: whoever reaches NATS may act as anybody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +25,78 @@ class Servers:
     """Where the log and the ledger are."""
 
     nats_url: str
+    """With the files that let us in: see `BrokerAddress`."""
     postgres_dsn: str
+
+    @property
+    def plain_nats_url(self) -> str:
+        """The same broker for someone with credentials of its own."""
+        return BrokerAddress.parse(self.nats_url).url
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether the broker asks who speaks."""
+        return BrokerAddress.parse(self.nats_url).creds is not None
 
 
 @contextmanager
 def open_servers(settings: Settings) -> Iterator[Servers]:
     """The servers that the settings name; what they do not name is embedded for the block."""
     if settings.nats_url and settings.postgres_dsn:
-        yield Servers(settings.nats_url, settings.postgres_dsn)
+        yield Servers(broker_address(settings, settings.nats_url), settings.postgres_dsn)
         return
-    with embedded(settings.home, shards=settings.shards) as own:
+    accounts = None if settings.nats_auth == "none" else _accounts(settings)
+    with embedded(settings.home, shards=settings.shards, accounts=accounts) as own:
         yield Servers(
-            nats_url=settings.nats_url or own.nats_url,
+            nats_url=broker_address(settings, settings.nats_url or own.nats_url),
             postgres_dsn=settings.postgres_dsn or own.postgres_dsn,
         )
+
+
+def key_folder(settings: Settings) -> KeyFolder:
+    """Where the keys of a deployment are kept."""
+    return KeyFolder(settings.home.resolve() / "keys")
+
+
+def broker_address(settings: Settings, url: str) -> str:
+    """The broker with the credentials of the settings; without any, with those of the keys."""
+    if settings.nats_auth == "none":
+        if settings.nats_creds:
+            raise SettingsError(
+                "the settings of NATS contradict each other",
+                detail="WALRAS_NATS_AUTH is none, and WALRAS_NATS_CREDS is set",
+                hint="Unset one of them",
+            )
+        return str(BrokerAddress(url, ca=settings.nats_ca))
+    creds = settings.nats_creds or key_folder(settings).creds("house")
+    if not creds.exists():
+        raise SettingsError(
+            "there are no credentials for the NATS server",
+            detail=f"{creds} does not exist",
+            hint="Set WALRAS_NATS_CREDS to a creds file of the server, or WALRAS_NATS_AUTH=none if "
+            "it asks for none",
+        )
+    return str(BrokerAddress(url, creds=creds.resolve(), ca=settings.nats_ca))
+
+
+def as_pricing(servers: Servers) -> Servers:
+    """The same servers as the pricing flow sees them, which may do less."""
+    broker = BrokerAddress.parse(servers.nats_url)
+    own = broker.creds and broker.creds.with_name("pricing.creds")
+    if own is None or not own.exists():
+        return servers
+    return replace(servers, nats_url=str(broker.using(creds=own, ca=None)))
+
+
+def _accounts(settings: Settings) -> Accounts:
+    """What the embedded NATS is told of the keys, which are made if there are none."""
+    make_folder(settings.home.resolve())
+    folder = key_folder(settings)
+    ensure_keys(folder)
+    known = trust(folder, shards=settings.shards)
+    return Accounts(
+        operator=known.operator,
+        system_account=known.system_account,
+        house_account=known.house_account,
+        jwts=known.accounts,
+    )

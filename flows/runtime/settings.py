@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     """Where the embedded servers keep their files."""
     nats_url: NatsUrl | None = Field(default=None, repr=False)
     """The NATS server with the log; without one the embedded server is started."""
+    nats_auth: Literal["accounts", "none"] = "accounts"
+    """Who may speak on NATS: `accounts` asks for credentials, `none` asks nobody."""
+    nats_creds: Path | None = None
+    """Credentials on the NATS server; without them those of the keys in `home`."""
+    nats_ca: Path | None = None
+    """Certificates to trust for `tls://`; without them those that the system trusts."""
     postgres_dsn: PostgresDsn | None = Field(default=None, repr=False)
     """The Postgres database with the ledger; without one the embedded server is started."""
     shards: int = Field(default=1, ge=1, le=SHARDS_MAX)

@@ -158,6 +158,7 @@ def _environment(to_broker: FaultProxy, to_database: FaultProxy) -> Mapping[str,
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return others | {
         "WALRAS_NATS_URL": f"nats://127.0.0.1:{to_broker.port}",
+        "WALRAS_NATS_AUTH": "none",
         "WALRAS_POSTGRES_DSN": f"postgresql://postgres@127.0.0.1:{to_database.port}/walras",
         "WALRAS_WINDOW_MS": str(WINDOW_MS),
         "WALRAS_HEALTH_PORT": "0",

@@ -30,4 +30,4 @@ def test_its_dependencies_are_those() -> None:
     """A package that is imported and not asked for is there on our machines only."""
     project = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]
     names = sorted(asked.split(">")[0] for asked in project["dependencies"])
-    assert ["nats-py", "uuid-utils", "walras-schemas"] == names
+    assert ["nats-py[nkeys]", "uuid-utils", "walras-schemas"] == names

@@ -35,6 +35,7 @@ def folder() -> Iterator[Path]:
 def servers(folder: Path) -> Iterator[Servers]:
     with embedded(folder / "servers", shards=1) as running, pytest.MonkeyPatch.context() as patch:
         patch.setenv("WALRAS_NATS_URL", running.nats_url)
+        patch.setenv("WALRAS_NATS_AUTH", "none")
         patch.setenv("WALRAS_POSTGRES_DSN", running.postgres_dsn)
         patch.setenv("WALRAS_STREAM_MAX_BYTES", str(LOG_BYTES))
         patch.setenv("WALRAS_HEALTH_PORT", "0")

@@ -114,7 +114,8 @@ def test_defaults_are_those_of_the_code(monkeypatch: pytest.MonkeyPatch) -> None
     """Two defaults for one setting, and a laptop and a container run two different markets."""
     settings = as_set(services()["walras"]["environment"], monkeypatch)
     bare = as_set({}, monkeypatch)
-    assert bare.model_dump() == settings.model_dump() | {"nats_url": None, "postgres_dsn": None}
+    own = {"nats_url": None, "nats_auth": "accounts", "postgres_dsn": None}
+    assert bare.model_dump() == settings.model_dump() | own
 
 
 def test_the_shell_sets_what_it_may(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import pytest
 from nats.aio.client import Client
 
 from connectors.embedded.servers import Servers
+from connectors.identity.claims import credentials, new_key, user_jwt
 from connectors.nats.background_loop import open_on_loop, run_sync
 from connectors.nats.commands import open_commands
 from connectors.nats.connection import connected
@@ -289,7 +290,11 @@ def demo(deployment: Deployment) -> Deployment:
 
 
 def ran(program: Path, *, deployment: Deployment, folder: Path) -> list[str]:
-    """What a program of a reader's own says."""
+    """What a program of a reader's own says; this server does not look at its credentials."""
+    user = new_key("user")
+    jwt = user_jwt(new_key("account"), user.public, name="a1", publish=None, subscribe=None)
+    (folder / ".walras" / "agents").mkdir(parents=True, exist_ok=True)
+    (folder / ".walras" / "agents" / "a1.creds").write_text(credentials(jwt, user))
     done = subprocess.run(
         [sys.executable, program],
         env=os.environ | {"WALRAS_NATS_URL": deployment.nats_url},

@@ -16,7 +16,8 @@ from tempfile import TemporaryDirectory
 import psycopg
 import pytest
 
-from connectors.embedded.servers import Servers, embedded
+from flows.runtime.servers import Servers, open_servers
+from flows.runtime.settings import Settings
 from tests.support.eventually import eventually
 
 WALRAS = Path(sys.executable).with_name("walras")
@@ -38,7 +39,7 @@ def shell() -> Iterator["Shell"]:
 
     It is not one of pytest's: those are closed to the user that Postgres runs as.
     """
-    with folder() as home, embedded(home / "w", shards=1) as running:
+    with folder() as home, open_servers(Settings(home=home / "w")) as running:
         yield Shell(home, running)
 
 

@@ -38,6 +38,7 @@ from operators.quote import QuotePrices
 from tests.crash.due import due_windows
 from tests.crash.windows import empty_windows
 from tests.support.eventually import eventually
+from walras_client.nats.broker import BrokerAddress
 from walras_schemas import MarketWindow, ResourcePrice, subjects
 
 WALRAS: Final = Path(sys.executable).with_name("walras")
@@ -221,7 +222,8 @@ def shown_prices(servers: Servers) -> list[dict[str, Any]]:
     """What `walras prices` shows of the last window."""
     environment = {
         **os.environ,
-        "WALRAS_NATS_URL": servers.nats_url,
+        "WALRAS_NATS_URL": servers.plain_nats_url,
+        "WALRAS_NATS_CREDS": str(BrokerAddress.parse(servers.nats_url).creds),
         "WALRAS_POSTGRES_DSN": servers.postgres_dsn,
     }
     command = [str(WALRAS), "prices", "m1", "--last", "1", "--json"]

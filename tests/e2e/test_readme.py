@@ -24,6 +24,7 @@ from flows.runtime.settings import PREFIX
 from tests.deploy.compose import HOUSE
 from tests.deploy.markdown import DOCUMENTS, blocks, cell_code, commands, name, table
 from tests.support.servers import open_folder
+from walras_client.nats.broker import BrokerAddress
 from walras_schemas import AgentResult, BidOutcome
 
 README: Final = (HOUSE / "README.md").read_text()
@@ -31,7 +32,7 @@ OPERATING: Final = (HOUSE / "docs" / "guides" / "operate-a-deployment.md").read_
 WRITING: Final = (HOUSE / "docs" / "guides" / "write-to-the-market.md").read_text()
 WALRAS: Final = Path(sys.executable).with_name("walras")
 EXPORT: Final = re.compile(r"export (\w+)=(\S+)")
-TRADING: Final = {"bid", "grant", "market"}
+TRADING: Final = {"agent", "bid", "market"}
 READING: Final = {"balance", "prices", "sql", "windows"}
 
 Environment = Mapping[str, str]
@@ -51,7 +52,7 @@ def deployment() -> Iterator[Environment]:
         ) as up,
     ):
         try:
-            yield bare | exported_before_ready(up)
+            yield bare | {"WALRAS_HOME": str(home)} | exported_before_ready(up)
         finally:
             up.terminate()
             assert 0 == up.wait(timeout=60)
@@ -63,7 +64,7 @@ def market(deployment: Environment) -> Environment:
 
     The grant has its result by then: the next one that a1 hears is of a bid.
     """
-    with open_on_loop(connected(deployment["WALRAS_NATS_URL"], name="readme test")) as nc:
+    with open_on_loop(connected(address(deployment), name="readme test")) as nc:
         results = run_sync(nc.subscribe("result.demo.a1"))
         for words in readme_commands("Place a bid of your own", TRADING):
             walras(*words, env=deployment)
@@ -73,7 +74,7 @@ def market(deployment: Environment) -> Environment:
 
 @pytest.fixture
 def log(market: Environment) -> Iterator[Client]:
-    with open_on_loop(connected(market["WALRAS_NATS_URL"], name="readme test")) as nc:
+    with open_on_loop(connected(address(market), name="readme test")) as nc:
         yield nc
 
 
@@ -89,6 +90,12 @@ def exported_before_ready(up: subprocess.Popen[str]) -> dict[str, str]:
     raise AssertionError(f"walras up ended with {up.wait()} before it was ready")
 
 
+def address(deployment: Environment) -> str:
+    """The broker, with the credentials of whoever started it."""
+    creds = Path(deployment["WALRAS_HOME"]) / "keys" / "house.creds"
+    return str(BrokerAddress(deployment["WALRAS_NATS_URL"], creds=creds))
+
+
 def readme_commands(section: str, kinds: set[str]) -> list[list[str]]:
     """The commands of these kinds in a section of the README, up to its first heading below."""
     text = README.partition(f"## {section}\n")[2].partition("\n#")[0]
@@ -102,14 +109,16 @@ def walras(*words: str, env: Environment) -> str:
 
 
 def python(program: str, *, env: Environment, folder: Path) -> str:
-    """Run a program as a newcomer would: a file in a folder of their own."""
+    """Run a program as a newcomer would: a file in the folder where the deployment runs."""
     (folder / "bid.py").write_text(program)
-    return ran([sys.executable, folder / "bid.py"], env=env)
+    if not (folder / ".walras").exists():
+        (folder / ".walras").symlink_to(env["WALRAS_HOME"])
+    return ran([sys.executable, folder / "bid.py"], env=env, folder=folder)
 
 
-def ran(command: list[str | Path], *, env: Environment) -> str:
+def ran(command: list[str | Path], *, env: Environment, folder: Path = HOUSE) -> str:
     done = subprocess.run(
-        command, env=dict(env), cwd=HOUSE, capture_output=True, text=True, timeout=60, check=False
+        command, env=dict(env), cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )
     assert 0 == done.returncode, done.stderr
     return done.stdout
@@ -161,8 +170,8 @@ def test_the_nats_cli_is_given_a_command_that_the_log_takes(
     fresh = ran([sys.executable, "-c", shlex.split(shell.splitlines()[0][4:-1])[-1]], env=market)
     event_id = fresh.strip()
     request = shell[shell.index("nats -s") :].replace("$ID", event_id)
-    _, _, _, verb, subject, payload, *_ = shlex.split(request)
-    assert "req" == verb
+    _, _, _, creds, _, verb, subject, payload, *_ = shlex.split(request)
+    assert ("--creds", "req") == (creds, verb)
     won = run_sync(outcome(log, subject, payload.encode(), event_id=event_id))
     assert "won" == won
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 SCHEMES: Final = ("nats", "tls", "ws", "wss")
 FORM: Final = "nats://host:4222 or nats://user:password@host:4222, several with commas between them"
 _NEXT: Final = re.compile(r",\s*(?=(?:nats|tls|wss?)://)")
+_FILES: Final = re.compile(r"(?P<addresses>.*?)(?:\?(?P<files>(?:creds|ca)=[^?@]*))?", re.DOTALL)
 _HOST: Final = re.compile(r"[\w.:\[\]-]+")
 
 
@@ -24,6 +25,13 @@ class Addresses:
     user: str | None = None
     password: str | None = None
     token: str | None = None
+
+
+def split_files(text: str) -> tuple[str, str]:
+    """The addresses in a text, and behind the `?` the files that go with them, or ""."""
+    parts = _FILES.fullmatch(text)
+    assert parts is not None, "it matches any text"
+    return parts["addresses"], parts["files"] or ""
 
 
 def read_addresses(text: str) -> Addresses:
@@ -45,7 +53,7 @@ def read_addresses(text: str) -> Addresses:
 def without_password(text: str) -> str:
     """The addresses as a message may show them."""
     try:
-        return ",".join(read_addresses(text).servers)
+        return ",".join(read_addresses(split_files(text)[0]).servers)
     except ValueError:
         return "an address that cannot be read"
 

@@ -20,12 +20,15 @@ from nats.errors import Error as NatsError
 from nats.js.api import Header
 
 from walras_client.nats.addresses import read_addresses
+from walras_client.nats.broker import BrokerAddress
 from walras_client.nats.errors import (
+    AccessDenied,
     ClientClosed,
     ConnectTimeout,
     Disconnected,
     NoReply,
     describe,
+    is_denial,
 )
 from walras_client.nats.wire import Deliver, DeliveryParser
 
@@ -140,6 +143,16 @@ class Connection(Client):
         await self._send_command(b"".join(frames))
         await self._flush_pending()
 
+    @property
+    def was_connected(self) -> bool:
+        """Whether there was a connection at some time."""
+        return bool(self._replies)
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether the server asks who connects."""
+        return bool(self._server_info.get("auth_required"))
+
     async def open(self) -> None:
         """Listen for replies; from now on there is a connection."""
         self._replies = self.new_inbox()
@@ -176,6 +189,17 @@ class Connection(Client):
         self._lost.clear()
         self._online.set()
 
+    async def _process_err(self, err_msg: str) -> None:
+        """What the server complains of; one that has shut us out is asked again.
+
+        nats-py would close for good. The creds file is read at each connection, so new credentials
+        in its place let us in again.
+        """
+        if is_denial(err_msg):
+            await self._process_op_err(AccessDenied(err_msg.strip("' ")))
+        else:
+            await super()._process_err(err_msg)
+
     async def _on_reply(self, msg: Msg) -> None:
         read, answer = self._unanswered.get(msg.subject, (None, None))
         if read is None or answer is None or answer.done():
@@ -206,15 +230,19 @@ class Connection(Client):
 async def connect(url: str, *, name: str, reconnect_wait_s: float = RECONNECT_WAIT_S) -> Connection:
     """Connect as `name`; once connected, the client reconnects on its own until it is closed.
 
-    `url` may list several servers. Raises `ConnectTimeout` where no server answers, `ValueError`
-    where the URL is wrong.
+    `url` may list several servers and name files (`BrokerAddress`). Raises `ConnectTimeout` where
+    no server answers, `AccessDenied` where one refuses the credentials, `ValueError` or `OSError`
+    where the URL or a file is wrong.
     """
-    addresses = read_addresses(url)
+    broker = BrokerAddress.parse(url)
+    addresses, options = read_addresses(broker.url), broker.options()
     nc = Connection()
     errors: list[Exception] = []
 
     async def on_error(error: Exception) -> None:
         errors[:] = [error]
+        if not nc.was_connected and is_denial(str(error)):
+            raise AccessDenied(describe(error))
         if isinstance(error, SlowConsumerError):
             nc.on_missed(error.subject)
         log.debug("NATS: %s", describe(error))
@@ -234,13 +262,14 @@ async def connect(url: str, *, name: str, reconnect_wait_s: float = RECONNECT_WA
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=reconnect_wait_s,  # type: ignore[arg-type] # it is slept for
                 ping_interval=PING_INTERVAL_S,
+                **options,
             )
             await nc.open()
     except TimeoutError:
         await nc.close()
         reason = describe(errors[0]) if errors else "no answer"
         raise ConnectTimeout(f"{reason} (waited {CONNECT_DEADLINE_S:.0f} s)") from None
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, AccessDenied):
         await nc.close()
         raise
     return nc

@@ -21,6 +21,11 @@ RETRY_MIN_S: Final = 0.05
 RETRY_MAX_S: Final = 2.0
 NOT_FOUND: Final = 404
 SERVER_ERROR: Final = 500
+DENIALS: Final = (
+    "authorization violation",
+    "authentication expired",
+    "authentication revoked",
+)
 
 RETRYABLE: Final = (NatsError, TimeoutError)
 _PERMANENT: Final = (
@@ -62,8 +67,17 @@ class ConnectTimeout(NatsError):
     """No server accepted the first connection within the deadline."""
 
 
+class AccessDenied(NatsError):
+    """The server knows nobody by these credentials: they are wrong, expired or revoked."""
+
+
 class Interrupted(NatsError):
     """The server ended a delivery, left out a message or fell silent; a new reader resumes."""
+
+
+def is_denial(text: str) -> bool:
+    """Whether a server's complaint is about who we are, not about what we did."""
+    return any(words in text.lower() for words in DENIALS)
 
 
 def is_transient(error: Exception) -> bool:

@@ -26,7 +26,7 @@ from flows.cli.doctor.servers import (
     running_servers,
 )
 from flows.runtime.health import measure
-from flows.runtime.servers import Servers
+from flows.runtime.servers import Servers, broker_address
 from flows.runtime.settings import GIB, Settings
 from state.errors import SettingsError, WalrasError
 
@@ -145,7 +145,7 @@ def _servers(settings: Settings, addresses: Addresses) -> Iterator[Finding]:
     if absent := [part for part, part_checks in checks.items() if not part_checks]:
         yield _not_running(settings, absent)
     elif healthy and nats_url and postgres_dsn:
-        yield _flow(settings, Servers(nats_url, postgres_dsn))
+        yield _flow(settings, Servers(broker_address(settings, nats_url), postgres_dsn))
 
 
 def _flow(settings: Settings, servers: Servers) -> Finding:

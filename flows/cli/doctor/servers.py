@@ -24,9 +24,11 @@ from connectors.nats.topology import shard_configs, ticks_config, windows_config
 from connectors.postgres.connection import connect
 from connectors.postgres.migrate import MIGRATIONS, schema_version
 from connectors.postgres.reads.doubles import WINDOWS, count_doubles
+from flows.runtime.servers import NO_AUTHENTICATION, broker_address
 from flows.runtime.settings import Settings
 from state.errors import LedgerDiverged, SettingsError
 from walras_client.nats.addresses import without_password
+from walras_client.nats.broker import BrokerAddress
 from walras_client.nats.connection import Connection
 from walras_client.nats.jetstream import ask
 
@@ -72,8 +74,9 @@ def examine_log(settings: Settings, nats_url: str) -> Iterator[Check]:
     """The checks of NATS, one after the other."""
 
     def request(question: Callable[[Connection], Any]) -> Callable[[], str]:
-        return lambda: run_sync(_asked(nats_url, question))
+        return lambda: run_sync(_asked(broker_address(settings, nats_url), question))
 
+    yield "authentication", lambda: _authentication(broker_address(settings, nats_url))
     yield "NATS", request(_server)
     yield "JetStream", request(_jetstream)
     yield "streams", request(lambda nc: _streams(nc, settings))
@@ -118,6 +121,11 @@ def _new_enough(text: str) -> str:
             hint="Use a newer nats-server, or unset WALRAS_NATS_URL for the one of this package",
         )
     return found[0]
+
+
+def _authentication(nats_url: str) -> str:
+    creds = BrokerAddress.parse(nats_url).creds
+    return f"by the credentials in {creds}" if creds else NO_AUTHENTICATION
 
 
 async def _jetstream(nc: Connection) -> str:

@@ -84,6 +84,7 @@ def test_silent_servers_are_reported(
     """The most common failure of all must not look like a crash, nor show a password."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WALRAS_NATS_URL", "nats://127.0.0.1:1")
+    monkeypatch.setenv("WALRAS_NATS_AUTH", "none")
     monkeypatch.setenv("WALRAS_POSTGRES_DSN", "postgresql://u:hunter2@127.0.0.1:1/walras")
     refused = walras(*words.split())
     assert (3, "") == (refused.code, refused.out)

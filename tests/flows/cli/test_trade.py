@@ -225,6 +225,7 @@ def test_up_keeps_passwords_to_itself(
 ) -> None:
     """What a deployment prints is collected by log shippers."""
     monkeypatch.setenv("WALRAS_NATS_URL", nats_url)
+    monkeypatch.setenv("WALRAS_NATS_AUTH", "none")
     monkeypatch.setenv("WALRAS_POSTGRES_DSN", f"{postgres_dsn}&password=hunter2")
     monkeypatch.setenv("WALRAS_SHARDS", str(SHARDS))
     ended = start_up().stop(signal.SIGTERM)

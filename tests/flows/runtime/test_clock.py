@@ -42,6 +42,7 @@ def settings(servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     made = Settings(
         home=tmp_path,
         nats_url=servers.nats_url,
+        nats_auth="none",
         postgres_dsn=servers.postgres_dsn,
         shards=SHARDS,
         stream_max_bytes=16 << 20,

@@ -41,6 +41,7 @@ def settings(servers: Servers, tmp_path: Path) -> Settings:
     made = Settings(
         home=tmp_path,
         nats_url=servers.nats_url,
+        nats_auth="none",
         postgres_dsn=servers.postgres_dsn,
         shards=SHARDS,
         window_ms=WINDOW_MS,

@@ -23,6 +23,9 @@ def test_nothing_set_is_a_laptop() -> None:
     expected = {
         "home": Path(".walras"),
         "nats_url": None,
+        "nats_auth": "accounts",
+        "nats_creds": None,
+        "nats_ca": None,
         "postgres_dsn": None,
         "shards": 1,
         "window_ms": 1000,
@@ -39,6 +42,9 @@ def test_each_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
         "WALRAS_HOME": "elsewhere",
         "WALRAS_NATS_URL": "nats://127.0.0.1:4222",
+        "WALRAS_NATS_AUTH": "none",
+        "WALRAS_NATS_CREDS": "house.creds",
+        "WALRAS_NATS_CA": "ca.pem",
         "WALRAS_POSTGRES_DSN": "postgresql://walras@127.0.0.1/walras",
         "WALRAS_SHARDS": "64",
         "WALRAS_WINDOW_MS": "10",

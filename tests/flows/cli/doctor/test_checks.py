@@ -33,6 +33,7 @@ def settings(nats_url: str, postgres_dsn: str, tmp_path: Path) -> Settings:
     return Settings(
         home=tmp_path,
         nats_url=nats_url,
+        nats_auth="none",
         postgres_dsn=postgres_dsn,
         shards=SHARDS,
         stream_max_bytes=16 << 20,
@@ -66,7 +67,10 @@ def test_every_dependency_is_checked(tmp_path: Path) -> None:
 def test_silent_servers_are_found_with_a_hint(tmp_path: Path) -> None:
     """One server that is down must not hide that the other is down too."""
     silent = Settings(
-        home=tmp_path, nats_url=f"nats://{NOBODY}", postgres_dsn=f"postgresql://u:p@{NOBODY}/x"
+        home=tmp_path,
+        nats_url=f"nats://{NOBODY}",
+        nats_auth="none",
+        postgres_dsn=f"postgresql://u:p@{NOBODY}/x",
     )
     findings = [each for each in examine(silent) if each.health is Verdict.FAIL]
     assert ["log: NATS", "ledger: Postgres"] == [each.thing for each in findings]
@@ -84,7 +88,7 @@ def test_an_external_server_is_checked_alone(
     tmp_path: Path, silent: dict[str, str], failing: str
 ) -> None:
     """That the embedded one beside it does not run yet says nothing about the one that was set."""
-    settings = Settings.model_validate({"home": tmp_path} | silent)
+    settings = Settings.model_validate({"home": tmp_path, "nats_auth": "none"} | silent)
     assert [failing] == failed(settings)
     assert Verdict.WARN is found(settings)["servers"].health
 
@@ -132,6 +136,7 @@ def test_the_exit_code_is_the_worst_finding(
 ) -> None:
     """A script that asks the doctor reads one number."""
     monkeypatch.setenv("WALRAS_NATS_URL", str(settings.nats_url))
+    monkeypatch.setenv("WALRAS_NATS_AUTH", "none")
     monkeypatch.setenv("WALRAS_POSTGRES_DSN", str(settings.postgres_dsn))
     monkeypatch.setenv("WALRAS_SHARDS", str(SHARDS))
     monkeypatch.setenv("WALRAS_STREAM_MAX_BYTES", str(settings.stream_max_bytes))
