@@ -69,6 +69,7 @@ FULL: Final = Preset(
         ),
         Workload(name="withdrawals among bids", bids=40_000, withdrawals=1_000),
         Workload(name="a hostile sender", bids=40_000, hostile=200),
+        Workload(name="what was won is spent", bids=40_000, metered=5_000),
     ),
     latency=(
         LatencyPlan(window_ms=100, seconds=5),

@@ -16,10 +16,20 @@ from typing import Final, NamedTuple
 import msgspec
 
 from bench.hostile import SENDER, Hand, odd_message
+from bench.metered import (
+    ALLOWANCE_WINDOWS,
+    EVENTS_TOGETHER,
+    SPENDERS,
+    meter_messages,
+    opened_meter,
+    spender,
+    units_of_each,
+)
 from walras_schemas import BATCH_MAX, TREASURY, message_id, subjects
 
 MARKET: Final = "bench"
 RESOURCES: Final = ("tokens", "cpu_ms", "memory_mb", "attention")
+METERED: Final = RESOURCES[0]
 GRANT_MICROS: Final = 10**15
 QUANTITY_MAX: Final = 80
 PRICES_MICROS: Final = (500, 2000)
@@ -47,6 +57,8 @@ class Workload:
     """In each window: bids that are withdrawn again before it ends."""
     hostile: int = 0
     """In each window: messages of a sender who wants to slow down the others."""
+    metered: int = 0
+    """In each window: events of a meter, whose agents won the units before the first of them."""
     market: str = MARKET
     seed: int = 7
 
@@ -64,17 +76,22 @@ class Workload:
     @property
     def messages_per_window(self) -> int:
         """All messages of one window."""
-        return self.placing_per_window + self.withdrawals + self.hostile
+        return self.placing_per_window + self.withdrawals + self.hostile + self.metering_per_window
+
+    @property
+    def metering_per_window(self) -> int:
+        """Messages that carry the events of the meter in one window."""
+        return self.metered // EVENTS_TOGETHER
 
     @property
     def is_disturbed(self) -> bool:
         """Whether there is anything among the bids."""
-        return bool(self.withdrawals or self.hostile)
+        return bool(self.withdrawals or self.hostile or self.metered)
 
     @property
     def undisturbed(self) -> "Workload":
         """The same bids with nothing among them."""
-        return replace(self, name=f"{self.name}: without", withdrawals=0, hostile=0)
+        return replace(self, name=f"{self.name}: without", withdrawals=0, hostile=0, metered=0)
 
     @property
     def windows(self) -> int:
@@ -104,16 +121,19 @@ def opening(workload: Workload) -> Iterator[Message]:
     ids = EventIds(workload.seed)
     market = workload.market
     yield _message(market, TREASURY, subjects.market(market), [_market(workload)], ids)
-    agents = chain(map(agent_name, range(workload.agents)), [SENDER] if workload.hostile else [])
+    agents = chain(map(agent_name, range(workload.agents)), _others(workload))
     while chunk := list(islice(agents, BATCH_MAX)):
         grants = [_grant(name) for name in chunk]
         yield _message(market, TREASURY, subjects.grant(market), grants, ids)
+    if workload.metered:
+        yield from _metered_units(workload, ids)
 
 
 def bids(workload: Workload) -> Iterator[Message]:
     """The bids and what is among them, made when they are asked for: their ids carry that time."""
     in_window = workload.placing_per_window
-    odd, ids = _odd(workload), EventIds(workload.seed + 2)
+    odd, metering = _odd(workload), _metering(workload)
+    ids = EventIds(workload.seed + 2)
     recent: deque[Placed] = deque(maxlen=WITHDRAWN_WITHIN)
     for number, placed in enumerate(_placed(workload)):
         at = number % in_window
@@ -124,6 +144,32 @@ def bids(workload: Workload) -> Iterator[Message]:
         for _ in range(_due(workload.withdrawals, at, in_window)):
             yield _withdrawal(workload.market, recent.popleft(), ids)
         yield from islice(odd, _due(workload.hostile, at, in_window))
+        yield from islice(metering, _due(workload.metering_per_window, at, in_window))
+
+
+def _others(workload: Workload) -> Iterator[str]:
+    """Who takes part beside the agents of the bids."""
+    if workload.hostile:
+        yield SENDER
+    if workload.metered:
+        yield from map(spender, range(SPENDERS))
+
+
+def _metered_units(workload: Workload, ids: "EventIds") -> Iterator[Message]:
+    """The meter is opened, and its agents win all that they will use."""
+    market = workload.market
+    yield Message(subjects.meter(market, 0), opened_meter(), ids.next())
+    bid = {"type": "bid_placed", "resource": METERED, "unit_price_micros": 10 * PRICES_MICROS[1]}
+    bid["quantity"] = units_of_each(workload.metered * workload.windows)
+    for agent in map(spender, range(SPENDERS)):
+        yield _message(market, agent, subjects.bid(market, agent), [dict(bid)], ids)
+
+
+def _metering(workload: Workload) -> Iterator[Message]:
+    """The messages of the meter, without end."""
+    subject, ids = subjects.meter(workload.market, 0), EventIds(workload.seed + 4)
+    events = meter_messages(METERED, window_ms=workload.window_ms, seed=workload.seed)
+    return (Message(subject, payload, ids.next()) for payload in events)
 
 
 def _due(count: int, at: int, in_window: int) -> int:
@@ -190,7 +236,10 @@ def _message(
 
 def _market(workload: Workload) -> dict[str, object]:
     listed = {"supply": workload.supply, "initial_price_micros": PRICES_MICROS[0]}
-    return {"type": "market_opened", "resources": dict.fromkeys(RESOURCES, listed)}
+    resources = dict.fromkeys(RESOURCES, listed)
+    if workload.metered:
+        resources[METERED] = listed | {"allowance_windows": ALLOWANCE_WINDOWS}
+    return {"type": "market_opened", "resources": resources}
 
 
 def _grant(agent: str) -> dict[str, object]:

@@ -163,7 +163,11 @@ def _disturbed(measured: Iterable[Measured]) -> Table:
 
 def _disturbed_row(measured: Measured) -> list[str]:
     workload = measured.workload
-    among = {"withdrawals": workload.withdrawals, "hostile messages": workload.hostile}
+    among = {
+        "withdrawals": workload.withdrawals,
+        "hostile messages": workload.hostile,
+        "events of a meter": workload.metered,
+    }
     return [
         workload.name,
         ", ".join(f"{count:,} {what}" for what, count in among.items() if count),

@@ -62,7 +62,8 @@ def test_the_full_run_has_what_it_is_asked_for() -> None:
     live = {(plan.window_ms, plan.per_message, plan.share) for plan in FULL.latency}
     assert {(100, 1, 0.5), (1_000, 1, 0.5)} <= live
     assert [
-        (True, 0, 0),
-        (False, 1_000, 0),
-        (False, 0, 200),
-    ] == [(each.bundles, each.withdrawals, each.hostile) for each in FULL.others]
+        (True, 0, 0, 0),
+        (False, 1_000, 0, 0),
+        (False, 0, 200, 0),
+        (False, 0, 0, 5_000),
+    ] == [(each.bundles, each.withdrawals, each.hostile, each.metered) for each in FULL.others]

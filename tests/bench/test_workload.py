@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import time
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from bench.hostile import MALFORMED, REFUSED, SENDER, VALID, Hand
+from bench.metered import SPENDERS
 from bench.workload import (
     RESOURCES,
     EventIds,
@@ -111,6 +113,23 @@ def test_withdrawn_bids_are_open_until_then() -> None:
     settlement = settled(replace(DISTURBED, hostile=0, per_window=400))
     assert 20 == [bid.status for bid in settlement.bids].count(BidStatus.WITHDRAWN)
     assert [None] * 20 == [row.reason for row in settlement.commands if "withdrawn" in row.type]
+
+
+def test_every_event_of_the_meter_is_applied() -> None:
+    """A refused hold draws on no lot, and costs another row than one that is granted."""
+    workload = Workload(name="metered", bids=4_000, agents=20, per_window=2_000, metered=1_000)
+    messages = list(bids(workload))
+    assert 2 * workload.messages_per_window == len(messages)
+    opened = list(opening(workload))
+    now_ns = time.time_ns()
+    records = [
+        LogRecord(seq, now_ns + (seq > len(opened)) * 2 * 10**9, each.subject, each.payload)
+        for seq, each in enumerate([*opened, *messages], 1)
+    ]
+    first, second = settle_log(records, window_ms=1000).settlements
+    assert SPENDERS == len(first.metering.lots)
+    assert [] == [row for row in second.commands if row.sender.startswith("meter")]
+    assert (1_100, 900) == (len(second.metering.holds), len(second.metering.usage))
 
 
 def test_every_odd_form_is_what_it_says() -> None:

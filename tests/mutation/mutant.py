@@ -10,6 +10,9 @@ COLUMNS, STRICT = "operators/columns.py", "operators/strict.py"
 SETTLE, ANNOUNCE, DIGEST = "operators/settle.py", "operators/results.py", "operators/digest.py"
 BOOK, MARKET, SEEN = "state/accounts.py", "state/market.py", "state/dedupe.py"
 NUMBERS = "state/names.py"
+METER, METERED, LOTS = "operators/meter.py", "operators/metering.py", "state/lots.py"
+METER_ROWS = "connectors/postgres/ledger/meter_rows.py"
+READ_METERS = "connectors/postgres/ledger/read_meters.py"
 NAMES = "schemas/walras_schemas/names.py"
 KEYED, SHUTDOWN = "operators/keyed.py", "flows/runtime/shutdown.py"
 SUPERVISOR, PROCESSES = "flows/runtime/supervisor.py", "flows/runtime/processes.py"
@@ -39,6 +42,13 @@ CLEARING_TESTS = tuple(
     f"tests/operators/test_{name}.py"
     for name in ("clear", "settle", "guards", "properties", "two_ways")
 )
+METER_TESTS = (
+    "tests/operators/test_meter.py",
+    "tests/operators/test_meter_precedence.py",
+    "tests/stories",
+)
+REAL_WINDOWS_TESTS = ("tests/connectors/postgres/ledger/test_real_windows.py",)
+GOLDEN_TESTS = ("tests/golden",)
 LIFECYCLE_TESTS = (
     "tests/operators/test_keyed.py",
     "tests/flows/runtime/test_shutdown.py",

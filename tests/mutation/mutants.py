@@ -9,5 +9,6 @@ from tests.mutation.columns import FAST
 from tests.mutation.connectors import CONNECTORS
 from tests.mutation.judging import JUDGING
 from tests.mutation.lifecycle import LIFECYCLE
+from tests.mutation.metering import METERING
 
-MUTANTS = [*JUDGING, *CLEARING, *FAST, *LIFECYCLE, *CONNECTORS]
+MUTANTS = [*JUDGING, *CLEARING, *FAST, *METERING, *LIFECYCLE, *CONNECTORS]
