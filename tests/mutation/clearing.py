@@ -239,14 +239,14 @@ CLEARING = [
     Mutant(
         "a window of ticks leaves a row",
         ALLOCATE,
-        "return not (self.runs or self.commands or self.dead_letters)",
+        "return not (self.runs or self.commands or self.dead_letters or self.metered.touched)",
         "return False",
     ),
     Mutant(
         "a window of dead letters leaves no row",
         ALLOCATE,
-        "return not (self.runs or self.commands or self.dead_letters)",
-        "return not (self.runs or self.commands)",
+        "return not (self.runs or self.commands or self.dead_letters or self.metered.touched)",
+        "return not (self.runs or self.commands or self.metered.touched)",
     ),
     Mutant(
         "every slice begins the window anew",
