@@ -73,12 +73,14 @@ def make_lots(  # noqa: PLR0913  # a market and its closing window
 ) -> Iterator[LotRow]:
     """What the agents of a market won of its metered resources in the closing window."""
     meters = accounts.meters[market]
+    if not meters.opened:
+        return
     allowances = {
         name: resource.allowance_windows
         for name, resource in terms.resources.items()
         if resource.allowance_windows
     }
-    if not (allowances and meters.opened):
+    if not allowances:
         return
     won = _won(bids, rows[bids.won[rows] > 0], set(allowances))
     for (account, name), units in won.items():

@@ -21,6 +21,9 @@ CREATE TABLE ledger.metered_resource (
     PRIMARY KEY (market, resource)
 );
 
+INSERT INTO ledger.metered_resource (market, resource)
+SELECT market, resource FROM ledger.listed_resource WHERE allowance_windows > 0;
+
 -- What an agent won of a metered resource in one window, and what became of it so far. Free are
 -- units - held - used. No index has what changes: the rows are updated in their place.
 CREATE TABLE ledger.lot (

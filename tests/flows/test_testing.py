@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from flows.testing import Event, LogWriter, Outcome, Sent, settle_log
+from flows.testing import Allowance, Event, LogWriter, Outcome, Sent, settle_log
 
 WINDOW_MS: Final = 1000
 
@@ -119,6 +119,31 @@ def test_the_size_of_a_batch_changes_nothing(batch_size: int) -> None:
     log.bid("a1", resource="gpu", quantity=4, unit_price_micros=9)
     whole = settle_log(log.records, window_ms=WINDOW_MS)
     assert whole == settle_log(log.records, window_ms=WINDOW_MS, batch_size=batch_size)
+
+
+def test_what_was_won_is_held_and_settled() -> None:
+    """A proxy's author could not test against anything but a whole deployment."""
+    log = LogWriter()
+    log.open(gpu={"supply": 9, "allowance_windows": 2}, cpu={"supply": 9, "allowance_windows": 1})
+    log.grant("a1", 1_000)
+    log.open_meter()
+    log.bid("a1", resource="gpu", quantity=9, unit_price_micros=10)
+    log.bid("a1", resource="cpu", quantity=4, unit_price_micros=10)
+    log.wait(2 * WINDOW_MS)
+    log.hold(1, "a1", 2, resource="gpu")
+    held = log.hold(2, "a1", 3, resource="gpu")
+    log.settle(1, 4, outcome="unmetered")
+    refused = log.hold(3, "a1", 5, resource="gpu")
+    settled = settle_log(log.records, window_ms=WINDOW_MS)
+    assert {
+        ("a1", "gpu"): Allowance(won=9, free=4, held=3, used=4, overdrawn=2),
+        ("a1", "cpu"): Allowance(won=4, expired=4),
+    } == settled.allowances()
+    assert {} == settled.allowances(market="m2")
+    assert Outcome("rejected", reason="insufficient_allowance") == settled.outcome(refused)
+    assert (held.seq, held.ord) not in settled.outcomes
+    with pytest.raises(ValueError, match="quantity"):
+        log.hold(4, "a1", 0, resource="gpu")
 
 
 def test_an_empty_log_has_no_window() -> None:
