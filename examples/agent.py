@@ -10,7 +10,7 @@ NEEDED = 100
 
 async def main() -> None:
     url, creds = os.environ["WALRAS_NATS_URL"], ".walras/agents/a1.creds"
-    async with WalrasClient.connect(url, market="demo", agent="a1", creds=creds) as me:
+    async with WalrasClient.connect(url, market="m1", agent="a1", creds=creds) as me:
         budget = (await me.balance()).balance_micros // 10
         price = next(p for p in (await me.prices()).prices if p.resource == "tokens")
         offer, bought, paid = price.reference_micros, 0, 0

@@ -33,9 +33,10 @@ def build(
     """
     flow = Dataflow("pricing")
     windows = op.input("windows_in", flow, source)  # MarketWindow
-    step = QuotePrices(plan_of, past_of, quoted_of)
     quotes = op.stateful_batch(
-        "quote", windows, lambda _resume: KeyedStep(lambda _first: step)
+        "quote",
+        windows,
+        lambda _resume: KeyedStep(lambda _first: QuotePrices(plan_of, past_of, quoted_of)),
     )  # OutboundMessage
     op.output("publish", quotes, publish)
     return flow

@@ -4,7 +4,7 @@ Promise: the same log gives the same digest as the live stream gave, whatever th
 §2). Nothing is published: the results of a replay belong to nobody.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +58,16 @@ class ReplayReport:
 
 
 def replay(
-    path: Path, *, postgres_dsn: str, window_ms: int, batch_size: int = 1000
+    path: Path,
+    *,
+    postgres_dsn: str,
+    window_ms: int,
+    batch_size: int = 1000,
+    on_messages: Callable[[int], None] = lambda _messages: None,
 ) -> ReplayReport:
     """Replay the log in `path` into the database of `postgres_dsn`, which must hold no ledger yet.
+
+    `on_messages` is told how many were read, batch by batch.
 
     Raises `SettingsError` when the file cannot be read or the ledger is not empty.
     """
@@ -70,7 +77,7 @@ def replay(
     batches = read_batches(path, shard=SHARD, batch_size=batch_size, window_ms=window_ms)
     with closing(LedgerWriters(postgres_dsn, {SHARD: shard})) as ledger:
         flow = build(
-            source=LogFileSource(batches),
+            source=LogFileSource(_counted(batches, on_messages)),
             shards={SHARD: shard},
             window_ms=window_ms,
             commit=ledger.commit_step,
@@ -79,6 +86,12 @@ def replay(
         )
         run_flow(flow)
     return report
+
+
+def _counted(batches: Iterable[RawBatch], on_messages: Callable[[int], None]) -> Iterator[RawBatch]:
+    for batch in batches:
+        on_messages(len(batch.payloads))
+        yield batch
 
 
 def _claim_empty(postgres_dsn: str, *, window_ms: int) -> ShardState:

@@ -7,7 +7,9 @@
     │   ├── LogGap               a sequence is missing
     │   └── LogReplaced          the stream was deleted and made again
     ├── ShardReplaced            another worker claimed the shard (exit code 5)
-    └── LedgerDiverged           the ledger holds other rows than the log gives (exit code 6)
+    ├── LedgerDiverged           the ledger holds other rows than the log gives (exit code 6)
+    ├── CommandRefused           the market rejected a command that was typed (exit code 7)
+    └── BidLost                  a bid that was typed won nothing (exit code 8)
 
 A bug of ours is an assertion, an agent's mistake is a `RejectionReason`; only the world's failures
 are exceptions. Each message has three parts: what happened, the detail, what to do.
@@ -75,3 +77,15 @@ class LedgerDiverged(WalrasError):
     """A window computed again from the log gives another digest than the ledger holds."""
 
     exit_code = 6
+
+
+class CommandRefused(WalrasError):
+    """A command is in the log, and the market rejected it."""
+
+    exit_code = 7
+
+
+class BidLost(WalrasError):
+    """A bid was admitted, and won no unit."""
+
+    exit_code = 8

@@ -54,8 +54,36 @@ def embedded(root: Path, *, shards: int, accounts: Accounts | None = None) -> It
             _leave(folder, users)
 
 
+@contextmanager
+def kept_running(root: Path) -> Iterator[None]:
+    """Keep the running servers of the folder `root` from stopping during the block."""
+    folder = ServerFolder(root.resolve())
+    with FileLock(folder.users_lock) as users:
+        with exclusive(folder.startup_lock, deadline_s=START_DEADLINE_S):
+            shared = users.try_shared()
+            assert shared, "only a supervisor with the startup lock holds this lock exclusively"
+        try:
+            yield
+        finally:
+            _leave(folder, users)
+
+
+def has_data(root: Path) -> bool:
+    """Whether a Postgres was ever started in the folder `root`."""
+    try:
+        return (ServerFolder(root).postgres / "PG_VERSION").exists()
+    except OSError:
+        return False
+
+
+def recorded(root: Path) -> str | None:
+    """The NATS address that the running servers of the folder `root` have recorded."""
+    record = _read(ServerFolder(root).record)
+    return record.nats_url if record else None
+
+
 def make_folder(root: Path) -> None:
-    """Make the folder of the servers; `SettingsError` where it cannot be used."""
+    """Make the folder of embedded servers; `SettingsError` when it cannot be written to."""
     if wrong := postgres_server.refused_letters(root):
         raise _no_folder(root, f"Postgres cannot be started in a path with {' '.join(wrong)}")
     try:

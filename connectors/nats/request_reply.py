@@ -20,12 +20,14 @@ from nats.micro import add_service
 from nats.micro.request import Request
 from nats.micro.service import Service
 
+from connectors.nats.background_loop import run_sync
 from connectors.nats.connection import connected, translate_errors
 from walras_client.nats.addresses import without_password
 from walras_client.nats.errors import describe
 
 VERSION: Final = "1.0.0"
 STOP_LIMIT_S: Final = 3.0
+PING_LIMIT_S: Final = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,20 @@ class Endpoint:
     name: str
     subject: str
     answer: Answer
+
+
+def is_served(url: str, name: str) -> bool:
+    """Whether an instance of the service `name` answers, as NATS itself asks micro services."""
+
+    async def ping() -> bool:
+        async with connected(url, name="walras ping") as nc:
+            try:
+                await nc.request(f"$SRV.PING.{name}", timeout=PING_LIMIT_S)
+            except NatsError:
+                return False
+            return True
+
+    return run_sync(ping())
 
 
 @asynccontextmanager

@@ -41,6 +41,11 @@ def first_of_last(
     return int(row[0])
 
 
-def outcome_at(ledger: duckdb.DuckDBPyConnection, *, market: str, agent: str, seq: int) -> Answer:
-    """The outcome of the one bid at `seq` in the log; empty while its window is open."""
+def outcome_at(
+    ledger: duckdb.DuckDBPyConnection, *, market: str, agent: str | None, seq: int
+) -> Answer:
+    """The outcome of the one command at `seq` in the log; empty while its window is open.
+
+    `agent` is the one that sent it, None for an operator.
+    """
     return ask(ledger, text_of(Question.OUTCOME), market=market, agent=agent, seq=seq)

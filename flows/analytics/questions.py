@@ -34,7 +34,6 @@ class Question(StrEnum):
 class DemoQuestion(StrEnum):
     """What the demo asks beside them, for its report and its audit."""
 
-    COMMITTED = "demo/committed"
     FIGURES = "demo/figures"
     OPENING = "demo/opening"
     OUTCOMES = "demo/outcomes"

@@ -48,9 +48,11 @@ def create(  # noqa: PLR0913 - a command line names each
         bool, Parameter(negative="", show_default=False, help="Amounts are in micro-credits.")
     ] = False,
 ) -> None:
-    from flows.cli.amounts import micros_of
-    from flows.cli.sending import checked, send, subject_of
+    from flows.cli.amounts import credits_text, micros_of
+    from flows.cli.sending import await_outcome, checked, require_applied, send
+    from flows.cli.wording import require_names
     from flows.runtime.access import expiry, open_members, write_creds
+    from flows.runtime.deployment import for_trading
     from state.errors import SettingsError
     from walras_schemas import CreditsGranted, subjects
 
@@ -61,14 +63,19 @@ def create(  # noqa: PLR0913 - a command line names each
             hint="Name the market, or grant them later with `walras grant`",
         )
     amount = micros_of(credits, name="--credits", in_micros=micros) if credits else None
+    if market is not None:
+        require_names(market=market)
     ends = expiry(_days(expires))
-    settings = start()
+    settings = start() if amount is None else for_trading(start())
     with open_members(settings) as (members, servers):
         text = members.create(name, market=market or "*", cell=cell, expires_at=ends)
         print_data(str(write_creds(settings, "agent", name, text)))
         if amount is not None and market is not None:
-            granted = checked(CreditsGranted, agent_id=name, amount_micros=amount)
-            send(servers, subject_of(subjects.grant, market), granted)
+            words = {"agent_id": "NAME", "amount_micros": "--credits"}
+            granted = checked(CreditsGranted, words, agent_id=name, amount_micros=amount)
+            sent = send(servers, subjects.grant(market), granted)
+            require_applied(await_outcome(settings, servers, sent))
+            print_status(f"granted: {name} has {credits_text(amount)} more credits in {market}")
 
 
 def create_operator(

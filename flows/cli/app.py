@@ -23,7 +23,7 @@ BID_HELP: Final = """
 Place a bid for one resource, or for a bundle as a whole.
 
 - `walras bid m1 a1 tokens 500 --price 0.0015`
-- `walras bid m1 a1 --bundle tokens=500,cpu_ms=2000 --limit 145 --wait`
+- `walras bid m1 a1 --bundle tokens=500,cpu_ms=2000 --limit 145`
 """
 
 BENCH_HELP: Final = """
@@ -67,12 +67,17 @@ COMMANDS: Final = {
         "up": ("up:up", "Run the deployment until it is stopped."),
         "demo": ("simulate:demo", "Open a market, let agents trade in it, audit the ledger."),
         "agents": ("simulate:agents", "Let simulated agents trade in an open market."),
+        "env": ("context:env", "Print the addresses of the deployment for a shell."),
+        "context add": ("context:add", "Give a deployment a name (default: that which runs here)."),
+        "context use": ("context:use", "Choose the deployment that commands use."),
+        "context list": ("context:show_all", "List them."),
         "doctor": ("registry:doctor", "Check the installation, the servers and the schema."),
         "bench": ("bench:bench", BENCH_HELP),
     },
     "Take part": {
         "market open": ("trade:open_market", "Open a market as a TOML file describes it."),
         "market example": ("registry:example", "Print such a file, to begin with."),
+        "market close": ("trade:close_market", "Close a market; it can be opened again."),
         "grant": ("trade:grant", "Give an agent credits from the treasury."),
         "bid": ("trade:bid", BID_HELP),
     },
@@ -130,7 +135,7 @@ def run(words: Sequence[str]) -> int:
         code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except CycloptsError as misread:
-        return _fail(_misread(misread))
+        return _fail(_misread(misread, words))
     except WalrasError as failure:
         return _fail(failure)
     except KeyboardInterrupt:
@@ -158,12 +163,13 @@ def _fail(failure: WalrasError) -> int:
     return failure.exit_code
 
 
-def _misread(error: CycloptsError) -> SettingsError:
-    return SettingsError(
-        "invalid command line",
-        detail=str(error),
-        hint="`walras --help` lists the commands, `walras COMMAND --help` what each takes",
-    )
+def _misread(error: CycloptsError, words: Sequence[str]) -> SettingsError:
+    known = [name for names in COMMANDS.values() for name in names]
+    named = [name for name in known if name.split() == list(words)[: len(name.split())]]
+    hint = "`walras --help` lists the commands"
+    if named:
+        hint = f"`walras {named[0]} --help` shows what it takes"
+    return SettingsError("invalid command line", detail=str(error), hint=hint)
 
 
 def _register() -> None:

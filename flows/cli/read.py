@@ -99,6 +99,7 @@ def _show(  # noqa: PLR0913 - what a command line names, and how to show it
 ) -> None:
     """Print the answer to a question, of the last windows where it is asked of windows."""
     from flows.analytics.answers import answer, first_of_last
+    from flows.cli.known import require_known
 
     form = output.form
     with ledger() as opened:
@@ -106,6 +107,8 @@ def _show(  # noqa: PLR0913 - what a command line names, and how to show it
         if find_first := SINCE.get(question):
             since = first_of_last(opened, last, of=find_first, market=market, agent=agent)
         found = answer(opened, question, market=market, agent=agent, since=since)
+        if not found.rows and market:
+            require_known(opened, market=market, agent=agent)
     if not found.rows and form in ("table", "line", "markdown"):
         print_status(f"{title}: nothing yet")
         return
@@ -119,10 +122,11 @@ def _show(  # noqa: PLR0913 - what a command line names, and how to show it
 def ledger() -> Iterator["DuckDBPyConnection"]:
     """The ledger of this deployment, opened for a block of questions."""
     from connectors.duckdb.ledger import open_ledger
+    from flows.runtime.deployment import for_reading
     from flows.runtime.servers import open_servers
 
     with (
-        open_servers(start()) as servers,
+        open_servers(for_reading(start())) as servers,
         open_ledger(servers.postgres_dsn) as opened,
         _interruptible(opened),
     ):

@@ -13,6 +13,7 @@ from flows.cli.console import print_data, start
 from flows.cli.numbers import WHOLE
 
 AGENTS_MAX: Final = 10_000
+"""One process plays them all: with more than these it falls behind its own clock."""
 SECONDS_MAX: Final = 86_400
 RATE_MAX: Final = 1_000_000
 
@@ -28,7 +29,7 @@ Seed = Annotated[int, WHOLE, Parameter(help="The same seed makes the same agents
 def demo(*, agents: Agents = 200, seconds: Seconds = 20, seed: Seed = 7) -> int:
     from flows.cli.demo.run import demo as run_demo
 
-    return run_demo(start(), agents=agents, seconds=seconds, seed=seed)
+    return run_demo(start(context=False), agents=agents, seconds=seconds, seed=seed)
 
 
 def agents(
@@ -47,13 +48,29 @@ def agents(
     seconds: Seconds = 20,
     seed: Seed = 7,
 ) -> None:
-    from flows.runtime.servers import open_servers
-    from flows.simulation.session import run_population
+    from rich.console import Console
 
-    settings = start()
+    from flows.cli.demo.progress import RunView, progress
+    from flows.runtime.deployment import for_trading
+    from flows.runtime.servers import Servers, open_servers
+    from flows.simulation.session import Run, run_population
+
+    settings, run = for_trading(start()), Run()
+    console = Console(stderr=True, highlight=False)
+
+    async def trade(servers: Servers) -> None:
+        async with progress(console, run, seconds=seconds):
+            await run_population(
+                settings,
+                servers,
+                market=market,
+                agents=agents,
+                rate=rate,
+                seconds=seconds,
+                seed=seed,
+                run=run,
+            )
+
     with open_servers(settings) as servers:
-        trading = run_population(
-            settings, servers, market=market, agents=agents, rate=rate, seconds=seconds, seed=seed
-        )
-        run = asyncio.run(trading)
-    print_data(f"{len(run.stats.acknowledged)} commands are in the log")
+        asyncio.run(trade(servers))
+    print_data(RunView(run, seconds=seconds).counts())

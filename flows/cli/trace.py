@@ -37,10 +37,11 @@ def trace(
     output: Output = AS_TABLE,
 ) -> int:
     from flows.queries.life import lives_of
+    from flows.runtime.deployment import for_reading
     from flows.runtime.servers import open_servers
 
     form, wanted = output.form, _event_id(event_id)
-    with open_servers(start()) as servers:
+    with open_servers(for_reading(start())) as servers:
         lives = lives_of(wanted, nats_url=servers.nats_url, postgres_dsn=servers.postgres_dsn)
     if not lives:
         raise SettingsError(

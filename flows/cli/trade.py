@@ -1,17 +1,23 @@
-"""Commands that go into the log: open a market, grant credits, place a bid.
+"""Commands that go into the log: open and close a market, grant credits, place a bid.
 
 Promise: nothing is sent that the registry refuses, and what is printed as sent was acknowledged: it
-is in the log. Whether it was admitted, and what it won, is known when its window has closed. What a
-command needs is loaded when it runs, so that help comes at once.
+is in the log. Unless told otherwise a command waits until its window closes and prints the outcome;
+one that the market refused has an exit code of its own. What a command needs is loaded when it
+runs, so that help comes at once.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from flows.cli.console import print_data, start
+from flows.cli.console import AsJson, start
 from flows.cli.numbers import WHOLE
+from state.errors import SettingsError
+
+if TYPE_CHECKING:
+    from flows.runtime.settings import Settings
+    from walras_schemas import CommandBase
 
 Market = Annotated[str, Parameter(help="Market name.")]
 Agent = Annotated[str, Parameter(help="Agent name.")]
@@ -21,6 +27,19 @@ InMicros = Annotated[
         name="--micros", negative="", show_default=False, help="Amounts are given in micro-credits."
     ),
 ]
+Wait = Annotated[
+    bool,
+    Parameter(negative="--no-wait", help="Wait until the window closes and print the outcome."),
+]
+GRANT_WORDS: Final = {"agent_id": "AGENT", "amount_micros": "CREDITS"}
+BID_WORDS: Final = {
+    "resource": "RESOURCE",
+    "quantity": "QUANTITY",
+    "unit_price_micros": "--price",
+    "min_quantity": "--min-quantity",
+    "bundle": "--bundle",
+    "limit_micros": "--limit",
+}
 
 
 def open_market(
@@ -28,42 +47,61 @@ def open_market(
     /,
     *,
     market: Annotated[str | None, Parameter(help="Market name (default: the file's name).")] = None,
+    wait: Wait = True,
+    as_json: AsJson = False,
 ) -> None:
+    from flows.cli.listing import change_text, read_listing
     from flows.cli.market_file import read_market_file, read_pricing
-    from flows.cli.sending import new_id, send, subject_of
+    from flows.cli.sending import await_outcome, new_id, report, send
+    from flows.cli.wording import require_names
     from flows.runtime.pricing_plan import save_choices
     from flows.runtime.servers import open_servers
     from walras_schemas import subjects
 
     opened, choices = read_market_file(file, event_id=new_id()), read_pricing(file)
     name = market or file.stem
-    subject = subject_of(subjects.market, name)
-    with open_servers(start()) as servers:
+    require_names(market=name)
+    settings = _settings(wait=wait)
+    with open_servers(settings) as servers:
+        before = read_listing(servers.postgres_dsn, name)
         save_choices(servers.postgres_dsn, name, choices)
-        send(servers, subject, opened)
+        sent = send(servers, subjects.market(name), opened)
+        if wait:
+            sent = await_outcome(settings, servers, sent)
+    report(sent, as_json=as_json, applied=change_text(name, before, opened))
 
 
-def grant(
+def close_market(market: Market, /, *, wait: Wait = True, as_json: AsJson = False) -> None:
+    from flows.cli.sending import checked
+    from flows.cli.wording import require_names
+    from walras_schemas import MarketClosed, subjects
+
+    require_names(market=market)
+    closed = checked(MarketClosed, {})
+    applied = f"market {market} is closed: balances stay, and opening it again continues it"
+    _send(subjects.market(market), closed, wait=wait, as_json=as_json, applied=applied)
+
+
+def grant(  # noqa: PLR0913 - one argument for each word of the command line
     market: Market,
     agent: Agent,
-    amount: Annotated[str, Parameter(help="Amount in credits: 12.5")],
+    amount: Annotated[str, Parameter(help="Amount in credits: 12.5", name="CREDITS")],
     /,
     *,
     micros: InMicros = False,
+    wait: Wait = True,
+    as_json: AsJson = False,
 ) -> None:
-    from flows.cli.amounts import micros_of
-    from flows.cli.sending import checked, send, subject_of
-    from flows.runtime.servers import open_servers
+    from flows.cli.amounts import credits_text, micros_of
+    from flows.cli.sending import checked
+    from flows.cli.wording import require_names
     from walras_schemas import CreditsGranted, subjects
 
-    granted = checked(
-        CreditsGranted,
-        agent_id=agent,
-        amount_micros=micros_of(amount, name="grant", in_micros=micros),
-    )
-    subject = subject_of(subjects.grant, market)
-    with open_servers(start()) as servers:
-        send(servers, subject, granted)
+    require_names(market=market, agent=agent)
+    amount_micros = micros_of(amount, name="grant", in_micros=micros)
+    granted = checked(CreditsGranted, GRANT_WORDS, agent_id=agent, amount_micros=amount_micros)
+    applied = f"granted: {agent} has {credits_text(amount_micros)} more credits in {market}"
+    _send(subjects.grant(market), granted, wait=wait, as_json=as_json, applied=applied)
 
 
 def bid(  # noqa: PLR0913 - a bid has so many parts, and a command line names each
@@ -82,20 +120,15 @@ def bid(  # noqa: PLR0913 - a bid has so many parts, and a command line names ea
     ] = None,
     limit: Annotated[str | None, Parameter(help="Highest price of the bundle, in credits.")] = None,
     micros: InMicros = False,
-    wait: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            show_default=False,
-            help="Wait until the window closes and print the outcome.",
-        ),
-    ] = False,
+    wait: Wait = True,
+    as_json: AsJson = False,
 ) -> None:
     from flows.cli.amounts import micros_of, parse_bundle
-    from flows.cli.sending import await_outcome, checked, send, subject_of
-    from flows.runtime.servers import open_servers
+    from flows.cli.sending import checked
+    from flows.cli.wording import require_names
     from walras_schemas import BidPlaced, subjects
 
+    require_names(market=market, agent=agent)
     given = {
         "resource": resource,
         "quantity": quantity,
@@ -104,10 +137,56 @@ def bid(  # noqa: PLR0913 - a bid has so many parts, and a command line names ea
         "bundle": bundle and parse_bundle(bundle),
         "limit_micros": limit and micros_of(limit, name="limit", in_micros=micros),
     }
-    placed = checked(BidPlaced, **{key: part for key, part in given.items() if part is not None})
-    subject = subject_of(subjects.bid, market, agent)
-    settings = start()
+    fields = {key: part for key, part in given.items() if part is not None}
+    _require_one_form(fields)
+    placed = checked(BidPlaced, BID_WORDS, **fields)
+    _send(subjects.bid(market, agent), placed, wait=wait, as_json=as_json)
+
+
+def _require_one_form(fields: dict[str, Any]) -> None:
+    """Refuse what is neither a bid for one resource nor one for a bundle."""
+    words = list(BID_WORDS)
+    of_unit, of_bundle = words[:4], words[4:]
+    if not any(field in fields for field in of_bundle):
+        needed = of_unit[:3]
+    elif any(field in fields for field in of_unit):
+        mixed = [BID_WORDS[field] for field in words if field in fields]
+        raise _no_form(f"{', '.join(mixed)} do not go together")
+    else:
+        needed = of_bundle
+    if missing := [BID_WORDS[field] for field in needed if field not in fields]:
+        raise _no_form(f"{', '.join(missing)} missing")
+    least, most = fields.get("min_quantity", 0), fields.get("quantity", 0)
+    if least > most:
+        raise _no_form(f"--min-quantity {least} is above QUANTITY {most}")
+
+
+def _no_form(detail: str) -> SettingsError:
+    return SettingsError(
+        "the bid is not complete, or says too much",
+        detail=detail,
+        hint="A bid has RESOURCE, QUANTITY and --price, or --bundle and --limit: see "
+        "`walras bid --help`",
+    )
+
+
+def _send(
+    subject: str, command: "CommandBase", *, wait: bool, as_json: bool, applied: str = ""
+) -> None:
+    """Send a command, wait for its outcome if that is wanted, and print it."""
+    from flows.cli.sending import await_outcome, report, send
+    from flows.runtime.servers import open_servers
+
+    settings = _settings(wait=wait)
     with open_servers(settings) as servers:
-        seq = send(servers, subject, placed)
+        sent = send(servers, subject, command)
         if wait:
-            print_data(await_outcome(settings, servers, market=market, agent=agent, seq=seq))
+            sent = await_outcome(settings, servers, sent)
+    report(sent, as_json=as_json, applied=applied)
+
+
+def _settings(*, wait: bool) -> "Settings":
+    """Only a running deployment gives an outcome; a log takes commands at any time."""
+    from flows.runtime.deployment import for_reading, for_trading
+
+    return for_trading(start()) if wait else for_reading(start())

@@ -9,9 +9,12 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from flows.cli.console import print_data, start
+from cyclopts import Parameter
+
+from flows.cli.console import addresses, print_data, start
+from flows.cli.installation import command
 
 if TYPE_CHECKING:
     from flows.runtime.servers import Servers
@@ -22,21 +25,39 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 log = logging.getLogger(__name__)
 
 
-def up() -> None:
-    from flows.runtime import supervisor as deployment
-    from flows.runtime.pricing_process import pricing_beside
-    from flows.runtime.servers import open_servers
+Replace = Annotated[
+    bool,
+    Parameter(negative="", show_default=False, help="Stop the deployment that runs here first."),
+]
 
-    settings = start()
-    with _stopping() as stop, open_servers(settings) as servers:
+
+def up(*, replace: Replace = False) -> None:
+    from connectors.nats.request_reply import is_served
+    from flows.cli.pulse import showing_windows
+    from flows.queries.service import NAME as QUERIES
+    from flows.runtime import supervisor as deployment
+    from flows.runtime.deployment import claimed
+    from flows.runtime.pricing_process import pricing_beside
+    from flows.runtime.servers import home_of, open_servers
+
+    settings = start(context=False)
+    with (
+        _stopping() as stop,
+        claimed(settings, "up", replace=replace) as announce,
+        open_servers(settings) as servers,
+    ):
+        if home_of(settings) is None and is_served(servers.nats_url, QUERIES):
+            log.warning("another deployment runs on these servers: taking over, it will stop")
         deployment.prepare(settings, servers)
-        _print_addresses(settings, servers)
         with deployment.services(settings, servers), ExitStack() as later:
 
             def ready() -> None:
                 # After a crash the log is settled first: its prices can wait for a processor.
                 later.enter_context(pricing_beside(servers))
+                announce(servers)
+                _print_addresses(settings, servers)
                 print_data("ready")
+                later.enter_context(showing_windows(settings, servers))
 
             deployment.run(settings, servers, stop, ready=ready)
     log.info("stopped")
@@ -66,15 +87,14 @@ def _stopping() -> Iterator[threading.Event]:
 
 
 def _print_addresses(settings: "Settings", servers: "Servers") -> None:
-    """Where the log and the ledger are; the password of a server that was named is not printed."""
-    from connectors.postgres.reader import reader_url
+    """Where everything is; the address of a server that was named may hold a password."""
     from flows.runtime.servers import NO_AUTHENTICATION
 
     if not servers.is_authenticated:
         print_data(NO_AUTHENTICATION)
-    print_data(f"windows of {settings.window_ms} ms, {settings.shards} shard(s)")
-    if settings.nats_url is None:
-        print_data(f"export WALRAS_NATS_URL={servers.plain_nats_url}")
-    if settings.postgres_dsn is None:
-        print_data(f"export WALRAS_POSTGRES_DSN='{servers.postgres_dsn}'")
-        print_data(f"to read it with psql: psql '{reader_url(servers.postgres_dsn)}'")
+    shards = "1 shard" if settings.shards == 1 else f"{settings.shards} shards"
+    print_data(f"windows of {settings.window_ms} ms, {shards}")
+    for line in addresses(settings, servers):
+        print_data(line)
+    print_data(f"in this folder, other terminals use it as it is: {command()} windows")
+    print_data(f'programs find it after: eval "$({command()} env)"')

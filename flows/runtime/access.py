@@ -13,6 +13,7 @@ from typing import Final
 from connectors.identity.cells import Members, Role
 from connectors.identity.keys import KeyFolder, rotate_creds, trust, write_private
 from connectors.nats.accounts import push_account
+from flows.runtime.deployment import joined
 from flows.runtime.servers import Servers, key_folder, open_servers
 from flows.runtime.settings import Settings
 from state.errors import SettingsError
@@ -27,7 +28,7 @@ FOLDERS: Final = {"agent": "agents"}
 def open_members(settings: Settings) -> Iterator[tuple[Members, Servers]]:
     """Those that were let in, and the servers whose broker hears of changes."""
     keys = known_keys(settings)
-    with open_servers(settings) as servers:
+    with open_servers(joined(settings) or settings) as servers:
         broker = BrokerAddress.parse(servers.nats_url).using(creds=keys.creds("system"), ca=None)
         yield Members(keys, lambda jwt: push_account(str(broker), jwt)), servers
 
@@ -81,7 +82,7 @@ def expiry(days: int | None) -> int | None:
 def rotate_keys(settings: Settings) -> None:
     """Make new credentials for the deployment itself, and have the broker refuse the old ones."""
     keys = known_keys(settings)
-    with open_servers(settings) as servers:
+    with open_servers(joined(settings) or settings) as servers:
         rotate_creds(keys)
         broker = BrokerAddress.parse(servers.nats_url).using(creds=keys.creds("system"), ca=None)
         for jwt in trust(keys, shards=settings.shards).accounts.values():

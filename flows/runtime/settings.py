@@ -30,14 +30,16 @@ REPLACED: Final = {"WALRAS_WORKERS": "WALRAS_PROCESSES"}
 
 def _nats_url(url: str) -> str:
     if not url.startswith(("nats://", "tls://")):
-        raise ValueError(f"it must look like {FORM}")
+        raise ValueError(f"its value does not look like {FORM}")
     read_addresses(url)
     return url
 
 
 def _postgres_dsn(dsn: str) -> str:
     if not dsn.startswith(("postgresql://", "postgres://")) and "=" not in dsn:
-        raise ValueError("it must look like postgresql://user:password@host:5432/database")
+        raise ValueError(
+            "its value does not look like postgresql://user:password@host:5432/database"
+        )
     return dsn
 
 
@@ -89,6 +91,12 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise _wrong(map(_describe, details), _variable(details[0])) from None
+
+
+def config_folder() -> Path:
+    """The folder for what a user chooses, which all folders of deployments share."""
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".config") / "walras"
 
 
 def variables() -> dict[str, str]:

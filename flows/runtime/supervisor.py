@@ -20,6 +20,7 @@ from connectors.nats.log_checks import check_applied
 from connectors.nats.ticker import ticking
 from connectors.nats.topology import FINEST_TICK_MS, make_streams, stream_identities
 from connectors.postgres.connection import connect
+from connectors.postgres.ledger.shard_row import require_window_length
 from connectors.postgres.ledger.transaction import claim
 from connectors.postgres.migrate import migrate
 from flows.queries.service import serving_queries
@@ -53,8 +54,13 @@ class Task:
 
 
 def prepare(settings: Settings, servers: Servers) -> None:
-    """Bring the ledger's schema up to date and make the streams; twice is the same as once."""
+    """Bring the ledger's schema up to date and make the streams; twice is the same as once.
+
+    Raises `SettingsError` when the settings contradict the ledger or the streams.
+    """
     migrate(servers.postgres_dsn)
+    with connect(servers.postgres_dsn) as ledger:
+        require_window_length(ledger, settings.window_ms)
     make_streams(
         servers.nats_url,
         shards=settings.shards,

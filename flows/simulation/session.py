@@ -44,6 +44,8 @@ from walras_schemas import (
 )
 
 MS_PER_S: Final = 1000
+WINDOWS_TO_WAIT: Final = 3
+POLL_INTERVAL_S: Final = 0.1
 QUIET_PERCENT: Final = 75
 RUSH_PERCENT: Final = 150
 """What agents want at the ends and in the middle of a run, in percent of an ordinary day."""
@@ -90,6 +92,12 @@ class Run:
     stats: SendStats = field(default_factory=SendStats)
     market: MarketView = field(default_factory=lambda: MarketView(prices={}))
 
+    @property
+    def unanswered(self) -> int:
+        """Commands of agents that were sent, and have no outcome yet that was received."""
+        operators = sum(command.sender == TREASURY for command in self.stats.acknowledged)
+        return self.stats.sent - operators - self.market.outcomes.total()
+
 
 async def run_population(  # noqa: PLR0913 - the command line names every one of these
     settings: Settings,
@@ -126,7 +134,16 @@ async def run_population(  # noqa: PLR0913 - the command line names every one of
             session = Session(population, clients, grant, run.market.prices, sender)
             await session.fund_agents(knowledge.balances)
             await session.trade(turns_per_s * seconds, turns_per_s=turns_per_s, seed=seed)
+            await _answers(run, wait_s=WINDOWS_TO_WAIT * settings.window_ms / MS_PER_S)
     return run
+
+
+async def _answers(run: Run, *, wait_s: float) -> None:
+    """Return when the agents have received all their outcomes, or when that takes too long."""
+    clock = asyncio.get_running_loop()
+    give_up_at_s = clock.time() + wait_s
+    while run.unanswered and clock.time() < give_up_at_s:  # noqa: ASYNC110 - many tasks count
+        await asyncio.sleep(POLL_INTERVAL_S)
 
 
 @contextmanager

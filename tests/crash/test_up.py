@@ -85,5 +85,6 @@ def test_two_at_once(servers: Servers, nc: Connection, folder: Path) -> None:
     assert "end it and start this one again" in said[2]
     trade(servers, nc, 1)
     assert None is second.process.poll()
-    assert 0 == second.stop(signal.SIGTERM).code
+    ended = second.stop(signal.SIGTERM)
+    assert (0, True) == (ended.code, "another deployment runs on these servers" in ended.err)
     check(servers, nc, folder)

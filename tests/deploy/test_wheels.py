@@ -91,7 +91,7 @@ def test_a_demo_runs_and_names_itself_as_it_was_called(installed: Installed) -> 
     """A hint that names a clone which is not there helps nobody."""
     demo = installed.walras("demo", "--agents", "14", "--seconds", "2")
     assert 0 == demo.returncode, demo.stderr
-    assert "\n walras replay demo.jsonl " in demo.stdout
+    assert "\n   walras replay demo.jsonl\n" in demo.stdout
     assert "tools/uv" not in demo.stdout + demo.stderr
 
 

@@ -284,8 +284,8 @@ def test_trade_goes_on_through_a_restart_of_the_broker(servers: Servers, tmp_pat
 
 @pytest.fixture(scope="module")
 def demo(deployment: Deployment) -> Deployment:
-    """What the documents take for granted: a market `demo` in which `a1` has credits."""
-    deployment.market("a1", "a2", name="demo")
+    """What the documents take for granted: a market `m1` in which `a1` has credits."""
+    deployment.market("a1", "a2", name="m1")
     return deployment
 
 
@@ -338,7 +338,7 @@ def test_the_guide_shows_questions_that_are_answered(demo: Deployment) -> None:
     }
     with open_on_loop(connected(demo.nats_url, name="test")) as nc:
         for _, subject, question, reply in rows:
-            about = subject.replace("<market>", "demo").replace("<agent>", "a1")
+            about = subject.replace("<market>", "m1").replace("<agent>", "a1")
             answer = run_sync(nc.request(about, question.encode(), timeout=WITHIN_S))
             told = QUERIES[reply].model_validate_json(answer.data)
             assert reply == told.model_dump()["type"]

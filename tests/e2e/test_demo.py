@@ -24,11 +24,11 @@ WALRAS = Path(sys.executable).with_name("walras")
 AGENTS = 21
 CHECKS = 10
 DEADLINE_S = 100
-STEP = re.compile(r"^ *(?:\S*uv run )?\S*walras (.+?)   +\S")
+STEP = re.compile(r"^   (?:\S*uv run )?\S*walras (.+)$")
 ACKNOWLEDGED = re.compile(r"each of the ([\d,]+) acknowledged commands has one outcome")
 CLEARED = re.compile(r"[1-9]\d* windows cleared")
 STOPPED = re.compile(r"The ([\d,]+) commands that the log acknowledged are safe")
-DIGEST = re.compile(r"final digest of shard 0 +([0-9a-f]{64})")
+DIGEST = re.compile(r"Final digest of shard 0\s+([0-9a-f]{64})")
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -52,7 +52,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def shown(shell: "Shell") -> "Ended":
     """The output of a demo."""
-    demo = shell.demo(seconds=3)
+    demo = shell.demo(seconds=8)
     assert 0 == demo.code, demo.err
     return demo
 
@@ -155,9 +155,25 @@ def test_its_tables_show_the_market(shown: "Ended") -> None:
         *("tokens", "cpu_ms", "memory_mb", "attention"),
         *("truthful", "bundler", "pacer", "deadline", "follower", "patient", "bargain"),
         *("below_reserve", "publish to commit, p50 / p99", "bids per second"),
+        *("NATS      nats://127.0.0.1:", "Postgres  psql 'postgresql://walras_reader@"),
     ):
         assert text in shown.out
-    assert [] == [line for line in shown.out.splitlines() if len(line) > 100]
+    assert "…" not in shown.out, "a number that is cut is no number"
+    assert [] == [line for line in shown.out.splitlines() if line.endswith(" ")]
+    assert [] == [
+        line for line in shown.out.splitlines() if len(line) > 80 and "postgresql://" not in line
+    ]
+
+
+def test_its_prices_move(shell: "Shell", shown: "Ended") -> None:
+    """Prices that follow demand are what the market is for: here they must be seen to."""
+    assert 0 == shown.code
+    query = "SELECT resource, count(DISTINCT reference_micros) AS prices FROM prices GROUP BY ALL"
+    moved = {
+        each["resource"]: each["prices"]
+        for each in json.loads(shell.run("sql", query, "--json").out)
+    }
+    assert all(prices > 1 for prices in moved.values()), moved
 
 
 def test_what_it_suggests_next_works(shell: "Shell", shown: "Ended") -> None:
@@ -168,6 +184,21 @@ def test_what_it_suggests_next_works(shell: "Shell", shown: "Ended") -> None:
             ended = shell.run(*words)
             assert 0 == ended.code, (words, ended.err)
             assert words[0] != "replay" or shown.digest == json.loads(ended.out)["digest"]
+
+
+def test_it_fits_any_terminal(shell: "Shell", shown: "Ended") -> None:
+    """A terminal of 40 columns wraps what it must; it gets the same figures."""
+    assert 0 == shown.code
+    narrow = subprocess.run(
+        [WALRAS, "demo", "--agents", str(AGENTS), "--seconds", "1"],
+        cwd=shell.home,
+        env={**os.environ, "WALRAS_HOME": str(shell.home / "w"), "COLUMNS": "40"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=True,
+    )
+    assert "…" not in narrow.stdout
 
 
 def test_a_failed_audit_ends_with_exit_code_1(shell: "Shell", shown: "Ended") -> None:

@@ -6,11 +6,11 @@ that works.
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +31,6 @@ README: Final = (HOUSE / "README.md").read_text()
 OPERATING: Final = (HOUSE / "docs" / "guides" / "operate-a-deployment.md").read_text()
 WRITING: Final = (HOUSE / "docs" / "guides" / "write-to-the-market.md").read_text()
 WALRAS: Final = Path(sys.executable).with_name("walras")
-EXPORT: Final = re.compile(r"export (\w+)=(\S+)")
 TRADING: Final = {"agent", "bid", "market"}
 READING: Final = {"balance", "prices", "sql", "windows"}
 
@@ -40,7 +39,7 @@ Environment = Mapping[str, str]
 
 @pytest.fixture(scope="module")
 def deployment() -> Iterator[Environment]:
-    """`walras up` with servers of its own; the environment that it prints."""
+    """`walras up` with servers of its own, and what another terminal in its folder has."""
     bare = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
     with (
         open_folder() as home,
@@ -52,7 +51,9 @@ def deployment() -> Iterator[Environment]:
         ) as up,
     ):
         try:
-            yield bare | {"WALRAS_HOME": str(home)} | exported_before_ready(up)
+            assert up.stdout is not None
+            assert "ready\n" in iter(up.stdout.readline, ""), f"it ended with {up.wait()}"
+            yield bare | {"WALRAS_HOME": str(home)}
         finally:
             up.terminate()
             assert 0 == up.wait(timeout=60)
@@ -60,16 +61,10 @@ def deployment() -> Iterator[Environment]:
 
 @pytest.fixture(scope="module")
 def market(deployment: Environment) -> Environment:
-    """The deployment after the README's own commands have opened the market.
-
-    The grant has its result by then: the next one that a1 hears is of a bid.
-    """
-    with open_on_loop(connected(address(deployment), name="readme test")) as nc:
-        results = run_sync(nc.subscribe("result.demo.a1"))
-        for words in readme_commands("Place a bid of your own", TRADING):
-            walras(*words, env=deployment)
-        run_sync(results.next_msg(timeout=20))
-    return deployment
+    """The deployment after the README's own commands have opened the market."""
+    for words in readme_commands("Place a bid of your own", TRADING):
+        walras(*words, env=deployment)
+    return with_addresses(deployment)
 
 
 @pytest.fixture
@@ -78,16 +73,10 @@ def log(market: Environment) -> Iterator[Client]:
         yield nc
 
 
-def exported_before_ready(up: subprocess.Popen[str]) -> dict[str, str]:
-    """The variables that `up` prints to export; its output ends early if it fails."""
-    assert up.stdout is not None
-    exported: dict[str, str] = {}
-    for line in up.stdout:
-        if line == "ready\n":
-            return exported
-        if found := EXPORT.match(line):
-            exported[found[1]] = shlex.split(found[2])[0]
-    raise AssertionError(f"walras up ended with {up.wait()} before it was ready")
+def with_addresses(env: Environment) -> dict[str, str]:
+    """The environment of a shell after `eval "$(walras env)"`."""
+    lines = [shlex.split(line) for line in walras("env", env=env).splitlines()]
+    return {**env, **dict(words[1].split("=", 1) for words in lines)}
 
 
 def address(deployment: Environment) -> str:
@@ -130,7 +119,7 @@ def bids_of(result: AgentResult) -> list[tuple[str, dict[str, int]]]:
 
 async def outcome(nc: Client, subject: str, payload: bytes, *, event_id: str) -> str:
     """Send a bid of a1's and wait for its outcome."""
-    results = await nc.subscribe("result.demo.a1")
+    results = await nc.subscribe("result.m1.a1")
     receipt = json.loads((await nc.request(subject, payload, timeout=5)).data)
     assert "SHARD_0" == receipt["stream"]
     while True:
@@ -178,13 +167,13 @@ def test_the_nats_cli_is_given_a_command_that_the_log_takes(
 
 def test_bids_from_the_command_line_win(market: Environment) -> None:
     """They are the shortest way in, and stand in the README for that."""
-    bids = [words for words in commands(README) if words[0] == "bid" and "--wait" in words]
+    bids = [words for words in commands(README) if words[0] == "bid" and words[-1] != "QUANTITY"]
     assert ["won:", "won:"] == [walras(*words, env=market).split()[1] for words in bids]
 
 
 def test_agents_come_for_company(market: Environment) -> None:
     """They are what gives a newcomer's bid a price."""
-    ((command, *words),) = [words for words in commands(README) if words == ["agents", "demo"]]
+    ((command, *words),) = [words for words in commands(README) if words == ["agents", "m1"]]
     said = walras(command, *words, "--agents", "7", "--seconds", "2", env=market)
     assert int(said.split()[0]) > 0
 
@@ -198,7 +187,7 @@ def test_programs_of_the_guide_run(market: Environment, tmp_path: Path, program:
 
 def test_looks_of_the_guide_answer(market: Environment) -> None:
     """Who looks at a deployment in trouble has no time for a query that fails."""
-    looks = [words for words in commands(OPERATING) if words[0] in READING]
+    looks = [words for words in commands(OPERATING) if words[0] in READING and words[1:]]
     assert len(looks) > 5
     for words in looks:
         assert walras(*words, env=market)
@@ -227,8 +216,8 @@ def test_commands_exist(document: Path) -> None:
 
 def filled(words: list[str]) -> list[str]:
     """A command with values for what a table leaves to the reader."""
-    values = {"QUANTITY": "1", "CREDITS": "1"}
-    parts = [values.get(word, word) for word in words]
+    values = {"QUANTITY": "1", "CREDITS": "1", "SHELL": "bash"}
+    parts = [values.get(word, word) for word in takewhile(lambda word: word != ">", words)]
     named = " ".join(parts)
     return [*parts, *{"market": ["open", "FILE"], "log": ["export", "FILE"]}.get(named, [])]
 

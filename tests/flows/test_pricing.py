@@ -96,6 +96,14 @@ def test_a_kill_anywhere_changes_no_quote() -> None:
         assert undisturbed == {**before, **after}
 
 
+def test_markets_are_priced_apart() -> None:
+    """Two markets that list the same resources must not share what was seen of one of them."""
+    ours = recorded()
+    theirs = [window.model_copy(update={"market": "another"}) for window in ours]
+    together = run([window for pair in zip(ours, theirs, strict=True) for window in pair])
+    assert {**run(ours), **run(theirs)} == together
+
+
 def test_a_long_absence_is_not_made_up_for() -> None:
     """A controller that winds up while nobody heeds it would come back with a monstrous price."""
     undisturbed = run(recorded())

@@ -60,10 +60,10 @@ class Up:
         return Ended(self.process.returncode, self.out + rest, err)
 
 
-def start_up() -> Up:
+def start_up(*options: str) -> Up:
     """A deployment with the settings of this process's environment, once it is ready."""
     process = subprocess.Popen(
-        [WALRAS, "up"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [WALRAS, "up", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     out = ""

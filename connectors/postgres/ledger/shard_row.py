@@ -28,6 +28,7 @@ _LOCK: Final = """
     FROM ledger.shard WHERE shard = %s FOR UPDATE
 """
 _MESSAGES_READ: Final = "SELECT coalesce(sum(next_seq - 1), 0)::bigint FROM ledger.shard"
+_WINDOWS: Final = "SELECT shard, window_ms FROM ledger.shard ORDER BY shard"
 _REPLACE_WRITER: Final = "UPDATE ledger.shard SET token = token + 1 WHERE shard = %s"
 _WAIT_FOR_HOLDER: Final = "SET LOCAL lock_timeout = '3s'"
 _EVICT_IDLE_HOLDER: Final = read_statement("evict_idle_holder")
@@ -69,7 +70,7 @@ def claim_shard(
     conn.execute(_ADD, [shard, identity.name, identity.created_ns, window_ms])
     row = lock_shard(conn, shard)
     _require_same_log(row, identity)
-    _require_same_window(row, window_ms)
+    _require_same_window(row.shard, row.window_ms, window_ms)
     conn.execute(_REPLACE_WRITER, [shard])
     return row._replace(token=row.token + 1)
 
@@ -80,6 +81,13 @@ def read_messages(conn: Connection) -> int:
         row = conn.execute(_MESSAGES_READ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def require_window_length(conn: Connection, window_ms: int) -> None:
+    """Refuse another length of windows than the ledger's; a shard that is new has any."""
+    with translate_errors():
+        for shard, length_ms in conn.execute(_WINDOWS):
+            _require_same_window(shard, length_ms, window_ms)
 
 
 def require_own(row: ShardRow, token: Token) -> None:
@@ -107,13 +115,12 @@ def _describe(identity: StreamIdentity) -> str:
     return f"{identity.name!r} created at {identity.created_ns} ns"
 
 
-def _require_same_window(row: ShardRow, window_ms: int) -> None:
-    if row.window_ms != window_ms:
+def _require_same_window(shard: int, held_ms: int, window_ms: int) -> None:
+    if held_ms != window_ms:
         raise SettingsError(
             "the window length differs from the ledger's",
-            detail=f"shard {row.shard} has windows of {row.window_ms} ms, "
-            f"WALRAS_WINDOW_MS is {window_ms}",
-            hint=f"Set WALRAS_WINDOW_MS={row.window_ms}, or start with an empty ledger",
+            detail=f"shard {shard} has windows of {held_ms} ms, WALRAS_WINDOW_MS is {window_ms}",
+            hint=f"Set WALRAS_WINDOW_MS={held_ms}, or start with an empty ledger",
         )
 
 

@@ -65,16 +65,17 @@ class RunView:
         bar = ProgressBar(total=self.seconds, completed=done, width=BAR_COLUMNS)
         head = Table.grid(padding=(0, 2))
         head.add_row(bar, f"{int(done)} of {self.seconds} s", f"{self._windows()} windows cleared")
-        return Padding(Group(head, "", Text(self._counts()), "", self._prices()), (0, 2))
+        return Padding(Group(head, "", Text(self.counts()), "", self._prices()), (0, 2))
 
     def line(self, elapsed_s: float) -> str:
         """The same in one line."""
-        return f"{int(elapsed_s)} s: {self._windows()} windows cleared, {self._counts()}"
+        return f"{int(elapsed_s)} s: {self._windows()} windows cleared, {self.counts()}"
 
     def _windows(self) -> int:
         return len(self.run.market.windows)
 
-    def _counts(self) -> str:
+    def counts(self) -> str:
+        """What was sent, and what came of it."""
         stats, seen = self.run.stats, self.run.market.outcomes
         won = seen[BidStatus.WON] + seen[BidStatus.PARTIALLY_WON]
         return (

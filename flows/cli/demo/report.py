@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import duckdb
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -20,6 +20,7 @@ from flows.analytics.questions import DemoQuestion, Question
 from flows.cli.demo.audit import Check
 from flows.cli.demo.progress import in_credits, sparkline
 from flows.cli.installation import command
+from flows.cli.reasons import BECAUSE
 from flows.simulation.population import KINDS
 from flows.simulation.sender import SendStats
 
@@ -43,14 +44,6 @@ COUNTED: Final = (
     *("bids", "won", "won_in_part", "lost", "withdrawn", "rejected"),
     *("withdrawals", "transfers", "grants", "bidders"),
 )
-
-MEANING: Final[Mapping[str, str]] = {
-    "below_reserve": "it offered less than the reserve price",
-    "insufficient_balance": "its credits are held by the agent's other open bids",
-    "not_open": "the window of the bid to withdraw had closed",
-    "exceeds_supply": "it asked for more than the supply",
-    "unknown_agent": "the agent was never granted credits",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +69,20 @@ class Report:
             console.print(Padding(part, (1, 1, 0, 1), expand=False))
         for shard, _window, digest in answer(self.ledger, Question.DIGESTS).rows:
             console.print()
-            console.print(f"  final digest of shard {shard}  [bold]{digest}[/]", highlight=False)
+            console.print(f" Final digest of shard {shard}\n\n  [bold]{digest}[/]", highlight=False)
 
     def _windows(self) -> Table:
         rows = self._answer(Question.WINDOWS)
         shown = rows[-LAST_WINDOWS:]
         table = _table(f"Windows: the last {len(shown)} of {len(rows)}")
-        for column in ("window", "closed at", "messages", "bids", "won", "rejected"):
+        for column in ("window", "closed at", "bids", "won", "rejected", "credits paid"):
             table.add_column(column, justify="right")
-        table.add_column("credits paid", justify="right")
         table.add_column("digest", style="dim")
         for row in shown:
             table.add_row(
                 str(row["window_id"]),
                 row["closed_at"][11:19],
-                *(f"{row[name]:,}" for name in ("messages", "bids", "won", "rejected")),
+                *(f"{row[name]:,}" for name in ("bids", "won", "rejected")),
                 in_credits(row["paid_micros"], decimals=2),
                 row["digest"][:DIGEST_SHOWN],
             )
@@ -99,7 +91,7 @@ class Report:
     def _prices(self) -> Table:
         table = _table("Prices, in credits per unit")
         table.add_column("resource")
-        for column in ("supply", "demand", "sold", "reference", "lowest", "highest", "last"):
+        for column in ("supply", "demand", "sold", "reference", "last"):
             table.add_column(column, justify="right")
         table.add_column("by window", style="cyan", no_wrap=True)
         for row in self._ask(DemoQuestion.PRICES):
@@ -108,7 +100,7 @@ class Report:
                 f"{row['supply']:,}",
                 _percent(row["demanded_percent"]),
                 _percent(row["sold_percent"]),
-                *(_price(row[f"{name}_micros"]) for name in ("reference", "low", "high", "last")),
+                *(_price(row[f"{name}_micros"]) for name in ("reference", "last")),
                 sparkline((row["history"] or [])[-TREND_WINDOWS:]),
             )
         return table
@@ -117,17 +109,16 @@ class Report:
         rows = self._ask(DemoQuestion.STRATEGIES)
         kinds = [row["strategy"] for row in rows]
         resources = sorted({name for row in rows for name in row["quantities"] or {}})
-        table = _table("Allocations: what each strategy won")
+        table = _table("Allocations: what each strategy won, and paid in credits")
         table.caption = "\n".join(f"{kind}: {KINDS[kind]}" for kind in kinds if kind in KINDS)
         table.caption_justify, table.caption_style = "left", "dim not italic"
         table.add_column("strategy")
-        for column in ("agents", "bids", "won", *resources, "credits paid"):
+        for column in ("bids", "won", *resources, "paid"):
             table.add_column(column, justify="right")
         for row in rows:
             won = row["quantities"] or {}
             table.add_row(
                 row["strategy"],
-                f"{row['agents']:,}",
                 f"{row['bids']:,}",
                 _percent(row["won_percent"]),
                 *(f"{won[name]:,}" if name in won else "-" for name in resources),
@@ -142,7 +133,7 @@ class Report:
         table.add_column("rejected", justify="right")
         table.add_column("because", style="dim")
         for row in self._answer(Question.REJECTIONS):
-            meaning = MEANING.get(row["reason"], "")
+            meaning = BECAUSE.get(row["reason"], "")
             table.add_row(row["kind"], row["reason"], f"{row['rejected']:,}", meaning)
         return table
 
@@ -192,10 +183,17 @@ class Report:
 def show_next_steps(console: Console, *, shard: int) -> None:
     """Commands that work as they stand, for a market in this shard."""
     walras = command()
-    steps = Table.grid(padding=(0, 3))
+    console.print(" [bold]What to try next[/]")
     for words, promise in NEXT_STEPS.items():
-        steps.add_row(Text(f"{walras} {words.format(shard=shard)}", "cyan"), promise)
-    console.print(Padding(Group(Text("What to try next", "bold"), "", steps), 1, expand=False))
+        console.print(Text(f"\n   {walras} {words.format(shard=shard)}", "cyan"), soft_wrap=True)
+        console.print(Text(f"     {promise}"), soft_wrap=True)
+
+
+def show_addresses(console: Console, lines: Sequence[str]) -> None:
+    """Where the market is, to be copied: a line that is too long is not broken by us."""
+    console.print("\n [bold]Where it is[/]\n")
+    for line in lines:
+        console.print(Text(f" {line}"), soft_wrap=True)
 
 
 def _table(title: str) -> Table:

@@ -18,6 +18,7 @@ from flows.runtime.logging import printable
 from flows.runtime.settings import variables
 from tests.support.shell import WALRAS, Ended, Walras, shell
 
+WIRE_NAMES = re.compile(r"_micros|BidPlaced|CreditsGranted|MarketClosed|Input should|event_id|\^")
 EVERY_HELP = """
 import sys
 from flows.cli import app
@@ -50,19 +51,36 @@ def walras(capsys: pytest.CaptureFixture[str]) -> Walras:
         ("sql --file nosuch.sql", "nosuch.sql: No such file"),
         ("windows --lats 1", "--lats"),
         ("bid m1 a1 gpu many --price 1", "many"),
-        ("bid m1 a1 gpu 3", "a bid needs resource, quantity and unit_price_micros"),
-        ("bid m1 a1 gpu 3 --price 1 --limit 2", "never fields of both"),
-        ("bid m1 a1 gpu 3 --price 1 --min-quantity 4", "min_quantity 4 is above quantity 3"),
+        ("bid m1 a1", "RESOURCE, QUANTITY, --price missing"),
+        ("bid m1 a1 gpu 3", "--price missing"),
+        ("bid m1 a1 --bundle gpu=1", "--limit missing"),
+        ("bid m1 a1 gpu 3 --price 1 --limit 2", "RESOURCE, QUANTITY, --price, --limit do not go"),
+        ("bid m1 a1 gpu 3 --price 1 --min-quantity 4", "--min-quantity 4 is above QUANTITY 3"),
+        ("bid m1 a1 gpu 3 --price 1 --min-quantity 0", "--min-quantity must be at least 1"),
         ("bid m1 a1 gpu 3 --price 0.0000001", "at most 6 decimals"),
-        ("bid m1 a1 gpu 0 --price 1", "quantity: Input should be greater than or equal to 1"),
+        ("bid m1 a1 gpu 0 --price 1", "QUANTITY must be at least 1"),
         ("bid m1 a1 --bundle gpu=1,gpu=2 --limit 1", "is not a list of resources"),
         ("bid m1 a1 --bundle gpu --limit 1", "is not a list of resources"),
-        ("bid m1 treasury gpu 1 --price 1", "it is the market's own"),
-        ("bid M1 a1 gpu 1 --price 1", "no subject for market 'M1'"),
-        ("grant m1 a1 0", "amount_micros: Input should be greater"),
-        ("grant m1 house 1", "agent_id: house is an account of the market itself"),
+        ("bid m1 a1 --bundle gpu=0 --limit 1", "--bundle gpu must be at least 1"),
+        ("bid m1 a1 GPU 1 --price 1", "RESOURCE is 'GPU': a name has at most 64 small letters"),
+        ("bid m1 a1 gpu 1 --price 0", "--price must be at least 0.000001 credits"),
+        ("bid m1 a1 gpu 1 --price 9999999999", "--price must be at most 1000000000 credits"),
+        ("bid m1 treasury gpu 1 --price 1", "treasury is an account of the market itself"),
+        ("bid M1 a1 gpu 1 --price 1", "'M1': a name has at most 64 small letters"),
+        ("bid m1 a.1 gpu 1 --price 1", "'a.1': a name has at most 64 small letters"),
+        ("bid m1 a1 gpu 1 --prize 1", "`walras bid --help` shows what it takes"),
+        ("grant m1 a1 0", "CREDITS must be at least 0.000001 credits"),
+        ("grant m1 house 1", "house is an account of the market itself"),
+        ("market close M1", "'M1': a name has at most 64 small letters"),
+        ("market open", "`walras market open --help` shows what it takes"),
+        ("demo --agents 1000000000", "Must be <= 10000"),
+        ("demo --seconds 1000000000", "Must be <= 86400"),
+        ("agents m1 --agents 10001", "Must be <= 10000"),
+        ("agents m1 --rate 1000001", "Must be <= 1000000"),
+        ("context add local --nats-url nats://h:1 --postgres-dsn a=b", "'local' is the deployment"),
+        ("context add ../x --nats-url nats://h:1 --postgres-dsn a=b", "'../x' is not a name"),
+        ("context use nosuch", "there are local"),
         ("market open nosuch.toml", "nosuch.toml: No such file"),
-        ("log export --shard 1 x.jsonl", "shards are counted from 0"),
     ],
 )
 def test_a_mistake_is_refused_before_anything_starts(
@@ -74,6 +92,26 @@ def test_a_mistake_is_refused_before_anything_starts(
     assert (2, "") == (refused.code, refused.out)
     assert refused.err.startswith("error: ")
     assert expected in refused.err
+    assert not WIRE_NAMES.search(refused.err), "whoever types knows no fields and no classes"
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("windows", "prices m1", "bids m1", "balance m1", "sql SELECT", "log export x.jsonl"),
+        *("bid m1 a1 gpu 1 --price 1", "bid m1 a1 gpu 1 --price 1 --no-wait", "grant m1 a1 1"),
+        *("market close m1", "agents m1", "env", "context add here"),
+    ],
+)
+def test_a_folder_without_a_deployment_stays_empty(
+    walras: Walras, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """A command in the wrong folder must not leave 46 MB of servers in it, and say where it was."""
+    monkeypatch.chdir(tmp_path)
+    refused = walras(*words.split())
+    assert (2, "") == (refused.code, refused.out)
+    assert str(tmp_path / ".walras") in refused.err
     assert [] == list(tmp_path.iterdir())
 
 
@@ -120,7 +158,7 @@ def test_a_folder_that_cannot_be_made_is_reported(
         f"  {file}/home: Not a directory\n"
         "  Set WALRAS_HOME to a folder that you can write to\n",
     )
-    assert expected == walras("windows")
+    assert expected == walras("up")
 
 
 def test_a_reader_may_leave() -> None:

@@ -1,4 +1,8 @@
-"""The file that `walras log export` writes."""
+"""The file that `walras log export` writes.
+
+That a file is kept without --force, and that a pipe may be closed, is in
+tests/flows/cli/test_deployments.py, where there is a log.
+"""
 
 import os
 from pathlib import Path
