@@ -97,7 +97,7 @@ def test_a_bid_that_is_refused_says_why(walras: Walras, market: str) -> None:
     """A script that waits for an outcome must not take a refusal for a success or a crash."""
     refused = walras("bid", market, "a1", "gpu", "3", "--price", "40")
     assert (7, "rejected: insufficient_balance") == (refused.code, refused.out.splitlines()[1])
-    assert "the agent's free credits do not cover it" in refused.err
+    assert "free credits do not cover it" in refused.err
 
 
 @pytest.mark.usefixtures("_up")
