@@ -68,7 +68,7 @@ def runs_flow(process: psutil.Process) -> bool:
 
 def bid_everywhere(walras: Walras) -> None:
     for market in MARKETS:
-        placed = walras("bid", market, "a1", "tokens", "5", "--price", "0.002")
+        placed = walras("bid", market, "a1", "tokens", "5", "--price", "0.002", "--no-wait")
         assert 0 == placed.code, placed.err
 
 
