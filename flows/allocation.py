@@ -5,7 +5,7 @@ without any server. Items are `(shard, value)` pairs; the type of a value is not
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -22,6 +22,19 @@ from state.log import RawBatch
 from state.shard import ShardState
 from state.window import ClosedWindow
 
+B = TypeVar("B")
+
+
+class Watched(Protocol):
+    """Puts something around the builder of a step, by the step's id; or gives it back as it is."""
+
+    def __call__(self, step_id: str, build_step: B, /) -> B: ...
+
+
+def unwatched(_step_id: str, build_step: B, /) -> B:
+    """The builder as it is."""
+    return build_step
+
 
 def build(  # noqa: PLR0913  # everything is handed in, by name
     *,
@@ -31,20 +44,22 @@ def build(  # noqa: PLR0913  # everything is handed in, by name
     commit: BuildStep[ClosedWindow, ClosedWindow],
     publish: BuildStep[ClosedWindow, ClosedWindow],
     output: Sink[tuple[str, ClosedWindow]],
+    watched: Watched = unwatched,
 ) -> Dataflow:
     """The dataflow over `shards`, which were claimed before and say where each resumes.
 
     `commit` builds the step that writes a shard's windows to the ledger, `publish` the one that
-    publishes its results; `output` sees each window when all is done.
+    publishes its results; `output` sees each window when all is done. `watched` observes steps.
     """
     flow = Dataflow("allocation")
     raw = op.input("nats_in", flow, source)  # RawBatch
     cut = _step("windows", raw, lambda shard: _cutter(shards[shard], window_ms))  # WindowSlice
     decoded = op.map_value("decode", cut, decode)  # EventSlice
     priced = _step("join_prices", decoded, lambda s: JoinPrices(shards[s].listings))  # PricedSlice
-    closed = _step("allocate", priced, lambda s: Allocate(shards[s].accounts))  # ClosedWindow
-    committed = _waiting_step("commit", closed, commit)  # ClosedWindow
-    published = _waiting_step("publish", committed, publish)  # ClosedWindow
+    allocate = watched("allocate", lambda shard: Allocate(shards[shard].accounts))
+    closed = _step("allocate", priced, allocate)  # ClosedWindow
+    committed = _waiting_step("commit", closed, watched("commit", commit))  # ClosedWindow
+    published = _waiting_step("publish", committed, watched("publish", publish))  # ClosedWindow
     op.output("done", published, output)
     return flow
 

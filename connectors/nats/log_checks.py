@@ -49,11 +49,12 @@ async def _check_applied(url: str, positions: Mapping[int, Position]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LogEnd:
-    """The last message of a log, and the time of its first."""
+    """The last message of a log, the time of its first, and its size."""
 
     last_seq: int
     first_ns: int
     last_ns: int
+    size_bytes: int = 0
 
 
 def log_ends(url: str, *, shards: int) -> dict[int, LogEnd]:
@@ -70,4 +71,9 @@ async def _log_ends(url: str, shards: int) -> dict[int, LogEnd]:
 async def _end(nc: Connection, shard: int) -> LogEnd:
     info = await ask(nc, f"STREAM.INFO.{stream_name(shard)}")
     log = info["state"]
-    return LogEnd(log["last_seq"], first_ns=nanos(log["first_ts"]), last_ns=nanos(log["last_ts"]))
+    return LogEnd(
+        log["last_seq"],
+        first_ns=nanos(log["first_ts"]),
+        last_ns=nanos(log["last_ts"]),
+        size_bytes=log["bytes"],
+    )

@@ -6,7 +6,7 @@ never runs ahead of the flow by more than a fixed number of messages and bytes.
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -32,6 +32,13 @@ AHEAD_MESSAGES: Final = 20_000
 AHEAD_BYTES: Final = 32 << 20
 IDLE: Final = timedelta(milliseconds=4)
 
+OnRead = Callable[[int, Deliveries], None]
+"""Sees the messages of a shard when they were read, in the thread that reads; must not raise."""
+
+
+def unseen(_shard: int, _messages: Deliveries) -> None:
+    """For a source that nobody watches."""
+
 
 @dataclass(frozen=True)
 class NatsSource(FixedPartitionedSource[tuple[str, RawBatch], None]):
@@ -46,6 +53,7 @@ class NatsSource(FixedPartitionedSource[tuple[str, RawBatch], None]):
     """Shard to the last sequence to read, after which its partition ends; None reads for ever."""
     stop: threading.Event = field(default_factory=threading.Event)
     """Set from any thread, it ends every partition at once."""
+    on_read: OnRead = unseen
 
     @override
     def list_parts(self) -> list[str]:
@@ -56,7 +64,12 @@ class NatsSource(FixedPartitionedSource[tuple[str, RawBatch], None]):
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "ShardPartition":
         shard = int(for_part)
         return ShardPartition(
-            Prefetcher(self.url, self.identities[shard], next_seq=self.positions[shard]),
+            Prefetcher(
+                self.url,
+                self.identities[shard],
+                next_seq=self.positions[shard],
+                on_read=self.on_read,
+            ),
             key=for_part,
             batch_size=self.batch_size,
             until=None if self.until is None else self.until[shard],
@@ -114,7 +127,9 @@ class Prefetcher:
     away first.
     """
 
-    def __init__(self, url: str, stream: StreamIdentity, *, next_seq: int) -> None:
+    def __init__(
+        self, url: str, stream: StreamIdentity, *, next_seq: int, on_read: OnRead = unseen
+    ) -> None:
         self.first_seq = next_seq
         """The next that the flow takes."""
         self.next_seq = next_seq
@@ -125,6 +140,7 @@ class Prefetcher:
         self._subjects: list[bytes] = []
         self._payloads: list[bytes] = []
         self._latest_ns = 0
+        self._on_read = on_read
         self._reading: Future[None] = submit(_read(url, stream, self))
 
     @property
@@ -140,6 +156,7 @@ class Prefetcher:
     def put(self, messages: Deliveries) -> None:
         """Add the messages that follow the last one."""
         self._latest_ns = max(self._latest_ns, *messages.timestamps_ns)
+        self._on_read(self._shard, messages)
         self._times_ns += messages.timestamps_ns
         self._subjects += messages.subjects
         self._payloads += messages.payloads

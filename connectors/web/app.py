@@ -1,4 +1,4 @@
-"""JSON pages as an ASGI app, such as the ones that supervisors ask for health.
+"""Pages as an ASGI app, such as the ones that supervisors ask for health; JSON, or text.
 
 Promise: a page is made when it is requested, from what its function knows at once; a path without a
 page is answered with the list of those that exist.
@@ -24,7 +24,15 @@ class Page:
     content: Mapping[str, Any]
 
 
-Pages = Mapping[str, Callable[[], Page]]
+@dataclass(frozen=True, slots=True)
+class Text:
+    """An answer that is text as it is."""
+
+    content: str
+    media_type: str
+
+
+Pages = Mapping[str, Callable[[], Page | Text]]
 """Path to the function that makes its page."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -37,9 +45,11 @@ def pages_app(pages: Pages) -> Starlette:
     return Starlette(routes=[*routes, Route("/{path:path}", _endpoint(lambda: missing))])
 
 
-def _endpoint(make: Callable[[], Page]) -> Endpoint:
+def _endpoint(make: Callable[[], Page | Text]) -> Endpoint:
     async def endpoint(_request: Request) -> Response:
         page = make()
+        if isinstance(page, Text):
+            return Response(page.content, media_type=page.media_type)
         content = json.dumps(page.content) + "\n"
         return Response(content, status_code=page.status, media_type="application/json")
 

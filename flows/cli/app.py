@@ -59,6 +59,10 @@ Settings are read from the environment:
 - `WALRAS_STREAM_MAX_BYTES`: size at which a log is full (`4294967296`)
 - `WALRAS_HEALTH_PORT`: port of `/healthz` and `/readyz` of `up`, 0 for none (`7117`)
 - `WALRAS_LOG_LEVEL`: `DEBUG`, `INFO`, `WARNING` or `ERROR`, logged to stderr (`INFO`)
+- `WALRAS_METRICS`: `off`, `page` for `/metrics`, or `otlp` for both (`page`)
+- `WALRAS_TRACES`: `otlp` makes spans of the bids that senders sampled (`off`)
+- `WALRAS_TRACE_RATIO`: share of those that is kept (`0.01`)
+- `WALRAS_LOGS`: `otlp` sends log events over OTLP too (`off`)
 """
 
 # The commands of each group: where the command is, and what the help says of it.

@@ -21,6 +21,9 @@ from connectors.web.app import Page, pages_app
 from connectors.web.server import serving
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings
+from flows.runtime.watching import metrics_pages
+from otel import names
+from otel.setup import Telemetry
 from state.errors import WalrasError
 
 LAG_LIMIT_S: Final = 10.0
@@ -48,6 +51,7 @@ class ShardHealth:
     """The age of its last message, which is a tick at the latest; None for an empty log."""
     ahead_s: float = 0.0
     """How far its time is ahead of this machine's clock."""
+    log_bytes: int = 0
 
     @property
     def summary(self) -> str:
@@ -111,6 +115,7 @@ def _shard(shard: int, progress: ShardProgress | None, end: LogEnd) -> ShardHeal
         committed_ago_s=progress.committed_ago_s if progress else None,
         silent_s=round((now_ns - end.last_ns) / NS_PER_S, 3) if end.last_seq else None,
         ahead_s=round(max(0, max(end.last_ns, applied_ns) - now_ns) / NS_PER_S, 3),
+        log_bytes=end.size_bytes,
     )
 
 
@@ -145,12 +150,13 @@ def serving_health(
     settings: Settings,
     servers: Servers,
     *,
+    told: Telemetry | None = None,
     on_measured: Callable[[Health], None] = lambda _: None,
 ) -> Iterator[None]:
     """Serve `/healthz` (the process lives) and `/readyz` (it keeps up) beside the block.
 
-    Both show the same of the shards; only the status differs. Port 0 serves nothing; each
-    measurement is handed on all the same.
+    Both show the same of the shards; only the status differs. With metrics there is `/metrics` too.
+    Port 0 serves nothing; each measurement is handed on all the same.
     """
     monitor, stop = HealthMonitor(), threading.Event()
 
@@ -159,15 +165,28 @@ def serving_health(
             health = measure(settings, servers)
             monitor.record(health)
             on_measured(health)
+            if told:
+                _count(health, told)
 
     threading.Thread(target=keep_measuring, name="health", daemon=True).start()
-    app = pages_app({"/healthz": monitor.alive, "/readyz": monitor.ready})
+    app = pages_app({"/healthz": monitor.alive, "/readyz": monitor.ready} | metrics_pages(told))
     pages = serving(app, name="health endpoint", port=settings.health_port)
     with pages if settings.health_port else nullcontext():
         try:
             yield
         finally:
             stop.set()
+
+
+def _count(health: Health, told: Telemetry) -> None:
+    """Show the last measurement as metrics."""
+    if told.metrics is None:
+        return
+    for shard in health.shards:
+        labels = {names.SHARD: shard.shard}
+        told.metrics.set(names.BEHIND, shard.behind_s, labels)
+        told.metrics.set(names.BEHIND_MESSAGES, shard.lag_messages, labels)
+        told.metrics.set(names.LOG_BYTES, shard.log_bytes, labels)
 
 
 class HealthMonitor:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flows.runtime.settings import Settings
 
 PACKAGES: Final = ("connectors", "flows", "operators", "otel", "state", "walras_client")
-FIELDS: Final = ("shard", "window")
+FIELDS: Final = ("shard", "window", "trace_id", "span_id")
 """What a call may pass as `extra`, beside its message."""
 
 

@@ -45,6 +45,8 @@ def _postgres_dsn(dsn: str) -> str:
 
 NatsUrl = Annotated[str, AfterValidator(_nats_url)]
 PostgresDsn = Annotated[str, AfterValidator(_postgres_dsn)]
+Exported = Annotated[Literal["off", "otlp"], BeforeValidator(str.lower)]
+Shown = Annotated[Literal["off", "page", "otlp"], BeforeValidator(str.lower)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
 
 
@@ -76,9 +78,19 @@ class Settings(BaseSettings):
     stream_max_bytes: int = Field(default=4 * GIB, ge=MIB)
     """The size at which the log of a shard is full and takes no more commands."""
     health_port: int = Field(default=7117, ge=0, le=PORT_MAX)
-    """Port of the loopback for `/healthz` and `/readyz` of `walras up`; 0 serves neither."""
+    """Port of the loopback for `/healthz`, `/readyz` and `/metrics` of `walras up`; 0 serves none.
+
+    With several processes the n-th of them serves its own metrics n + 1 ports above."""
     log_level: LogLevel = "INFO"
     """The least severe event that is logged."""
+    metrics: Shown = "page"
+    """Where metrics go: nowhere, to the page `/metrics`, or over OTLP too."""
+    traces: Exported = "off"
+    """Whether the bids whose senders sampled them become spans, over OTLP."""
+    trace_ratio: float = Field(default=0.01, ge=0, le=1)
+    """The share of the traces that senders have sampled which is kept, by the trace id."""
+    logs: Exported = "off"
+    """Whether log events leave over OTLP, beside stderr."""
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -29,8 +29,10 @@ from flows.runtime.clock import keeping_clock
 from flows.runtime.health import serving_health
 from flows.runtime.processes import run_processes
 from flows.runtime.servers import Servers
-from flows.runtime.settings import Settings
+from flows.runtime.settings import Settings, load_settings
+from flows.runtime.watching import serving_metrics, telling, watched_worker
 from flows.runtime.worker import Worker
+from otel.setup import Telemetry
 from state.errors import ServerUnreachable
 from state.shard import ShardState, StreamIdentity, Token
 from walras_client.backoff import Backoff
@@ -51,6 +53,8 @@ class Task:
     servers: Servers
     shards: tuple[int, ...]
     window_ms: int
+    metrics_port: int = 0
+    """Where a process of its own serves its metrics; 0 for nowhere."""
 
 
 def prepare(settings: Settings, servers: Servers) -> None:
@@ -70,11 +74,13 @@ def prepare(settings: Settings, servers: Servers) -> None:
 
 
 @contextmanager
-def services(settings: Settings, servers: Servers) -> Iterator[None]:
+def services(
+    settings: Settings, servers: Servers, *, told: Telemetry | None = None
+) -> Iterator[None]:
     """What runs beside the flow and never in its way: query service, pages of health."""
     with (
         keeping_clock(settings, servers) as clock,
-        serving_health(settings, servers, on_measured=clock.look),
+        serving_health(settings, servers, told=told, on_measured=clock.look),
         serving_queries(servers.nats_url, servers.postgres_dsn),
     ):
         yield
@@ -86,6 +92,7 @@ def run(
     stop: threading.Event,
     *,
     ready: Callable[[], None] = lambda: None,
+    told: Telemetry | None = None,
 ) -> None:
     """Run the flow until `stop` is set, in this process or in as many as the settings say.
 
@@ -94,7 +101,7 @@ def run(
     """
     tasks = split(settings, servers)
     if len(tasks) == 1:
-        run_shards(tasks[0], stop, ready=ready)
+        run_shards(tasks[0], stop, ready=ready, make_worker=watched_worker(told))
     else:
         starts = [partial(child_process.start, __name__, task) for task in tasks]
         run_processes(starts, stop, ready=ready)
@@ -108,6 +115,7 @@ def split(settings: Settings, servers: Servers) -> list[Task]:
             servers=servers,
             shards=tuple(range(number, settings.shards, processes)),
             window_ms=settings.window_ms,
+            metrics_port=settings.health_port and settings.health_port + 1 + number,
         )
         for number in range(processes)
     ]
@@ -216,7 +224,12 @@ def _ticks(task: Task) -> AbstractContextManager[None]:
 
 
 def _run_child(task: Task, stop: threading.Event) -> None:
-    run_shards(task, stop, ready=child_process.report_ready)
+    with (
+        telling(load_settings(), role="flow") as told,
+        serving_metrics(told, port=task.metrics_port),
+    ):
+        worker = watched_worker(told)
+        run_shards(task, stop, ready=child_process.report_ready, make_worker=worker)
 
 
 if __name__ == "__main__":
