@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from opentelemetry import context
 from opentelemetry.sdk.trace import ReadableSpan
@@ -31,7 +31,7 @@ WINDOW_MAX: Final = 256
 
 log = logging.getLogger(__name__)
 
-S = TypeVar("S", bound=Callable[..., Any])
+S = TypeVar("S")
 Emit = Callable[[ReadableSpan], None]
 
 
@@ -85,14 +85,14 @@ class Watch:
         if sampled:
             self._note(shard, [(messages.seqs[place], parent) for place, parent in sampled])
 
-    def watched(self, step_id: str, build: S) -> S:
+    def watched(self, step_id: str, build: S, /) -> S:
         """The builder of a step with a clock around it; other steps stay as they are."""
         watch = {"allocate": self._allocate, "commit": self._commit, "publish": self._publish}
         wrap = watch.get(step_id)
         if wrap is None:
             return build
-        built: Any = lambda shard: wrap(shard, build(shard))  # noqa: E731 - typed as what it wraps
-        return built
+        inner: Any = build
+        return cast("S", lambda shard: wrap(shard, inner(shard)))
 
     def _note(self, shard: int, sampled: Sequence[tuple[int, Parent]]) -> None:
         waiting, now = self._shards[shard].waiting, self._clock_ns()
@@ -193,7 +193,8 @@ class Watch:
 
 def _log_bid(span: ReadableSpan, bid: Bid, window: Settlement) -> None:
     """The outcome of a traced bid, logged inside its span."""
-    around = span.get_span_context()
+    around = span.context
+    assert around is not None, "it was made with one"
     token = context.attach(set_span_in_context(NonRecordingSpan(around)))
     try:
         log.debug(

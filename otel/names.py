@@ -5,7 +5,6 @@ them, and `nats` is a custom value of `messaging.system`, which they allow. What
 begins with `walras.`. Durations are in seconds, amounts in micro-credits.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -74,53 +73,53 @@ class Metric:
     unit: str
     """As UCUM has it; `{bid}` is a count of bids."""
     description: str
-    labels: Sequence[str] = ()
+    labels: tuple[str, ...] = ()
 
 
 WINDOWS: Final = Metric(
-    "walras.windows", "counter", "{window}", "Windows with a row in the ledger", [SHARD]
+    "walras.windows", "counter", "{window}", "Windows with a row in the ledger", (SHARD,)
 )
 BIDS_JUDGED: Final = Metric(
     "walras.bids",
     "counter",
     "{bid}",
     "Bids of committed windows by outcome; the reason is empty unless rejected",
-    [MARKET, STATUS, REASON],
+    (MARKET, STATUS, REASON),
 )
 COMMANDS: Final = Metric(
     "walras.commands",
     "counter",
     "{command}",
     "Commands that are no bids, by type and outcome; the reason is empty where applied",
-    [MARKET, TYPE, REASON],
+    (MARKET, TYPE, REASON),
 )
 DEAD_LETTERS: Final = Metric(
-    "walras.dead_letters", "counter", "{message}", "Messages that no decoder accepts", [SHARD]
+    "walras.dead_letters", "counter", "{message}", "Messages that no decoder accepts", (SHARD,)
 )
 PAID_CREDITS: Final = Metric(
-    "walras.paid", "counter", "{microcredit}", "Micro-credits that bids paid", [MARKET]
+    "walras.paid", "counter", "{microcredit}", "Micro-credits that bids paid", (MARKET,)
 )
 CLEARING: Final = Metric(
     "walras.price.clearing",
     "gauge",
     "{microcredit}",
     "Clearing price per unit in the last window in which units were sold",
-    [MARKET, RESOURCE],
+    (MARKET, RESOURCE),
 )
 REFERENCE_PRICE: Final = Metric(
     "walras.price.reference",
     "gauge",
     "{microcredit}",
     "Reference price per unit in force in the last window",
-    [MARKET, RESOURCE],
+    (MARKET, RESOURCE),
 )
 SUPPLY: Final = Metric(
-    "walras.supply", "gauge", "{unit}", "Units in force in the last window", [MARKET, RESOURCE]
+    "walras.supply", "gauge", "{unit}", "Units in force in the last window", (MARKET, RESOURCE)
 )
 DEMANDED: Final = Metric(
-    "walras.demanded", "counter", "{unit}", "Units that admitted bids asked", [MARKET, RESOURCE]
+    "walras.demanded", "counter", "{unit}", "Units that admitted bids asked", (MARKET, RESOURCE)
 )
-SOLD: Final = Metric("walras.sold", "counter", "{unit}", "Units sold", [MARKET, RESOURCE])
+SOLD: Final = Metric("walras.sold", "counter", "{unit}", "Units sold", (MARKET, RESOURCE))
 DROPPED_MARKETS: Final = Metric(
     "walras.markets.unlabelled",
     "counter",
@@ -132,35 +131,35 @@ LAG: Final = Metric(
     "histogram",
     "s",
     "From the last message of a window to its publication, by the clocks of NATS and of the host",
-    [SHARD],
+    (SHARD,),
 )
 STEP: Final = Metric(
     "walras.step.duration",
     "histogram",
     "s",
     "How long a step worked on one window: allocate, commit, publish",
-    [SHARD, "walras.step"],
+    (SHARD, "walras.step"),
 )
 BEHIND: Final = Metric(
     "walras.shard.behind",
     "gauge",
     "s",
     "How far the ledger is behind the log, in stream time",
-    [SHARD],
+    (SHARD,),
 )
 BEHIND_MESSAGES: Final = Metric(
-    "walras.shard.behind_messages", "gauge", "{message}", "Messages not in the ledger yet", [SHARD]
+    "walras.shard.behind_messages", "gauge", "{message}", "Messages not in the ledger yet", (SHARD,)
 )
-LOG_BYTES: Final = Metric("walras.log.size", "gauge", "By", "Size of the log of a shard", [SHARD])
+LOG_BYTES: Final = Metric("walras.log.size", "gauge", "By", "Size of the log of a shard", (SHARD,))
 SAMPLED: Final = Metric(
-    "walras.traces.sampled", "counter", "{message}", "Messages whose life became spans", [SHARD]
+    "walras.traces.sampled", "counter", "{message}", "Messages whose life became spans", (SHARD,)
 )
 UNTRACED: Final = Metric(
     "walras.traces.dropped",
     "counter",
     "{message}",
     "Sampled messages beyond what is kept at a time, of which no span was made",
-    [SHARD],
+    (SHARD,),
 )
 
 METRICS: Final = (

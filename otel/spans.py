@@ -72,8 +72,8 @@ class SpanMaker:
         allocated: list[SpanContext] = []
         for traced in times.traced:
             for span, bid in self._message(window, times, traced, ranks, root):
-                if bid is not None:
-                    allocated.append(span.get_span_context())
+                if bid is not None and span.context is not None:
+                    allocated.append(span.context)
                 yield span, bid
         for span in self._window(window, times, root, allocated):
             yield span, None

@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,9 @@ import pytest
 ROOT: Final = Path(__file__).parent.parent
 ENGINE: Final = ("flows", "operators", "connectors", "state", "otel")
 OUTSIDE: Final = {"pathway"}  # a baseline of the benchmark that gets an environment of its own
+
+SHARED: Final = {"opentelemetry": ["opentelemetry-api"]}
+"""Modules that several distributions fill, and the one that every import of them needs."""
 
 
 def project(folder: str) -> dict[str, Any]:
@@ -36,6 +40,7 @@ def declared(folder: str, group: str | None = None) -> set[str]:
     """What an installation of the package brings, with a group of ours where one is named."""
     read = project(folder)
     asked = list(read["project"]["dependencies"])
+    asked += chain.from_iterable(read["project"].get("optional-dependencies", {}).values())
     if group is not None:
         asked += read["dependency-groups"][group]
     return set().union(*map(distributions, asked))
@@ -55,7 +60,7 @@ def modules(file: Path) -> set[str]:
 
 def imported(*folders: str) -> set[str]:
     """The distributions behind the imports of these folders, without the standard library."""
-    known = packages_distributions()
+    known = packages_distributions() | SHARED
     files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
     found = {module for file in files for module in modules(file)}
     found -= set(sys.stdlib_module_names) | {*ENGINE, "bench"} | OUTSIDE

@@ -169,7 +169,8 @@ def serving_health(
                 _count(health, told)
 
     threading.Thread(target=keep_measuring, name="health", daemon=True).start()
-    app = pages_app({"/healthz": monitor.alive, "/readyz": monitor.ready} | metrics_pages(told))
+    health_pages = {"/healthz": monitor.alive, "/readyz": monitor.ready}
+    app = pages_app({**health_pages, **metrics_pages(told)})
     pages = serving(app, name="health endpoint", port=settings.health_port)
     with pages if settings.health_port else nullcontext():
         try:

@@ -16,6 +16,7 @@ from flows.queries.service import serving_queries
 from flows.runtime import supervisor as deployment
 from flows.runtime.servers import Servers as Places
 from flows.runtime.settings import Settings
+from otel.setup import Telemetry
 from tests.support.servers import SHARDS, fresh_database, own_nats
 from walras_client import WalrasClient, new_event_id
 from walras_schemas import CommandBase, CreditsGranted, MarketOpened, ResourceRules, subjects
@@ -74,19 +75,21 @@ class Deployment:
 
 
 @contextmanager
-def deployed(servers: Servers) -> Iterator[Deployment]:
+def deployed(servers: Servers, *, told: Telemetry | None = None) -> Iterator[Deployment]:
     """A deployment with a nats-server and a database of its own."""
     with (
         own_nats() as nats_url,
         fresh_database(servers.postgres_dsn) as postgres_dsn,
-        running(nats_url, postgres_dsn),
+        running(nats_url, postgres_dsn, told=told),
         open_commands(nats_url) as commands,
     ):
         yield Deployment(nats_url, postgres_dsn, commands)
 
 
 @contextmanager
-def running(nats_url: str, postgres_dsn: str, *, shards: int = SHARDS) -> Iterator[None]:
+def running(
+    nats_url: str, postgres_dsn: str, *, shards: int = SHARDS, told: Telemetry | None = None
+) -> Iterator[None]:
     """The flow and the service for questions, until the block ends."""
     settings = Settings(
         nats_url=nats_url,
@@ -99,7 +102,7 @@ def running(nats_url: str, postgres_dsn: str, *, shards: int = SHARDS) -> Iterat
     deployment.prepare(settings, places)
 
     def flow() -> None:
-        deployment.run(settings, places, stop)
+        deployment.run(settings, places, stop, told=told)
         ended.set()
 
     with serving_queries(nats_url, postgres_dsn):

@@ -23,6 +23,7 @@ from walras_client.nats.errors import (
     wait_before_retry,
 )
 from walras_client.nats.jetstream import answer_of
+from walras_client.tracing import sending
 from walras_schemas import BATCH_MAX, PAYLOAD_MAX_BYTES, CommandBase
 
 MSG_ID: Final = Header.MSG_ID.value
@@ -56,6 +57,18 @@ async def publish(
 ) -> PubAck:
     """Put commands into the log as one message, and return when it is there."""
     payload, headers = payload_of(commands), {MSG_ID: msg_id}
+    with sending(subject, len(commands), headers):
+        return await _publish(nc, subject, commands, (payload, headers), retry_timeout_s)
+
+
+async def _publish(
+    nc: Connection,
+    subject: str,
+    commands: Sequence[CommandBase],
+    message: tuple[bytes, dict[str, str]],
+    retry_timeout_s: float,
+) -> PubAck:
+    payload, headers = message
     backoff = retries(retry_timeout_s)
     in_doubt = False
     try:

@@ -33,6 +33,10 @@ def test_nothing_set_is_a_laptop() -> None:
         "stream_max_bytes": 4 << 30,
         "health_port": 7117,
         "log_level": "INFO",
+        "metrics": "page",
+        "traces": "off",
+        "trace_ratio": 0.01,
+        "logs": "off",
     }
     assert expected == load_settings().model_dump()
 
@@ -52,6 +56,10 @@ def test_each_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         "WALRAS_STREAM_MAX_BYTES": "1048576",
         "WALRAS_HEALTH_PORT": "0",
         "WALRAS_LOG_LEVEL": "DEBUG",
+        "WALRAS_METRICS": "otlp",
+        "WALRAS_TRACES": "otlp",
+        "WALRAS_TRACE_RATIO": "0.5",
+        "WALRAS_LOGS": "otlp",
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)

@@ -1,0 +1,1 @@
+"""Telemetry beside a real deployment."""
