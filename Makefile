@@ -4,7 +4,7 @@ UV := tools/uv
 RUN := $(UV) run --frozen --no-sync
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint coverage format demo bench chaos wheels clean
+.PHONY: help setup test lint coverage format demo bench chaos collector phoenix wheels clean
 SPREAD := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 TESTS ?= tests
 DIST ?= dist
@@ -49,6 +49,16 @@ bench: setup ## Measure how fast this machine clears markets (bench/results)
 
 chaos: setup ## Kill, pause and cut off a deployment at random, then check it (MINUTES=3 SEED=7)
 	$(RUN) python -m tests.chaos --minutes $(MINUTES) --seed $(SEED)
+
+# The builder and the collector come from Go modules; both are some minutes of compiling.
+collector: ## Build the OpenTelemetry Collector of otel/collector into .tools (needs Go)
+	@mkdir -p .tools
+	GOBIN=$(CURDIR)/.tools/bin go install go.opentelemetry.io/collector/cmd/builder@v0.160.0
+	.tools/bin/builder --config otel/collector/builder.yaml
+
+phoenix: ## Install Arize Phoenix into .tools: 826 MB, three minutes
+	@$(UV) venv --quiet --clear --python .venv/bin/python .tools/phoenix
+	@$(UV) pip install --quiet --python .tools/phoenix/bin/python arize-phoenix==20.26.1
 
 wheels: ## Build the three packages of the last commit as wheels in DIST
 	@rm -rf $(DIST)
