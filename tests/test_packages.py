@@ -60,7 +60,7 @@ def modules(file: Path) -> set[str]:
 
 def imported(*folders: str) -> set[str]:
     """The distributions behind the imports of these folders, without the standard library."""
-    known = packages_distributions() | SHARED
+    known = {**packages_distributions(), **SHARED}
     files = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
     found = {module for file in files for module in modules(file)}
     found -= set(sys.stdlib_module_names) | {*ENGINE, "bench"} | OUTSIDE

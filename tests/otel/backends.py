@@ -57,9 +57,25 @@ def make_certificates(folder: Path) -> Certificates:
     """For a day."""
     ca, ca_key = folder / "ca.crt", folder / "ca.key"
     made = Certificates(ca, folder / "server.crt", folder / "server.key")
-    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
+    new: list[str | Path] = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+    ]
     _run(*new, "-keyout", ca_key, "-out", ca, "-subj", "/CN=walras test")
-    signed = ["-CA", ca, "-CAkey", ca_key, "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"]
+    signed: list[str | Path] = [
+        "-CA",
+        ca,
+        "-CAkey",
+        ca_key,
+        "-addext",
+        "subjectAltName=IP:127.0.0.1,DNS:localhost",
+    ]
     signed += ["-addext", "basicConstraints=critical,CA:FALSE"]
     _run(*new, "-keyout", made.key, "-out", made.cert, "-subj", "/CN=localhost", *signed)
     return made

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import pytest
@@ -75,7 +76,7 @@ def deployment(gate: Collector, servers: Servers) -> Iterator[Deployment]:
 @pytest.fixture(scope="module")
 def tracer(deployment: Deployment) -> trace.Tracer:
     """The agent's own, whose spans go to the same collector."""
-    assert deployment
+    assert deployment.nats_url
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
         provider = TracerProvider()
@@ -108,6 +109,10 @@ def of_trace(backend: Phoenix, trace_id: str) -> list[dict[str, Any]]:
     return [span for span in backend.spans() if span["context"]["trace_id"] == trace_id]
 
 
+def _is_whole(backend: Phoenix, trace_id: str) -> bool:
+    return len(of_trace(backend, trace_id)) >= len(ORDER)
+
+
 def test_a_bid_in_phoenix(backend: Phoenix, deployment: Deployment, tracer: trace.Tracer) -> None:
     """Refusals must arrive whole, also when the backend was away; of the rest only a share."""
     market = deployment.market("a1")
@@ -117,10 +122,7 @@ def test_a_bid_in_phoenix(backend: Phoenix, deployment: Deployment, tracer: trac
         assert (401, 200) == (backend.status("wrong"), backend.status(ADMIN))
         refused = asyncio.run(turn(deployment, tracer, market, 10**14))
         for trace_id in (away, refused):
-            eventually(
-                lambda trace_id=trace_id: len(of_trace(backend, trace_id)) >= len(ORDER),
-                within_s=WITHIN_S,
-            )
+            eventually(partial(_is_whole, backend, trace_id), within_s=WITHIN_S)
             spans = of_trace(backend, trace_id)
             assert ORDER == in_order(spans)
             (allocated,) = [span for span in spans if span["name"] == names.ALLOCATE]
