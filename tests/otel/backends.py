@@ -57,7 +57,8 @@ def make_certificates(folder: Path) -> Certificates:
     """For a day."""
     ca, ca_key = folder / "ca.crt", folder / "ca.key"
     made = Certificates(ca, folder / "server.crt", folder / "server.key")
-    new: list[str | Path] = [
+    new: list[str | Path]
+    new = [
         "openssl",
         "req",
         "-x509",
@@ -68,7 +69,8 @@ def make_certificates(folder: Path) -> Certificates:
         "1",
     ]
     _run(*new, "-keyout", ca_key, "-out", ca, "-subj", "/CN=walras test")
-    signed: list[str | Path] = [
+    signed: list[str | Path]
+    signed = [
         "-CA",
         ca,
         "-CAkey",
