@@ -33,6 +33,7 @@ def _walras(
     deployment: Deployment, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Walras:
     monkeypatch.setenv("WALRAS_NATS_URL", deployment.nats_url)
+    monkeypatch.setenv("WALRAS_NATS_AUTH", "none")
     monkeypatch.setenv("WALRAS_POSTGRES_DSN", deployment.postgres_dsn)
     return shell(capsys)
 

@@ -152,6 +152,7 @@ def test_one_trace_from_the_agent_to_the_result(
     assert [f"{trace_id:032x}"] == [vars(record)["trace_id"] for record in lines]
 
     monkeypatch.setenv("WALRAS_NATS_URL", deployment.nats_url)
+    monkeypatch.setenv("WALRAS_NATS_AUTH", "none")
     monkeypatch.setenv("WALRAS_POSTGRES_DSN", deployment.postgres_dsn)
     (life,) = json.loads(shell(capsys)("trace", won.event_id, "--json").out)
     told = life["trace_id"], life["rank"], life["ranked_bids"], life["status"], life["seq"]
@@ -178,6 +179,7 @@ def test_ranks_are_those_of_the_page(
     trace_id = asyncio.run(one_turn(deployment, market, *bids))
     eventually(lambda: names.RESULT in watched.of_trace(trace_id))
     monkeypatch.setenv("WALRAS_NATS_URL", deployment.nats_url)
+    monkeypatch.setenv("WALRAS_NATS_AUTH", "none")
     monkeypatch.setenv("WALRAS_POSTGRES_DSN", deployment.postgres_dsn)
     walras = shell(capsys)
     page = {
