@@ -22,22 +22,21 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from state.bids import BUNDLE, Bids, Bytes, Int32s, Int64s
+from state.bids import BUNDLE, UUID_BYTES, Bids, Bytes, Int32s, Int64s
 from state.log import BidPlaced
 from walras_schemas import BATCH_MAX, PAYLOAD_MAX_BYTES
-from walras_schemas.names import TIMESTAMP_PATTERN, is_name
+from walras_schemas.names import EVENT_ID_PATTERN, TIMESTAMP_PATTERN, is_name
 
 CHUNK: Final = 4096
 """Messages that are decoded jointly: so many are read again, in halves, when one of them is odd."""
+BID_TYPE: Final = b'"bid_placed"'
 ID_TEXT_BYTES: Final = 36
-HYPHEN: Final = ord("-")
-NO_ID: Final = "-" * ID_TEXT_BYTES
+NO_ID: Final = "00000000-0000-7000-8000-000000000000"
+"""Stands for the event id of a bid whose event id is not one."""
 UUID_VERSION, UUID_VARIANT = 7, 2
 HYPHENS_AT: Final = [8, 13, 18, 23]
-DIGITS_AT: Final = [at for at in range(ID_TEXT_BYTES) if at not in HYPHENS_AT]
 VERSION_AT, VARIANT_AT = 6, 8
 """Bytes of an id: the upper half of one is its version, the upper two bits of the other are 10."""
-NO_DIGIT: Final = 255
 NO_NAME: Final = -2
 """Stands for the resource of a bid whose resource is not a name."""
 UNIT_MARKS: Final = 16
@@ -49,13 +48,9 @@ for each of its resources."""
 
 _is_name = lru_cache(maxsize=1 << 12)(is_name)
 _is_timestamp = re.compile(TIMESTAMP_PATTERN).fullmatch
+_is_event_id = re.compile(EVENT_ID_PATTERN).fullmatch
 _element_of = re.compile(r"at `\$\[(\d+)\]").search
 _byte_of = re.compile(r"\(byte (\d+)\)").search
-
-_digit_values = np.full(256, NO_DIGIT, dtype=np.uint8)
-_digit_values[np.frombuffer(b"0123456789abcdef", np.uint8)] = range(16)
-_digit_values[np.frombuffer(b"ABCDEF", np.uint8)] = range(10, 16)
-
 
 NO_BID: Final = BidPlaced(event_id="")
 
@@ -88,7 +83,6 @@ class Candidates:
     bodies: Sequence[bytes]
     """Its elements, without the brackets of a batch."""
     elements: Int64s
-    marks: Int64s
 
     def __len__(self) -> int:
         return len(self.bodies)
@@ -101,7 +95,6 @@ class Candidates:
             sender=self.sender[rows],
             bodies=bodies,
             elements=self.elements[rows],
-            marks=self.marks[rows],
         )
 
 
@@ -115,7 +108,6 @@ class _Found:
     quantity: Int64s
     unit_price_micros: Int64s
     min_quantity: Int64s
-    limit_micros: Int64s
     bundles: Mapping[int, Mapping[str, int]]
     certain: NDArray[np.bool_]
     """Whether a row is surely what the registry would accept, repeated keys and nulls aside."""
@@ -166,23 +158,20 @@ def decode_bids(messages: Messages, resources: ResourceNumbers) -> tuple[Bids, l
 
 def _candidates(messages: Messages, alone: list[int]) -> Candidates:
     payloads = messages.payloads
-    elements = np.array([payload.count(b'"bid_placed"') for payload in payloads], dtype=np.int64)
-    marks = np.array([payload.count(b'"') for payload in payloads], dtype=np.int64)
-    batch = np.array(
-        [payload[:1] == b"[" and payload[-1:] == b"]" for payload in payloads], dtype=np.bool_
-    )
-    bodies = payloads
-    if batch.any():
-        bodies = [
-            payload[1:-1] if inside else payload
-            for payload, inside in zip(payloads, batch.tolist(), strict=True)
-        ]
-    whole = np.array([body[:1] == b"{" and body[-1:] == b"}" for body in bodies], dtype=np.bool_)
-    whole &= (elements == 1) | (batch & (elements > 0) & (elements <= BATCH_MAX))
-    whole &= np.array([len(payload) <= PAYLOAD_MAX_BYTES for payload in payloads], dtype=np.bool_)
+    sizes = np.fromiter(map(len, payloads), np.int64, len(payloads))
+    elements, bodies = np.ones(len(payloads), dtype=np.int64), [*payloads]
+    whole = np.array([each[:1] == b"{" and each[-1:] == b"}" for each in payloads], dtype=np.bool_)
+    for at in np.flatnonzero(~whole).tolist():
+        if payloads[at][:2] == b"[{" and payloads[at][-2:] == b"}]":
+            bodies[at] = payloads[at][1:-1]
+            elements[at] = bodies[at].count(BID_TYPE)
+            whole[at] = 0 < elements[at] <= BATCH_MAX
+    whole &= sizes <= PAYLOAD_MAX_BYTES
+    every = Candidates(np.arange(len(payloads)), messages.sender, bodies, elements)
+    if whole.all():
+        return every
     alone += np.flatnonzero(~whole).tolist()
-    every = Candidates(np.arange(len(payloads)), messages.sender, bodies, elements, marks)
-    return every if whole.all() else every.taken(np.flatnonzero(whole))
+    return every.taken(np.flatnonzero(whole))
 
 
 def _decode(some: Candidates, odd: set[int], resources: ResourceNumbers, decoded: _Decoded) -> None:
@@ -215,8 +204,9 @@ def decode_jointly(some: Candidates, resources: ResourceNumbers) -> tuple[_Found
         elements = _many_bids.decode(joint)
     except (msgspec.MsgspecError, RecursionError) as refused:
         return None, _culprit(some, str(refused))
-    found = _columns(elements, resources)
-    bad = _first_uncertain(some, found)
+    all_marks = joint.count(b'"')
+    found = _columns(elements, resources, all_marks)
+    bad = _first_uncertain(some, all_marks, found)
     return (found, 0) if bad is None else (None, bad)
 
 
@@ -230,17 +220,29 @@ def _culprit(some: Candidates, refusal: str) -> int:
     return min(int(np.searchsorted(ends, at, side="right")), len(some) - 1)
 
 
-def _columns(elements: Sequence[BidPlaced | _OtherCommand], resources: ResourceNumbers) -> _Found:
-    """The elements as columns; one that is not a bid stands as a bid that is not certain."""
+def _columns(
+    elements: Sequence[BidPlaced | _OtherCommand], resources: ResourceNumbers, marks: int
+) -> _Found:
+    """The elements as columns; one that is not a bid stands as a bid that is not certain.
+
+    `marks` is how many quotation marks they have together: where each has a resource, a quantity
+    and a price, and these and the minimums take all of them, none has another field.
+    """
     bids = [each if type(each) is BidPlaced else NO_BID for each in elements]
+    resource = np.array([resources[bid.resource] for bid in bids], dtype=np.int32)
     quantity = np.array([bid.quantity for bid in bids], dtype=np.int64)
     price = np.array([bid.unit_price_micros for bid in bids], dtype=np.int64)
-    least = np.array([bid.min_quantity for bid in bids], dtype=np.int64)
-    limit = np.array([bid.limit_micros for bid in bids], dtype=np.int64)
-    resource = np.array([resources[bid.resource] for bid in bids], dtype=np.int32)
     event_id, certain = read_event_ids([bid.event_id for bid in bids])
+    unit = (resource >= 0) & (quantity > 0) & (price > 0)
+    least = np.zeros(len(bids), dtype=np.int64)
+    if marks != UNIT_MARKS * len(bids):
+        least = np.array([bid.min_quantity for bid in bids], dtype=np.int64)
+    if unit.all() and marks == UNIT_MARKS * len(bids) + 2 * np.count_nonzero(least):
+        certain &= least <= quantity
+        return _Found(bids, event_id, resource, quantity, price, least, {}, certain)
+    limit = np.array([bid.limit_micros for bid in bids], dtype=np.int64)
     bundles = {row: bid.bundle for row, bid in enumerate(bids) if bid.bundle is not None}
-    unit = (resource >= 0) & (quantity > 0) & (price > 0) & (least <= quantity) & (limit == 0)
+    unit &= (least <= quantity) & (limit == 0)
     if bundles:
         rows = np.array(list(bundles), dtype=np.intp)
         # An absent resource is an empty text, which is no name either.
@@ -248,37 +250,58 @@ def _columns(elements: Sequence[BidPlaced | _OtherCommand], resources: ResourceN
         blank = (quantity[rows] == 0) & (price[rows] == 0) & (least[rows] == 0)
         unit[rows] = blank & (limit[rows] > 0) & np.array(whole, dtype=np.bool_)
         resource[rows], quantity[rows], price[rows] = BUNDLE, 1, limit[rows]
-    return _Found(bids, event_id, resource, quantity, price, least, limit, bundles, certain & unit)
+    return _Found(bids, event_id, resource, quantity, price, least, bundles, certain & unit)
 
 
 def read_event_ids(texts: Sequence[str]) -> tuple[Bytes, NDArray[np.bool_]]:
     """The 16 bytes of each event id, and whether it is one (a UUIDv7 with hyphens)."""
-    fitting = np.array([len(text) == ID_TEXT_BYTES for text in texts], dtype=np.bool_)
-    if not fitting.all():
-        texts = [text if len(text) == ID_TEXT_BYTES else NO_ID for text in texts]
-    letters = np.frombuffer("".join(texts).encode(), dtype=np.uint8).reshape(-1, ID_TEXT_BYTES)
-    digits = _digit_values[letters[:, DIGITS_AT]]
-    ids = ((digits[:, 0::2] << 4) | digits[:, 1::2]).astype(np.uint8, copy=False)
-    hyphens = (letters[:, HYPHENS_AT] == HYPHEN).all(axis=1)
+    ids = _ids_if_all_are(texts)
+    if ids is not None:
+        return ids, np.ones(len(texts), dtype=np.bool_)
+    certain = [_is_event_id(text) is not None for text in texts]
+    ids = _ids_if_all_are(
+        [text if sure else NO_ID for text, sure in zip(texts, certain, strict=True)]
+    )
+    assert ids is not None, "all are event ids now"
+    return ids, np.array(certain, dtype=np.bool_)
+
+
+def _ids_if_all_are(texts: Sequence[str]) -> Bytes | None:
+    """The 16 bytes of each text, or None where one is not an event id.
+
+    White space, which `fromhex` passes over, leaves fewer bytes.
+    """
+    if any(size != ID_TEXT_BYTES for size in set(map(len, texts))):
+        return None
+    joined = "".join(texts)
+    letters = np.frombuffer(joined.encode(), dtype=np.uint8).reshape(-1, ID_TEXT_BYTES)
+    if not (letters[:, HYPHENS_AT] == ord("-")).all():
+        return None
+    try:
+        digits = bytes.fromhex(joined.replace("-", ""))
+    except ValueError:
+        return None
+    if len(digits) != len(texts) * UUID_BYTES:
+        return None
+    ids = np.frombuffer(digits, dtype=np.uint8).reshape(-1, UUID_BYTES)
     version, variant = ids[:, VERSION_AT] >> 4, ids[:, VARIANT_AT] >> 6
-    version_7 = (version == UUID_VERSION) & (variant == UUID_VARIANT)
-    certain = fitting & hyphens & (digits != NO_DIGIT).all(axis=1) & version_7
-    return ids, certain
+    return ids if ((version == UUID_VERSION) & (variant == UUID_VARIANT)).all() else None
 
 
-def _first_uncertain(some: Candidates, found: _Found) -> int | None:
+def _first_uncertain(some: Candidates, all_marks: int, found: _Found) -> int | None:
     """The first message whose elements are not surely what the registry would accept."""
-    ends, expected = np.cumsum(some.elements), np.cumsum(some.marks)
+    ends = np.cumsum(some.elements)
     marks = np.where(found.min_quantity > 0, UNIT_MARKS + 2, UNIT_MARKS)
     if found.bundles:
         asked = np.array([len(bundle) for bundle in found.bundles.values()], dtype=np.int64)
         marks[list(found.bundles)] = BUNDLE_MARKS + 2 * asked
     if len(marks) == ends[-1] and found.certain.all():
-        if marks.sum() == expected[-1]:
+        if marks.sum() == all_marks:
             return None
         _add_optional_marks(found, marks)
-        if found.certain.all() and marks.sum() == expected[-1]:
+        if found.certain.all() and marks.sum() == all_marks:
             return None
+    expected = np.cumsum([body.count(b'"') for body in some.bodies])
     reached = np.minimum(ends, len(marks)) - 1
     uncertain = np.cumsum(~found.certain)[reached] > 0
     wrong = (np.cumsum(marks)[reached] != expected) | (ends > len(marks)) | uncertain

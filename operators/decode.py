@@ -99,7 +99,7 @@ class _Alone:
 def decode(raw: WindowSlice) -> EventSlice:
     """Give the slice's bids and events in order; ticks leave none, whatever they carry."""
     known, resources = _subjects(), ResourceNumbers()
-    numbers = np.array([known[subject] for subject in raw.subjects], dtype=np.int32)
+    numbers = np.fromiter(map(known.__getitem__, raw.subjects), np.int32, len(raw.subjects))
     on_bids = np.flatnonzero(numbers >= 0)
     bids, odd = _decode_jointly(raw, numbers, on_bids, resources)
     alone = _Alone()
