@@ -3,14 +3,14 @@
 Promise: the same settlement always gives the same messages. An agent's message is small enough for
 NATS whatever was sent: above `RESULT_MAX_BYTES` it counts outcomes and leaves them to SQL on the
 ledger (SEMANTICS §7).
+
+Bids are the bulk, so their outcomes are written as text. None of it needs an escape: names, ids,
+statuses and reasons have patterns. What else an agent is told is left to an encoder.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from itertools import repeat
-from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -29,7 +29,6 @@ from state.window import (
 from walras_schemas import (
     RESULT_MAX_BYTES,
     TREASURY,
-    BidStatus,
     CommandStatus,
     RejectionReason,
     subjects,
@@ -37,20 +36,25 @@ from walras_schemas import (
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
+VERSION: Final = 2
+
 _json = msgspec.json.Encoder()
-_result_subject = lru_cache(maxsize=1 << 17)(subjects.result)
+_STATUS_TEXTS: Final = [f'"status":"{status}","won":' for status in STATUSES]
+_REASON_TEXTS: Final = [f',"reason":"{reason}"}}' if reason else "}" for reason in REASONS]
 
 
-class _Outcome(msgspec.Struct, gc=False, omit_defaults=True):
-    """How a command ended, as it is written; `walras_schemas` has the models that read it."""
+class _Ended(msgspec.Struct, gc=False):
+    status: str
+
+
+class _CommandOutcome(msgspec.Struct, gc=False, omit_defaults=True):
+    """How a command other than a bid ended, as it is written."""
 
     event_id: str
     seq: int
     ord: int
-    status: BidStatus | CommandStatus
-    type: str | UnsetType = UNSET
-    won: Mapping[str, int] | UnsetType = UNSET
-    paid_micros: int | UnsetType = UNSET
+    status: CommandStatus
+    type: str
     reason: RejectionReason | UnsetType = UNSET
     purpose: str | UnsetType = UNSET
 
@@ -64,26 +68,6 @@ class _Credit(msgspec.Struct, gc=False, omit_defaults=True):
     purpose: str | UnsetType = UNSET
 
 
-class _AgentResult(
-    msgspec.Struct,
-    gc=False,
-    kw_only=True,
-    tag_field="type",
-    tag="agent_result",
-    omit_defaults=False,
-):
-    version: int = 2
-    market: str
-    agent_id: str
-    shard: int
-    window_id: int
-    balance_micros: int
-    complete: bool = True
-    outcomes: Sequence[_Outcome] | UnsetType = UNSET
-    credits: Sequence[_Credit] | UnsetType = UNSET
-    counts: Mapping[str, int] | UnsetType = UNSET
-
-
 def agent_results(settlement: Settlement) -> Iterator[OutboundMessage]:
     """The result of each agent that sent a command or received credits, by number of the account.
 
@@ -91,18 +75,18 @@ def agent_results(settlement: Settlement) -> Iterator[OutboundMessage]:
     """
     names, balances = settlement.bids.names, settlement.balances.of()
     outcomes, received = _outcomes(settlement), _credits(settlement)
-    for account in sorted(outcomes.keys() | received.keys()):
+    place = f'"shard":{settlement.shard},"window_id":{settlement.window_id}'
+    for account in sorted({**outcomes, **received}):
         market, agent = names.accounts[account]
-        result = _AgentResult(
-            market=market,
-            agent_id=agent,
-            shard=settlement.shard,
-            window_id=settlement.window_id,
-            balance_micros=balances.get(account, 0),
-            outcomes=outcomes.get(account, ()),
-            credits=received.get(account, ()),
+        told, gained = outcomes.get(account, ""), received.get(account, "")
+        head = (
+            f'{{"type":"agent_result","version":{VERSION},"market":"{market}","agent_id":"{agent}",'
+            f'{place},"balance_micros":{balances.get(account, 0)},'
         )
-        yield OutboundMessage(_result_subject(market, agent), "", _encoded(result))
+        payload = f'{head}"complete":true,"outcomes":[{told}],"credits":[{gained}]}}'.encode()
+        if len(payload) > RESULT_MAX_BYTES:
+            payload = f'{head}"complete":false,"counts":{_counts(told)}}}'.encode()
+        yield OutboundMessage(f"result.{market}.{agent}", "", payload)
 
 
 def market_windows(
@@ -118,84 +102,90 @@ def market_windows(
         yield OutboundMessage(subjects.window(row.market), msg_id, content)
 
 
-def _encoded(result: _AgentResult) -> bytes:
-    whole = _json.encode(result)
-    if len(whole) <= RESULT_MAX_BYTES:
-        return whole
-    assert result.outcomes is not UNSET
-    result.counts = Counter(outcome.status for outcome in result.outcomes)
-    result.complete, result.outcomes, result.credits = False, UNSET, UNSET
-    return _json.encode(result)
+def _counts(outcomes: str) -> str:
+    """How many of an agent's commands came to which status, as JSON."""
+    found = msgspec.json.decode(f"[{outcomes}]", type=list[_Ended])
+    return _text(Counter(outcome.status for outcome in found))
 
 
-def _outcomes(settlement: Settlement) -> dict[int, list[_Outcome]]:
-    """Account to the outcomes of all that it sent, in the order of the log."""
-    outcomes = _bid_outcomes(settlement.bids)
-    numbers = settlement.bids.names.account_numbers
-    senders = set()
-    for row in settlement.commands:
-        if row.sender != TREASURY and row.event_id is not None:
-            account = numbers[row.market, row.sender]
-            senders.add(account)
-            outcomes.setdefault(account, []).append(_command_outcome(row))
-    for account in senders:
-        outcomes[account].sort(key=attrgetter("seq", "ord"))
+def _text(value: object) -> str:
+    return _json.encode(value).decode()
+
+
+def _outcomes(settlement: Settlement) -> Mapping[int, str]:
+    """By account what became of all that it sent, in the order of the log."""
+    bids = settlement.bids
+    by_agent = bids.taken(np.argsort(bids.account, kind="stable"))
+    texts = _bid_texts(by_agent)
+    accounts, first = np.unique(by_agent.account, return_index=True)
+    rows = [*map(slice, first.tolist(), [*first[1:].tolist(), len(texts)])]
+    told = texts if len(rows) == len(texts) else [",".join(texts[of_one]) for of_one in rows]
+    outcomes = dict(zip(accounts.tolist(), told, strict=True))
+    others = _other_outcomes(settlement)
+    bids_of = dict(zip(outcomes, rows, strict=True)) if others else {}
+    for account, after in others.items():
+        own = bids_of.get(account, slice(0))
+        at = zip(by_agent.seq[own].tolist(), by_agent.ord[own].tolist(), strict=True)
+        both = [*zip(at, texts[own], strict=True), *after]
+        outcomes[account] = ",".join(text for _, text in sorted(both))
     return outcomes
 
 
-def _bid_outcomes(bids: Bids) -> dict[int, list[_Outcome]]:
-    if not len(bids):
-        return {}
-    order = np.argsort(bids.account, kind="stable")
-    by_agent = bids.taken(order)
-    statuses = [STATUSES[code] for code in by_agent.status.tolist()]
-    reasons = [REASONS[code] or UNSET for code in by_agent.reason.tolist()]
-    made = map(
-        _Outcome,
-        by_agent.event_id_texts(),
-        by_agent.seq.tolist(),
-        by_agent.ord.tolist(),
-        statuses,
-        repeat(UNSET),
-        _won(by_agent),
-        by_agent.paid_micros.tolist(),
-        reasons,
+def _bid_texts(bids: Bids) -> list[str]:
+    rows = zip(
+        bids.event_id_texts(),
+        bids.seq.tolist(),
+        bids.ord.tolist(),
+        bids.status.tolist(),
+        _won_texts(bids),
+        bids.paid_micros.tolist(),
+        bids.reason.tolist(),
+        strict=True,
     )
-    outcomes = list(made)
-    accounts, first = np.unique(by_agent.account, return_index=True)
-    ends = [*first[1:].tolist(), len(outcomes)]
-    return {
-        account: outcomes[start:end]
-        for account, start, end in zip(accounts.tolist(), first.tolist(), ends, strict=True)
-    }
+    return [
+        f'{{"event_id":"{event_id}","seq":{seq},"ord":{ord_},{_STATUS_TEXTS[status]}{won},'
+        f'"paid_micros":{paid}{_REASON_TEXTS[reason]}'
+        for event_id, seq, ord_, status, won, paid, reason in rows
+    ]
 
 
-def _won(bids: Bids) -> Iterator[Mapping[str, int]]:
+def _won_texts(bids: Bids) -> list[str]:
     """What each bid won by resource; of a bundle by name, for the ledger keeps no other order."""
-    names, nothing = bids.names.resources, dict[str, int]()
-    numbers, units = bids.resource.tolist(), bids.won.tolist()
-    for row, (number, count) in enumerate(zip(numbers, units, strict=True)):
-        if not count:
-            yield nothing
-        elif number == BUNDLE:
-            yield dict(sorted(bids.bundles[row].items()))
-        else:
-            yield {names[number]: count}
+    names = bids.names.resources
+    won = [
+        f'{{"{names[number]}":{units}}}' if units and number != BUNDLE else "{}"
+        for number, units in zip(bids.resource.tolist(), bids.won.tolist(), strict=True)
+    ]
+    for row, bundle in bids.bundles.items():
+        if bids.won[row]:
+            won[row] = _text(dict(sorted(bundle.items())))
+    return won
 
 
-def _credits(settlement: Settlement) -> dict[int, list[_Credit]]:
-    """Account to the credits that it received, in the order of the log."""
+def _other_outcomes(settlement: Settlement) -> Mapping[int, list[tuple[tuple[int, int], str]]]:
+    """By account the place and the outcome of each command that is not a bid."""
     numbers = settlement.bids.names.account_numbers
-    received: dict[int, list[_Credit]] = {}
+    found: defaultdict[int, list[tuple[tuple[int, int], str]]] = defaultdict(list)
+    for row in settlement.commands:
+        if row.sender != TREASURY and row.event_id is not None:
+            outcome = _text(_command_outcome(row))
+            found[numbers[row.market, row.sender]].append(((row.seq, row.ord), outcome))
+    return found
+
+
+def _credits(settlement: Settlement) -> Mapping[int, str]:
+    """By account the credits that it received, in the order of the log."""
+    numbers = settlement.bids.names.account_numbers
+    received: defaultdict[int, list[str]] = defaultdict(list)
     for row in settlement.commands:
         if row.recipient is not None and row.reason is None:
-            received.setdefault(numbers[row.market, row.recipient], []).append(_credit(row))
-    return received
+            received[numbers[row.market, row.recipient]].append(_text(_credit(row)))
+    return {account: ",".join(texts) for account, texts in received.items()}
 
 
-def _command_outcome(row: CommandRow) -> _Outcome:
+def _command_outcome(row: CommandRow) -> _CommandOutcome:
     assert row.event_id is not None, "what an agent sends has an id"
-    return _Outcome(
+    return _CommandOutcome(
         event_id=row.event_id,
         seq=row.seq,
         ord=row.ord,
@@ -223,7 +213,7 @@ def _market_window(
 ) -> dict[str, object]:
     return {
         "type": "market_window",
-        "version": 2,
+        "version": VERSION,
         "market": row.market,
         "shard": settlement.shard,
         "window_id": settlement.window_id,

@@ -7,6 +7,7 @@ Names travel as numbers, given in the order of the log (`state/names.py`).
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from typing import Any, Final, Self
 
 import msgspec
@@ -37,9 +38,6 @@ REASON_CODES: Final[Mapping[RejectionReason | None, int]] = {
 }
 
 UUID_BYTES: Final = 16
-_HEX: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
-_HYPHENS: Final = (8, 13, 18, 23)
-_DIGITS: Final = np.array([at for at in range(36) if at not in _HYPHENS], dtype=np.intp)
 
 
 class Bid(msgspec.Struct, gc=False):
@@ -208,11 +206,11 @@ class Bids:
 
     def event_id_texts(self) -> list[str]:
         """The event id of each row in its canonical form, lower case with hyphens."""
+        digits = np.frombuffer(self.event_id.tobytes().hex().encode(), dtype=np.uint8)
+        digits = digits.reshape(-1, 2 * UUID_BYTES)
         texts = np.full((len(self), 36), ord("-"), dtype=np.uint8)
-        nibbles = np.empty((len(self), 32), dtype=np.uint8)
-        nibbles[:, 0::2] = self.event_id >> 4
-        nibbles[:, 1::2] = self.event_id & 15
-        texts[:, _DIGITS] = _HEX[nibbles]
+        for hyphens, (start, end) in enumerate(pairwise((0, 8, 12, 16, 20, 32))):
+            texts[:, start + hyphens : end + hyphens] = digits[:, start:end]
         joined = texts.tobytes().decode("ascii")
         return [joined[at : at + 36] for at in range(0, len(joined), 36)]
 
