@@ -225,8 +225,8 @@ def _columns(
 ) -> _Found:
     """The elements as columns; one that is not a bid stands as a bid that is not certain.
 
-    `marks` is how many quotation marks they have together: where each has a resource, a quantity
-    and a price, and these and the minimums take all of them, none has another field.
+    `marks` is how many quotation marks they have together. Where each has a resource, a quantity
+    and a price, a field that these columns do not show is found by the marks that it adds.
     """
     bids = [each if type(each) is BidPlaced else NO_BID for each in elements]
     resource = np.array([resources[bid.resource] for bid in bids], dtype=np.int32)
@@ -237,7 +237,7 @@ def _columns(
     least = np.zeros(len(bids), dtype=np.int64)
     if marks != UNIT_MARKS * len(bids):
         least = np.array([bid.min_quantity for bid in bids], dtype=np.int64)
-    if unit.all() and marks == UNIT_MARKS * len(bids) + 2 * np.count_nonzero(least):
+    if unit.all():
         certain &= least <= quantity
         return _Found(bids, event_id, resource, quantity, price, least, {}, certain)
     limit = np.array([bid.limit_micros for bid in bids], dtype=np.int64)

@@ -269,14 +269,14 @@ CLEARING = [
     Mutant(
         "a large result is published whole",
         ANNOUNCE,
-        "if len(whole) <= RESULT_MAX_BYTES:",
-        "if len(whole) <= 2 * RESULT_MAX_BYTES:",
+        "if len(payload) > RESULT_MAX_BYTES:",
+        "if len(payload) > 2 * RESULT_MAX_BYTES:",
     ),
     Mutant(
         "outcomes stand in the order of their kinds",
         ANNOUNCE,
-        '        outcomes[account].sort(key=attrgetter("seq", "ord"))\n',
-        "        pass\n",
+        '",".join(text for _, text in sorted(both))',
+        '",".join(text for _, text in both)',
     ),
     Mutant(
         "a purpose does not arrive",

@@ -19,7 +19,7 @@ _DECODING = [
     Mutant(
         "a repeated key passes in a crowd",
         COLUMNS,
-        "        if marks.sum() == expected[-1]:\n            return None\n        _add",
+        "        if marks.sum() == all_marks:\n            return None\n        _add",
         "        if marks.sum():\n            return None\n        _add",
     ),
     Mutant(
@@ -31,26 +31,38 @@ _DECODING = [
     Mutant(
         "a minimum above the quantity passes in a crowd",
         COLUMNS,
-        " & (least <= quantity) & (limit == 0)",
-        " & (limit == 0)",
+        "        certain &= least <= quantity\n",
+        "",
     ),
     Mutant(
-        "any text is an id in a crowd",
+        "a minimum above the quantity passes in a crowd with bundles",
         COLUMNS,
-        "certain = fitting & hyphens & (digits != NO_DIGIT).all(axis=1) & version_7",
-        "certain = fitting & hyphens & version_7",
+        "unit &= (least <= quantity) & (limit == 0)",
+        "unit &= limit == 0",
+    ),
+    Mutant(
+        "white space passes for the digits of an id in a crowd",
+        COLUMNS,
+        "    if len(digits) != len(texts) * UUID_BYTES:\n        return None\n",
+        "    digits = digits.ljust(len(texts) * UUID_BYTES)\n",
+    ),
+    Mutant(
+        "the lengths of ids in a crowd make up for each other",
+        COLUMNS,
+        "    if any(size != ID_TEXT_BYTES for size in set(map(len, texts))):\n",
+        "    if sum(map(len, texts)) != ID_TEXT_BYTES * len(texts):\n",
     ),
     Mutant(
         "an id of any version passes in a crowd",
         COLUMNS,
-        "certain = fitting & hyphens & (digits != NO_DIGIT).all(axis=1) & version_7",
-        "certain = fitting & hyphens & (digits != NO_DIGIT).all(axis=1)",
+        "((version == UUID_VERSION) & (variant == UUID_VARIANT)).all()",
+        "(variant == UUID_VARIANT).all()",
     ),
     Mutant(
         "an id may have its hyphens anywhere in a crowd",
         COLUMNS,
-        "certain = fitting & hyphens & (digits != NO_DIGIT).all(axis=1) & version_7",
-        "certain = fitting & (digits != NO_DIGIT).all(axis=1) & version_7",
+        """    if not (letters[:, HYPHENS_AT] == ord("-")).all():\n        return None\n""",
+        "",
     ),
     Mutant(
         "a timestamp may be anything in a crowd",
@@ -74,8 +86,8 @@ _DECODING = [
     Mutant(
         "a batch of any length is joined",
         COLUMNS,
-        "(batch & (elements > 0) & (elements <= BATCH_MAX))",
-        "(batch & (elements > 0))",
+        "whole[at] = 0 < elements[at] <= BATCH_MAX",
+        "whole[at] = elements[at] > 0",
     ),
     Mutant(
         "who spoils one chunk is joined again in the next",

@@ -96,6 +96,7 @@ ODD: Final = {
     "an id without hyphens": UNIT.replace(ID, ID.replace("-", "")),
     "an id with other hyphens": UNIT.replace(ID, f"{ID[:7]}-{ID[7]}{ID[9:]}"),
     "an id with a digit for a hyphen": UNIT.replace(ID, f"{ID[:8]}0{ID[9:]}"),
+    "an id with white space for digits": UNIT.replace(ID, f"{ID[:-2]}  "),
     "an id of other letters": UNIT.replace(ID, f"{ID[:-1]}g"),
     "an empty id": UNIT.replace(ID, ""),
     "the quantity of a text": UNIT.replace("3", '"3"'),
@@ -145,6 +146,13 @@ def test_two_of_a_kind_do_not_make_up_for_each_other(odd: str) -> None:
     for other in (TWICE, NULLED, VERSIONED, NO_PRICE, f"[{UNIT},{{}}]", WITHDRAWAL):
         messages = [(A1, odd.encode()), (A1, other.encode()), (A2, odd.encode())]
         assert read_singly(messages) == read(messages)
+
+
+def test_ids_that_join_to_ids_are_none() -> None:
+    """One is a letter too long, the next a letter too short."""
+    long, short = UNIT.replace(ID, ID + OTHER_ID[0]), UNIT.replace(ID, OTHER_ID[1:])
+    messages = [(A1, UNIT.encode()), (A1, long.encode()), (A2, short.encode())]
+    assert read_singly(messages) == read(messages)
 
 
 def test_what_one_has_too_many_of_is_not_what_another_lacks() -> None:
