@@ -16,6 +16,7 @@ class Question(StrEnum):
     """What people ask: windows, prices, allocations, rejections, throughput, latency."""
 
     ALLOCATIONS = "allocations"
+    ALLOWANCES = "allowances"
     AUDIT = "audit"
     BALANCES = "balances"
     BIDS = "bids"

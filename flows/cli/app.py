@@ -106,6 +106,7 @@ COMMANDS: Final = {
         "prices": ("read:prices", "Show what each resource cleared at."),
         "bids": ("read:bids", "Show the bids of a market and their outcomes."),
         "balance": ("read:balance", "Show what agents own."),
+        "allowance": ("read:allowance", "Show what agents won and can spend."),
         "trace": ("trace:trace", "Show the life of one bid, step by step, with times."),
         "sql": ("sql:sql", SQL_HELP),
     },

@@ -88,6 +88,11 @@ def balance(market: Market, agent: OrEveryAgent = None, /, *, output: Output = A
     _show(Question.BALANCES, title=title, market=market, agent=agent, output=output)
 
 
+def allowance(market: Market, agent: OrEveryAgent = None, /, *, output: Output = AS_TABLE) -> None:
+    title = "Allowances, in units"
+    _show(Question.ALLOWANCES, title=title, market=market, agent=agent, output=output)
+
+
 def _show(  # noqa: PLR0913 - what a command line names, and how to show it
     question: Question,
     *,

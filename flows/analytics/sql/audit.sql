@@ -16,6 +16,20 @@ chain AS (
         lag(digest) OVER (PARTITION BY shard ORDER BY window_id) AS before
     FROM windows
 ),
+recorded AS (
+    SELECT
+        market,
+        agent_id,
+        resource,
+        sum(held) FILTER (WHERE settled_seq IS NULL) AS held,
+        sum(used) AS used,
+        sum(greatest(used - held, 0)) AS overdrawn
+    FROM (FROM usage UNION ALL BY NAME FROM open_holds)
+    GROUP BY ALL
+),
+units AS (
+    SELECT market, agent_id, resource, sum(quantity) AS won FROM allocations GROUP BY ALL
+),
 checks AS (
     SELECT 1 AS place, 'the balances of a market sum to zero' AS promise, (
         SELECT count(*) FROM (SELECT market FROM accounts GROUP BY market HAVING sum(balance_micros) <> 0)
@@ -47,7 +61,22 @@ checks AS (
         SELECT count(*) FROM (FROM outcomes SELECT market, seq, ord GROUP BY ALL HAVING count(*) > 1)
     )
     UNION ALL
-    SELECT 8, 'each digest follows from the one before', (
+    SELECT 8, 'no more units are metered than were won', (
+        SELECT count(*)
+        FROM allowances AS a LEFT JOIN units AS u USING (market, agent_id, resource)
+        WHERE a.won > coalesce(u.won, 0)
+        OR a.won <> free + held + expired + used - overdrawn
+        OR least(free, held, expired, used - overdrawn, overdrawn) < 0
+    )
+    UNION ALL
+    SELECT 9, 'units held and used are those of the holds', (
+        SELECT count(*)
+        FROM allowances AS a FULL JOIN recorded AS r USING (market, agent_id, resource)
+        WHERE (a.held, a.used, a.overdrawn) IS DISTINCT FROM
+            (coalesce(r.held, 0), coalesce(r.used, 0), coalesce(r.overdrawn, 0))
+    )
+    UNION ALL
+    SELECT 10, 'each digest follows from the one before', (
         SELECT count(*) FROM chain WHERE prev_digest <> before
     )
 )

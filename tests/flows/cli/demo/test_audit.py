@@ -18,7 +18,7 @@ CREATE TABLE commands AS
         7 AS window_id;
 CREATE TABLE dead_letters AS SELECT 0 AS shard, 3 AS seq, 0 AS ord;
 CREATE TABLE allocations AS
-    SELECT 'm1' AS market, 7 AS window_id, 'tokens' AS resource, 2 AS quantity;
+    SELECT 'm1' AS market, 'a1' AS agent_id, 7 AS window_id, 'tokens' AS resource, 2 AS quantity;
 CREATE TABLE prices AS
     SELECT 'm1' AS market, 7 AS window_id, 'tokens' AS resource, 3 AS supply, 2 AS sold;
 CREATE TABLE accounts (market VARCHAR, agent_id VARCHAR, balance_micros BIGINT);
@@ -28,6 +28,14 @@ CREATE TABLE transactions
 INSERT INTO transactions VALUES
     ('m1', 0, '0-1-0', 'treasury', -100), ('m1', 0, '0-1-0', 'a1', 100),
     ('m1', 0, '0-2-0', 'a1', -16), ('m1', 0, '0-2-0', 'house', 16);
+CREATE TABLE allowances AS
+    SELECT 'm1' AS market, 'a1' AS agent_id, 'tokens' AS resource, 2 AS won, 1 AS free, 0 AS held,
+        2 AS used, 1 AS overdrawn, 0 AS expired;
+CREATE TABLE open_holds
+    (market VARCHAR, agent_id VARCHAR, resource VARCHAR, held_seq INT, held INT);
+CREATE TABLE usage AS
+    SELECT 'm1' AS market, 'a1' AS agent_id, 'tokens' AS resource, 4 AS held_seq,
+        5 AS settled_seq, 1 AS held, 2 AS used;
 CREATE TABLE windows AS
     SELECT 0 AS shard, 6 AS window_id, 'd0' AS prev_digest, 'd1' AS digest
     UNION ALL SELECT 0, 7, 'd1', 'd2';
@@ -78,6 +86,15 @@ def test_a_correct_ledger_passes(ledger: duckdb.DuckDBPyConnection) -> None:
         ),
         ("UPDATE prices SET supply = 1", "no more is sold than there is"),
         ("UPDATE allocations SET quantity = 4", "what is sold is what is allocated"),
+        ("UPDATE allowances SET won = 3, free = 2", "no more units are metered than were won"),
+        ("UPDATE allowances SET free = 2", "no more units are metered than were won"),
+        ("UPDATE usage SET used = 3", "units held and used are those of the holds"),
+        ("DELETE FROM usage", "units held and used are those of the holds"),
+        (
+            "INSERT INTO open_holds VALUES ('m1', 'a1', 'tokens', 6, 1)",
+            "units held and used are those of the holds",
+        ),
+        ("DELETE FROM allowances", "units held and used are those of the holds"),
         ("UPDATE windows SET prev_digest = 'x'", "each digest follows from the one before"),
     ],
 )
