@@ -10,7 +10,7 @@ from typing import Final
 
 from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
-from bytewax.testing import run_main
+from bytewax.testing import cluster_main
 
 from state.errors import WalrasError
 
@@ -27,9 +27,8 @@ def run_flow(flow: Dataflow) -> None:
         try:
             # The public function that runs a flow built in this process and raises what stopped
             # it, although it is in `testing`: the command `bytewax.run` imports a flow by its name
-            # and ends the process. `cluster_main` takes the GIL a thousand times per second only
-            # to wait for the flow's thread.
-            run_main(flow)
+            # and ends the process. Without addresses it forms no cluster and opens no port.
+            cluster_main(flow, [], 0)
         except BytewaxRuntimeError as stopped:
             if (cause := _cause(stopped)) is not None:
                 raise cause from stopped
