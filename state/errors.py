@@ -9,7 +9,8 @@
     ├── ShardReplaced            another worker claimed the shard (exit code 5)
     ├── LedgerDiverged           the ledger holds other rows than the log gives (exit code 6)
     ├── CommandRefused           the market rejected a command that was typed (exit code 7)
-    └── BidLost                  a bid that was typed won nothing (exit code 8)
+    ├── BidLost                  a bid that was typed won nothing (exit code 8)
+    └── BooksBroken              an audit found rows that break the ledger's promises (exit code 9)
 
 A bug of ours is an assertion, an agent's mistake is a `RejectionReason`; only the world's failures
 are exceptions. Each message has three parts: what happened, the detail, what to do.
@@ -89,3 +90,9 @@ class BidLost(WalrasError):
     """A bid was admitted, and won no unit."""
 
     exit_code = 8
+
+
+class BooksBroken(WalrasError):
+    """An audit of the ledger found rows that cannot be what the market wrote."""
+
+    exit_code = 9

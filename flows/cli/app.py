@@ -109,6 +109,7 @@ COMMANDS: Final = {
         "allowance": ("read:allowance", "Show what agents won and can spend."),
         "trace": ("trace:trace", "Show the life of one bid, step by step, with times."),
         "sql": ("sql:sql", SQL_HELP),
+        "audit": ("audit:audit", "Check that the books hold, and name the rows that break them."),
     },
     "The log and its events": {
         "log export": ("log:export", "Write the log of a shard to a file."),

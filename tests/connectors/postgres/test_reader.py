@@ -122,5 +122,5 @@ def test_a_user_who_may_not_make_roles_is_told(
 
 def test_its_address_is_a_url() -> None:
     """What `up` prints must work as it stands, whatever the folder is called."""
-    dsn = make_conninfo(host="/tmp/with a space/é", dbname="walras", user="postgres")  # noqa: S108
-    assert f"postgresql://{ROLE}@/walras?host=%2Ftmp%2Fwith%20a%20space%2F%C3%A9" == reader_url(dsn)
+    dsn = make_conninfo(host="/srv/with a space/é", dbname="walras", user="postgres")
+    assert f"postgresql://{ROLE}@/walras?host=%2Fsrv%2Fwith%20a%20space%2F%C3%A9" == reader_url(dsn)
