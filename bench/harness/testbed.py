@@ -109,6 +109,7 @@ def open_testbed(
         settings = load_settings(
             home=Path(home),
             nats_url=None,
+            nats_auth="none",  # the baselines have no credentials
             postgres_dsn=None,
             shards=shards,
             window_ms=window_ms,

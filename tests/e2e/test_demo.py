@@ -22,7 +22,7 @@ from tests.support.eventually import eventually
 
 WALRAS = Path(sys.executable).with_name("walras")
 AGENTS = 21
-CHECKS = 10
+CHECKS = 12
 DEADLINE_S = 100
 STEP = re.compile(r"^   (?:\S*uv run )?\S*walras (.+)$")
 ACKNOWLEDGED = re.compile(r"each of the ([\d,]+) acknowledged commands has one outcome")

@@ -177,8 +177,8 @@ LIFECYCLE = [
     _crash(
         "results leave before their window is committed",
         ROUTE,
-        '_waiting_step("publish", committed, publish)',
-        '_waiting_step("publish", closed, publish)',
+        '_waiting_step("publish", committed, watched',
+        '_waiting_step("publish", closed, watched',
     ),
     _crash(
         "what a crash kept back stays there",

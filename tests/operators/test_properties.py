@@ -231,10 +231,10 @@ def test_one_divisible_resource_sells_at_the_highest_rejected_unit(drawn: Market
     assert total == price * min(listed.supply, len(units))
 
 
-@given(drawn=markets(rules=["uniform"]))
+@given(drawn=markets(rules=["uniform"], names=ONE))
 @thorough
 def test_lowest_accepted_is_never_cheaper_than_highest_rejected(drawn: Market) -> None:
-    """The two uniform rules differ by who sets the price: the accepted bid is the higher one."""
+    """With one resource the two uniform rules differ by who sets the price alone."""
     market, bids = drawn
     at_rejected = cleared(market, bids)[1]
     at_accepted = cleared(dataclasses.replace(market, rule="uniform_lab"), bids)[1]

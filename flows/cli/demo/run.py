@@ -296,5 +296,5 @@ def _addresses(place: Place) -> list[str]:
     return [
         f"data      {place.named.home.resolve()}",
         *lines,
-        f"The servers stop with the demo: start them again with {command()} up",
+        f"The servers stop with the demo. Start them again:\n   {command()} up",
     ]

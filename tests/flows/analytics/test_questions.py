@@ -137,9 +137,9 @@ def test_bids(ledger: duckdb.DuckDBPyConnection) -> None:
     """An agent that asks for its own bids must not be shown another's."""
     columns = "seq agent_id kind bundle limit_micros status reason paid_micros"
     of_a2 = [
-        (5, "a2", "unit", '{"gpu": 2}', 16, "partially_won", None, 8),
-        (9, "a2", "unit", '{"gpu": 4}', 4, "rejected", "exceeds_supply", 0),
-        (10, "a2", "bundle", '{"gpu": 1}', 5, "won", None, 0),
+        (5, "a2", "unit", {"gpu": 2}, 16, "partially_won", None, 8),
+        (9, "a2", "unit", {"gpu": 4}, 4, "rejected", "exceeds_supply", 0),
+        (10, "a2", "bundle", {"gpu": 1}, 5, "won", None, 0),
     ]
     assert of_a2 == rows_of(ledger, Question.BIDS, columns, market="m1", agent="a2")
     seqs = [seq for (seq,) in rows_of(ledger, Question.BIDS, "seq", market="m1")]
@@ -151,7 +151,7 @@ def test_outcome_of_one_bid(ledger: duckdb.DuckDBPyConnection) -> None:
     partly = outcome_at(ledger, market="m1", agent="a2", seq=5).rows
     refused = outcome_at(ledger, market="m1", agent="a3", seq=6).rows
     unknown = outcome_at(ledger, market="m1", agent="a1", seq=99).rows
-    assert (("partially_won", None, "1 gpu", 8),) == partly
+    assert (("partially_won", None, {"gpu": 1}, 8),) == partly
     assert (("rejected", "unknown_agent", None, 0),) == refused
     assert () == unknown
 
