@@ -139,6 +139,7 @@ def test_an_interruption_is_one(ledger: duckdb.DuckDBPyConnection, query: str) -
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the signal may come at any line
         stop.start()
         untrusted(ledger, query)
+    ledger.interrupt()  # as the command line does: DuckDB's own threads may still be at it
     stop.join()
 
 
