@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
+
+from cyclopts import Parameter
 
 from flows.cli.console import print_data, print_json, start
 from flows.cli.installation import as_called
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLE: Final = Path(__file__).with_name("market.toml")
 HEALTH_WIDTH: Final = 6
-THING_WIDTH: Final = 44
+THING_WIDTH: Final = 48
 UNBOUNDED: Final = 10_000
 RESULT_SUBJECTS: Final = {
     "agent_result": "result.<market>.<agent>",
@@ -33,6 +35,11 @@ COMMAND_SUBJECTS: Final = {
     "price": "market.<market>.price.<resource>",
     "meter": "market.<market>.meter.<i>",
 }
+
+
+Audit = Annotated[
+    bool, Parameter(negative="", show_default=False, help="Check the books of the ledger too.")
+]
 
 
 def schemas(*, output: Output = AS_TABLE) -> None:
@@ -49,11 +56,16 @@ def example() -> None:
     print_data(EXAMPLE.read_text(encoding="utf-8").rstrip())
 
 
-def doctor(*, output: Output = AS_TABLE) -> int:
+def doctor(*, audit: Audit = False, output: Output = AS_TABLE) -> int:
     from flows.cli.doctor.checks import examine
 
-    form = output.form
-    findings = [replace(each, hint=as_called(each.hint)) for each in examine(start())]
+    form, settings = output.form, start()
+    found = list(examine(settings))
+    if audit:
+        from flows.cli.doctor.books import examine_books
+
+        found += examine_books(settings)
+    findings = [replace(each, hint=as_called(each.hint)) for each in found]
     if form == "table":
         for finding in findings:
             _print_finding(finding)

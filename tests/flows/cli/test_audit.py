@@ -52,6 +52,11 @@ def test_an_audit_says_what_holds_and_what_does_not(walras: Walras, ledger: str)
     broken = walras("audit", row[0])
     assert (9, True) == (broken.code, broken.err.startswith("error: the books do not hold\n"))
     assert f"market {row[0]}: agent {row[1]} has" in broken.out
+    health = walras("doctor", "--audit", "--format", "csv")
+    assert (9, True) == (
+        health.code,
+        "times not: a balance is the sum of its movements" in health.out,
+    )
     as_csv = walras("audit", "--format", "csv").out.splitlines()
     assert "promise,violations,market,shard,window_id,seq,ord,detail" == as_csv[0]
 
