@@ -203,7 +203,7 @@ def test_the_market_outlives_its_pricing(market: Market) -> None:
     pricing = start_pricing(market.servers)
     market.bid_until(market.is_fresh)
     killed(pricing)
-    market.bid_until(market.is_stale)
+    market.bid_until(lambda: market.is_stale() and set(PLAN) == set(market.cleared()))
     last_known = market.cleared()
     assert {"cpu", "gpu"} == set(last_known)
     assert {True} == {price["stale"] for price in shown_prices(market.servers)}

@@ -33,8 +33,7 @@ _CHECKS: Final = dict(
     )
 )
 _OF_MARKET: Final = """
-    WITH found AS MATERIALIZED ({})
-    SELECT * FROM found
+    WITH found AS MATERIALIZED ({}) SELECT * FROM found
     WHERE %(market)s::text IS NULL OR market = %(market)s
         OR (market IS NULL AND shard = %(shard)s::int)
     ORDER BY shard, window_id, seq, ord

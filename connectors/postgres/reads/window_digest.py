@@ -56,9 +56,8 @@ LINES: Final = {
     "market": f"""
         SELECT market, m.rule, agents::text, bids::text, won::text, partially_won::text,
             lost::text, withdrawn::text, rejected::text, commands::text, paid_micros::text,
-            offered_micros::text, served_micros::text
-        FROM ledger.market_window AS m JOIN ledger.listing USING (market, shard)
-        WHERE {HERE} ORDER BY market""",
+            offered_micros::text, served_micros::text FROM ledger.market_window AS m JOIN
+            ledger.listing USING (market, shard) WHERE {HERE} ORDER BY market""",
     "lot": f"""
         SELECT account, resource, last_window, meter, units
         FROM ledger.lot WHERE {HERE} ORDER BY account, resource""",
