@@ -231,11 +231,16 @@ def test_one_divisible_resource_sells_at_the_highest_rejected_unit(drawn: Market
     assert total == price * min(listed.supply, len(units))
 
 
-@given(drawn=markets(rules=["uniform"], names=ONE))
+@given(drawn=markets(rules=["uniform"]))
 @thorough
 def test_lowest_accepted_is_never_cheaper_than_highest_rejected(drawn: Market) -> None:
-    """With one resource the two uniform rules differ by who sets the price alone."""
-    market, bids = drawn
+    """The two uniform rules differ by who sets the price: the accepted bid is the higher one.
+
+    Not with bundles of several resources: more resources are scarce under `uniform_lab`, so what a
+    bundle offers is spread over more of them, and its density is lower.
+    """
+    market, drawn_bids = drawn
+    bids = [bid for bid in drawn_bids if bid.bundle is None or len(market.resources) == 1]
     at_rejected = cleared(market, bids)[1]
     at_accepted = cleared(dataclasses.replace(market, rule="uniform_lab"), bids)[1]
     for lower, higher in zip(at_rejected, at_accepted, strict=True):
