@@ -67,7 +67,7 @@ def replay(
 ) -> ReplayReport:
     """Replay the log in `path` into the database of `postgres_dsn`, which must hold no ledger yet.
 
-    `on_messages` is told how many were read, batch by batch.
+    `on_messages` gets how many were read, batch by batch.
 
     Raises `SettingsError` when the file cannot be read or the ledger is not empty.
     """

@@ -1,4 +1,4 @@
-"""Controllers: what a unit of a resource shall cost next, told from the windows that have closed.
+"""Controllers: what a unit of a resource shall cost next, computed from the closed windows.
 
 Promise: a price is a function of what the ledger holds of the resource's past, in integers, and of
 no quote that was or was not sent; so whoever starts late or again comes to the same price. A frozen
@@ -258,8 +258,8 @@ def next_base_fee(fee_micros: int, *, used: int, target: int) -> int:
 def _every_second_window(step: Callable[[Observation], int]) -> PriceTracker:
     """Quote after the even ones of windows that follow one another, and after each that does not.
 
-    A quote is in force two windows after the one it was told from. Told from each window, even and
-    odd windows would have separate prices.
+    A quote is in force two windows after the one it was computed from. With one from each window,
+    even and odd windows would have separate prices.
     """
     last_window = -1
 

@@ -5,7 +5,7 @@ NATS whatever was sent: above `RESULT_MAX_BYTES` it counts outcomes and leaves t
 ledger (SEMANTICS §7).
 
 Bids are the bulk, so their outcomes are written as text. None of it needs an escape: names, ids,
-statuses and reasons have patterns. What else an agent is told is left to an encoder.
+statuses and reasons have patterns. All else in a result is left to an encoder.
 """
 
 from collections import Counter, defaultdict
@@ -78,14 +78,14 @@ def agent_results(settlement: Settlement) -> Iterator[OutboundMessage]:
     place = f'"shard":{settlement.shard},"window_id":{settlement.window_id}'
     for account in sorted({**outcomes, **received}):
         market, agent = names.accounts[account]
-        told, gained = outcomes.get(account, ""), received.get(account, "")
+        listed, gained = outcomes.get(account, ""), received.get(account, "")
         head = (
             f'{{"type":"agent_result","version":{VERSION},"market":"{market}","agent_id":"{agent}",'
             f'{place},"balance_micros":{balances.get(account, 0)},'
         )
-        payload = f'{head}"complete":true,"outcomes":[{told}],"credits":[{gained}]}}'.encode()
+        payload = f'{head}"complete":true,"outcomes":[{listed}],"credits":[{gained}]}}'.encode()
         if len(payload) > RESULT_MAX_BYTES:
-            payload = f'{head}"complete":false,"counts":{_counts(told)}}}'.encode()
+            payload = f'{head}"complete":false,"counts":{_counts(listed)}}}'.encode()
         yield OutboundMessage(f"result.{market}.{agent}", "", payload)
 
 
@@ -119,8 +119,8 @@ def _outcomes(settlement: Settlement) -> Mapping[int, str]:
     texts = _bid_texts(by_agent)
     accounts, first = np.unique(by_agent.account, return_index=True)
     rows = [*map(slice, first.tolist(), [*first[1:].tolist(), len(texts)])]
-    told = texts if len(rows) == len(texts) else [",".join(texts[of_one]) for of_one in rows]
-    outcomes = dict(zip(accounts.tolist(), told, strict=True))
+    by_account = texts if len(rows) == len(texts) else [",".join(texts[of_one]) for of_one in rows]
+    outcomes = dict(zip(accounts.tolist(), by_account, strict=True))
     others = _other_outcomes(settlement)
     bids_of = dict(zip(outcomes, rows, strict=True)) if others else {}
     for account, after in others.items():

@@ -104,7 +104,7 @@ def ensure_keys(folder: KeyFolder) -> None:
 
 
 def rotate_creds(folder: KeyFolder) -> None:
-    """Write new creds for the deployment; the broker has to be told of `trust` again."""
+    """Write new creds for the deployment; the broker needs `trust` again."""
     with folder.locked():
         newest = max(issued_at(folder.creds(user).read_text()) for user in USERS)
         while int(time.time()) <= newest:  # claims count in seconds

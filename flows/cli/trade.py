@@ -1,7 +1,7 @@
 """Commands that go into the log: open and close a market, grant credits, place a bid.
 
 Promise: nothing is sent that the registry refuses, and what is printed as sent was acknowledged: it
-is in the log. Unless told otherwise a command waits until its window closes and prints the outcome;
+is in the log. By default a command waits until its window closes and prints the outcome;
 one that the market refused has an exit code of its own. What a command needs is loaded when it
 runs, so that help comes at once.
 """

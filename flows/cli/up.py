@@ -39,11 +39,11 @@ def up(*, replace: Replace = False) -> None:
     from flows.runtime.deployment import claimed
     from flows.runtime.pricing_process import pricing_beside
     from flows.runtime.servers import home_of, open_servers
-    from flows.runtime.watching import telling
+    from flows.runtime.watching import open_telemetry
 
     settings = start(context=False)
     with (
-        telling(settings, role="up") as told,
+        open_telemetry(settings, role="up") as telemetry,
         _stopping() as stop,
         claimed(settings, "up", replace=replace) as announce,
         open_servers(settings) as servers,
@@ -51,7 +51,7 @@ def up(*, replace: Replace = False) -> None:
         if home_of(settings) is None and is_served(servers.nats_url, QUERIES):
             log.warning("another deployment runs on these servers: taking over, it will stop")
         deployment.prepare(settings, servers)
-        with deployment.services(settings, servers, told=told), ExitStack() as later:
+        with deployment.services(settings, servers, telemetry=telemetry), ExitStack() as later:
 
             def ready() -> None:
                 # After a crash the log is settled first: its prices can wait for a processor.
@@ -61,7 +61,7 @@ def up(*, replace: Replace = False) -> None:
                 print_data("ready")
                 later.enter_context(showing_windows(settings, servers))
 
-            deployment.run(settings, servers, stop, ready=ready, told=told)
+            deployment.run(settings, servers, stop, ready=ready, telemetry=telemetry)
     log.info("stopped")
 
 

@@ -1,4 +1,4 @@
-"""The life of one bid, told by the log and the ledger alone: what happened to it, and when.
+"""The life of one bid, read from the log and the ledger alone: what happened to it, and when.
 
 Promise: nothing is kept for it. Times of the log are the server's, the commit's is the database's,
 and the first is the agent's own, which its event id holds: clocks that differ show here.

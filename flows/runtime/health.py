@@ -150,7 +150,7 @@ def serving_health(
     settings: Settings,
     servers: Servers,
     *,
-    told: Telemetry | None = None,
+    telemetry: Telemetry | None = None,
     on_measured: Callable[[Health], None] = lambda _: None,
 ) -> Iterator[None]:
     """Serve `/healthz` (the process lives) and `/readyz` (it keeps up) beside the block.
@@ -165,12 +165,12 @@ def serving_health(
             health = measure(settings, servers)
             monitor.record(health)
             on_measured(health)
-            if told:
-                _count(health, told)
+            if telemetry:
+                _count(health, telemetry)
 
     threading.Thread(target=keep_measuring, name="health", daemon=True).start()
     health_pages = {"/healthz": monitor.alive, "/readyz": monitor.ready}
-    app = pages_app({**health_pages, **metrics_pages(told)})
+    app = pages_app({**health_pages, **metrics_pages(telemetry)})
     pages = serving(app, name="health endpoint", port=settings.health_port)
     with pages if settings.health_port else nullcontext():
         try:
@@ -179,15 +179,15 @@ def serving_health(
             stop.set()
 
 
-def _count(health: Health, told: Telemetry) -> None:
+def _count(health: Health, telemetry: Telemetry) -> None:
     """Show the last measurement as metrics."""
-    if told.metrics is None:
+    if telemetry.metrics is None:
         return
     for shard in health.shards:
         labels = {names.SHARD: shard.shard}
-        told.metrics.set(names.BEHIND, shard.behind_s, labels)
-        told.metrics.set(names.BEHIND_MESSAGES, shard.lag_messages, labels)
-        told.metrics.set(names.LOG_BYTES, shard.log_bytes, labels)
+        telemetry.metrics.set(names.BEHIND, shard.behind_s, labels)
+        telemetry.metrics.set(names.BEHIND_MESSAGES, shard.lag_messages, labels)
+        telemetry.metrics.set(names.LOG_BYTES, shard.log_bytes, labels)
 
 
 class HealthMonitor:

@@ -123,7 +123,7 @@ def as_pricing(servers: Servers) -> Servers:
 
 
 def _accounts(settings: Settings) -> Accounts:
-    """What the embedded NATS is told of the keys, which are made if there are none."""
+    """What the embedded NATS gets of the keys, which are made if there are none."""
     make_folder(settings.home.resolve())
     folder = key_folder(settings)
     ensure_keys(folder)

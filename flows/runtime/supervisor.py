@@ -30,7 +30,7 @@ from flows.runtime.health import serving_health
 from flows.runtime.processes import run_processes
 from flows.runtime.servers import Servers
 from flows.runtime.settings import Settings, load_settings
-from flows.runtime.watching import serving_metrics, telling, watched_worker
+from flows.runtime.watching import open_telemetry, serving_metrics, watched_worker
 from flows.runtime.worker import Worker
 from otel.setup import Telemetry
 from state.errors import ServerUnreachable
@@ -75,12 +75,12 @@ def prepare(settings: Settings, servers: Servers) -> None:
 
 @contextmanager
 def services(
-    settings: Settings, servers: Servers, *, told: Telemetry | None = None
+    settings: Settings, servers: Servers, *, telemetry: Telemetry | None = None
 ) -> Iterator[None]:
     """What runs beside the flow and never in its way: query service, pages of health."""
     with (
         keeping_clock(settings, servers) as clock,
-        serving_health(settings, servers, told=told, on_measured=clock.look),
+        serving_health(settings, servers, telemetry=telemetry, on_measured=clock.look),
         serving_queries(servers.nats_url, servers.postgres_dsn),
     ):
         yield
@@ -92,7 +92,7 @@ def run(
     stop: threading.Event,
     *,
     ready: Callable[[], None] = lambda: None,
-    told: Telemetry | None = None,
+    telemetry: Telemetry | None = None,
 ) -> None:
     """Run the flow until `stop` is set, in this process or in as many as the settings say.
 
@@ -101,7 +101,7 @@ def run(
     """
     tasks = split(settings, servers)
     if len(tasks) == 1:
-        run_shards(tasks[0], stop, ready=ready, make_worker=watched_worker(told))
+        run_shards(tasks[0], stop, ready=ready, make_worker=watched_worker(telemetry))
     else:
         starts = [partial(child_process.start, __name__, task) for task in tasks]
         run_processes(starts, stop, ready=ready)
@@ -225,10 +225,10 @@ def _ticks(task: Task) -> AbstractContextManager[None]:
 
 def _run_child(task: Task, stop: threading.Event) -> None:
     with (
-        telling(load_settings(), role="flow") as told,
-        serving_metrics(told, port=task.metrics_port),
+        open_telemetry(load_settings(), role="flow") as telemetry,
+        serving_metrics(telemetry, port=task.metrics_port),
     ):
-        worker = watched_worker(told)
+        worker = watched_worker(telemetry)
         run_shards(task, stop, ready=child_process.report_ready, make_worker=worker)
 
 

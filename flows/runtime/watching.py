@@ -17,7 +17,7 @@ from flows.runtime.worker import BuildFlow, Worker
 from otel.setup import PAGE_TYPE, Options, Telemetry, metrics_page, telemetry
 
 
-def telling(settings: Settings, *, role: str) -> AbstractContextManager[Telemetry | None]:
+def open_telemetry(settings: Settings, *, role: str) -> AbstractContextManager[Telemetry | None]:
     """Telemetry of this process for a block, as the settings say; none where all is off."""
     return telemetry(
         Options(
@@ -30,17 +30,17 @@ def telling(settings: Settings, *, role: str) -> AbstractContextManager[Telemetr
     )
 
 
-def metrics_pages(told: Telemetry | None) -> Pages:
+def metrics_pages(telemetry: Telemetry | None) -> Pages:
     """The page `/metrics`, where there is anything to show."""
-    if told is None or told.metrics is None:
+    if telemetry is None or telemetry.metrics is None:
         return {}
     return {"/metrics": lambda: Text(metrics_page(), PAGE_TYPE)}
 
 
 @contextmanager
-def serving_metrics(told: Telemetry | None, *, port: int) -> Iterator[None]:
+def serving_metrics(telemetry: Telemetry | None, *, port: int) -> Iterator[None]:
     """Serve `/metrics` of a process that serves nothing else beside a block; 0 serves nothing."""
-    pages = metrics_pages(told)
+    pages = metrics_pages(telemetry)
     if not (pages and port):
         yield
         return
@@ -48,20 +48,20 @@ def serving_metrics(told: Telemetry | None, *, port: int) -> Iterator[None]:
         yield
 
 
-def watched_worker(told: Telemetry | None) -> Any:
+def watched_worker(telemetry: Telemetry | None) -> Any:
     """What makes a worker whose flow is watched; the plain one where nothing is on."""
-    if told is None or (told.metrics is None and told.emit is None):
+    if telemetry is None or (telemetry.metrics is None and telemetry.emit is None):
         return Worker
-    return partial(Worker, build=_watched(told))
+    return partial(Worker, build=_watched(telemetry))
 
 
-def _watched(told: Telemetry) -> BuildFlow:
+def _watched(telemetry: Telemetry) -> BuildFlow:
     """The flow with a watch over it: a new one for each run."""
 
     def build(*, source: NatsSource, **rest: Any) -> Dataflow:
         logs = {shard: str(log.created_ns) for shard, log in source.identities.items()}
-        watch = told.watch(logs)
-        seen = replace(source, on_read=watch.on_messages) if told.emit else source
+        watch = telemetry.watch(logs)
+        seen = replace(source, on_read=watch.on_messages) if telemetry.emit else source
         return allocation.build(source=seen, watched=watch.watched, **rest)
 
     return build

@@ -75,12 +75,12 @@ class Deployment:
 
 
 @contextmanager
-def deployed(servers: Servers, *, told: Telemetry | None = None) -> Iterator[Deployment]:
+def deployed(servers: Servers, *, telemetry: Telemetry | None = None) -> Iterator[Deployment]:
     """A deployment with a nats-server and a database of its own."""
     with (
         own_nats() as nats_url,
         fresh_database(servers.postgres_dsn) as postgres_dsn,
-        running(nats_url, postgres_dsn, told=told),
+        running(nats_url, postgres_dsn, telemetry=telemetry),
         open_commands(nats_url) as commands,
     ):
         yield Deployment(nats_url, postgres_dsn, commands)
@@ -88,7 +88,7 @@ def deployed(servers: Servers, *, told: Telemetry | None = None) -> Iterator[Dep
 
 @contextmanager
 def running(
-    nats_url: str, postgres_dsn: str, *, shards: int = SHARDS, told: Telemetry | None = None
+    nats_url: str, postgres_dsn: str, *, shards: int = SHARDS, telemetry: Telemetry | None = None
 ) -> Iterator[None]:
     """The flow and the service for questions, until the block ends."""
     settings = Settings(
@@ -102,7 +102,7 @@ def running(
     deployment.prepare(settings, places)
 
     def flow() -> None:
-        deployment.run(settings, places, stop, told=told)
+        deployment.run(settings, places, stop, telemetry=telemetry)
         ended.set()
 
     with serving_queries(nats_url, postgres_dsn):

@@ -67,8 +67,8 @@ def deployment(gate: Collector, servers: Servers) -> Iterator[Deployment]:
         for name, value in gate.client_env.items():
             patch.setenv(name, value)
         with (
-            telemetry(Options(traces="otlp", trace_ratio=1.0)) as told,
-            deployed(servers, told=told) as one,
+            telemetry(Options(traces="otlp", trace_ratio=1.0)) as sending,
+            deployed(servers, telemetry=sending) as one,
         ):
             yield one
 

@@ -12,11 +12,11 @@ HOUSE: Final = Path(__file__).parents[2]
 EVERY_METRIC: Final = """
 from otel.names import METRICS
 from otel.setup import Options, metrics_page, telemetry
-with telemetry(Options(metrics="page")) as told:
+with telemetry(Options(metrics="page")) as opened:
     for metric in METRICS:
         labels = {label: "x" for label in metric.labels}
-        put = {"counter": told.metrics.add, "gauge": told.metrics.set}.get(
-            metric.kind, told.metrics.observe
+        put = {"counter": opened.metrics.add, "gauge": opened.metrics.set}.get(
+            metric.kind, opened.metrics.observe
         )
         put(metric, 1, labels)
     print(metrics_page())

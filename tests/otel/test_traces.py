@@ -39,7 +39,7 @@ class Watched:
     def __init__(self) -> None:
         self.spans: list[ReadableSpan] = []
         self.reader = InMemoryMetricReader()
-        self.told = Telemetry(
+        self.telemetry = Telemetry(
             Options(traces="otlp", trace_ratio=1.0, metrics="page"),
             Resource.create({}),
             Metrics(MeterProvider(metric_readers=[self.reader]).get_meter("test")),
@@ -74,7 +74,7 @@ def _context(span: ReadableSpan) -> trace.SpanContext:
 @pytest.fixture(scope="module")
 def watched(servers: Servers) -> Iterator[Watched]:
     one = Watched()
-    with deployed(servers, told=one.told) as one.deployment:
+    with deployed(servers, telemetry=one.telemetry) as one.deployment:
         yield one
 
 
